@@ -1,0 +1,40 @@
+"""Packaging: `pip install -e .` for the main job, `.[video]` for video files, `.[test]` for the tests."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+VIDEO = ['av>=14', 'scikit-image>=0.24']
+
+setup(
+    name='trsum_jax',
+    version='0.1.0',
+    description='TR-SUM: video summarization without labels, in JAX',
+    long_description=pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=['trsum_jax', 'trsum_jax.*']),
+    install_requires=[
+        'absl-py>=2.1',
+        'chex>=0.1.90',
+        'flax>=0.12',
+        'h5py>=3.11',
+        'jax>=0.9',
+        'matplotlib>=3.9',
+        'ml-collections>=1.0',
+        'numpy>=2.0',
+        'optax>=0.2.5',
+        'orbax-checkpoint>=0.12',
+        'scipy>=1.15',
+        'tabulate>=0.9',
+        'tqdm>=4.66',
+    ],
+    extras_require={
+        'gpu': ['jax[cuda13]>=0.9'],
+        'tpu': ['jax[tpu]>=0.9'],
+        'video': VIDEO,
+        'test': [*VIDEO, 'hypothesis>=6.100', 'pytest>=8.2', 'ruff>=0.12'],
+        'dev': ['pre-commit>=4.0'],
+    },
+)

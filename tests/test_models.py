@@ -1,0 +1,154 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from trsum_jax.method import models
+from trsum_jax.training import stages
+
+ENCODER = models.Encoder(width=8, layers=2, heads=2, feed_forward=16)
+WIDTH = 6
+
+
+def data(length=7, n_valid=5, seed=0):
+    frames = jax.random.normal(jax.random.key(seed), (length, WIDTH))
+    return frames, jnp.arange(length) < n_valid
+
+
+def generator(**options):
+    module = models.Generator(ENCODER, feature_scale=WIDTH**0.5, **options)
+    frames, valid = data()
+    return module, module.init(jax.random.key(1), frames, valid, ~valid)
+
+
+def test_published_preset_has_the_papers_number_of_parameters():
+    config = default.get_config('published')
+    module, _ = stages.build_models(config, 1024)
+    shapes = jax.eval_shape(
+        lambda key: module.init(key, jnp.zeros((128, 1024)), jnp.ones(128, bool), jnp.zeros(128, bool)),
+        jax.random.key(0),
+    )
+    assert models.count_parameters(shapes) == 37_788_672
+
+
+@pytest.mark.parametrize('norm', models.NORMS)
+@pytest.mark.parametrize('positions', models.POSITIONS)
+@pytest.mark.parametrize('mask_token', models.MASK_TOKENS)
+def test_a_longer_padding_changes_nothing(norm, positions, mask_token):
+    encoder = ENCODER.clone(norm=norm, positions=positions)
+    # Centred, a masked frame without a position is a vector of zeros up to rounding, which norms blow up.
+    centred = positions != 'none'
+    module = models.Generator(encoder, mask_token=mask_token, feature_scale=2.0, centred=centred)
+    summarizer = models.Summarizer(encoder, feature_scale=2.0)
+    frames, valid = data(length=9, n_valid=5)
+    masked = jnp.arange(9) == 2
+    params = module.init(jax.random.key(1), frames, valid, masked)
+    scores = summarizer.init(jax.random.key(2), frames, valid)
+
+    def shorter(tree):
+        # Learned positions are cut to the shorter segment.
+        return jax.tree.map(lambda x: x[:6] if x.shape == (9, 8) else x, tree)
+
+    garbage = frames.at[5:].set(1e3)
+    long = module.apply(params, garbage, valid, masked)[:5]
+    short = module.apply(shorter(params), frames[:6], valid[:6], masked[:6])[:5]
+    np.testing.assert_allclose(long, short, atol=1e-5)
+    long = summarizer.apply(scores, garbage, valid)[:5]
+    short = summarizer.apply(shorter(scores), frames[:6], valid[:6])[:5]
+    np.testing.assert_allclose(long, short, atol=1e-5)
+
+
+@pytest.mark.parametrize('mask_token', models.MASK_TOKENS)
+@pytest.mark.parametrize('centred', [True, False])
+def test_what_a_masked_frame_shows_has_no_influence(mask_token, centred):
+    module, params = generator(mask_token=mask_token, centred=centred)
+    frames, valid = data()
+    masked = jnp.arange(7) == 1
+    before = module.apply(params, frames, valid, masked)
+    after = module.apply(params, frames.at[1].set(50.0), valid, masked)
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_visible_frame_has_influence():
+    module, params = generator()
+    frames, valid = data()
+    masked = jnp.arange(7) == 1
+    before = module.apply(params, frames, valid, masked)
+    after = module.apply(params, frames.at[3].add(1.0), valid, masked)
+    assert np.max(np.abs(before - after)[:5]) > 1e-3
+
+
+def test_a_centred_generator_follows_a_common_shift():
+    module, params = generator(centred=True)
+    frames, valid = data()
+    masked = jnp.arange(7) == 1
+    moved = module.apply(params, frames + 3.0, valid, masked)
+    np.testing.assert_allclose(moved, module.apply(params, frames, valid, masked) + 3.0, atol=1e-4)
+
+
+def test_a_centred_summarizer_ignores_a_common_shift():
+    module = models.Summarizer(ENCODER)
+    frames, valid = data()
+    params = module.init(jax.random.key(0), frames, valid)
+    moved = module.apply(params, frames + 3.0, valid)
+    np.testing.assert_allclose(moved[:5], module.apply(params, frames, valid)[:5], atol=1e-4)
+
+
+def test_attention_is_that_of_jax():
+    module = models.Attention(heads=2, dropout=0.0, cosine_start=False, dtype=jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (5, 8))
+    valid = jnp.array([True, True, True, True, False])
+    params = module.init(jax.random.key(1), x, valid, True)['params']
+    kernel = params['query_key_value']['kernel']
+    query, key, value = (part.reshape(5, 2, 4) for part in jnp.split(x @ kernel, 3, axis=1))
+    mixed = jax.nn.dot_product_attention(query, key, value, mask=jnp.broadcast_to(valid, (1, 5, 5)))
+    expected = mixed.reshape(5, 8) @ params['out']['kernel']
+    np.testing.assert_allclose(module.apply({'params': params}, x, valid, True), expected, atol=1e-5)
+
+
+def test_cosine_start_subtracts_an_average_of_similar_frames():
+    module = models.Attention(heads=1, dropout=0.0, cosine_start=True, dtype=jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (6, 4))
+    valid = jnp.ones(6, bool)
+    params = module.init(jax.random.key(1), x, valid, True)
+    weights = jax.nn.softmax(0.49 * x @ x.T / 2.0, axis=-1)  # sqrt(4) = 2
+    np.testing.assert_allclose(module.apply(params, x, valid, True), -weights @ x, atol=1e-5)
+
+
+def test_only_the_first_attention_starts_as_a_comparison():
+    module = models.Generator(ENCODER.clone(cosine_start=True))
+    frames, valid = data()
+    encoder = module.init(jax.random.key(0), frames, valid, ~valid)['params']['encoder']
+    first, second = (encoder[f'block_{i}']['attention']['out']['kernel'] for i in range(2))
+    np.testing.assert_array_equal(first, -np.eye(8))
+    assert np.any(second != -np.eye(8))
+
+
+def test_sinusoids_by_hand():
+    table = models.sinusoids(3, 4)
+    np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
+    np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=1e-6)
+
+
+def test_dropout_is_random_in_training_only():
+    module = models.Summarizer(ENCODER.clone(dropout=0.5))
+    frames, valid = data()
+    params = module.init(jax.random.key(0), frames, valid)
+    quiet = module.apply(params, frames, valid)
+    one, two = (
+        module.apply(params, frames, valid, False, rngs={'dropout': jax.random.key(i)}) for i in range(2)
+    )
+    np.testing.assert_array_equal(quiet, module.apply(params, frames, valid))
+    assert np.any(one != two)
+
+
+def test_bfloat16_stays_near_float32_and_gives_float32():
+    frames, valid = data()
+    exact = models.Generator(ENCODER)
+    rough = models.Generator(ENCODER.clone(dtype=jnp.bfloat16))
+    params = exact.init(jax.random.key(0), frames, valid, ~valid)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    output = rough.apply(params, frames, valid, ~valid)
+    assert output.dtype == jnp.float32
+    np.testing.assert_allclose(output[:5], exact.apply(params, frames, valid, ~valid)[:5], atol=0.1)

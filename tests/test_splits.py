@@ -1,0 +1,127 @@
+"""Folds: the field's JSON, folds made by seed, extra training videos."""
+
+import json
+
+import pytest
+
+from trsum_jax.data import splits
+from trsum_jax.data.splits import Fold
+from trsum_jax.errors import InputError
+
+KEYS = [f'video_{i}' for i in range(1, 8)]
+
+
+def written(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('name', 'n_videos', 'sentence'),
+    [
+        ('summe_random5', 25, '5 overlapping draws: 18 of 25 videos ever tested'),
+        ('tvsum_random5', 50, '5 overlapping draws: 34 of 50 videos ever tested'),
+        ('summe_disjoint5', 25, 'disjoint 5-fold'),
+        ('tvsum_disjoint5', 50, 'disjoint 5-fold'),
+    ],
+)
+def test_the_fields_splits(shared, name, n_videos, sentence):
+    path = shared / 'data' / 'splits' / f'{name}.json'
+    folds = splits.read_splits(path, [f'video_{i}' for i in range(1, n_videos + 1)])
+    assert splits.describe(folds) == sentence
+    for fold, entry in zip(folds, json.loads(path.read_text()), strict=True):
+        assert (list(fold.train), list(fold.test)) == (entry['train_keys'], entry['test_keys'])
+
+
+def test_paths_before_keys_are_dropped_unless_they_are_part_of_the_key(tmp_path):
+    entry = {'train_keys': ['../datasets/x.h5/video_1', 'ovp/video_2'], 'test_keys': ['x.h5/video_3']}
+    path = written(tmp_path / 's.json', [entry])
+    assert splits.read_splits(path, [*KEYS, 'ovp/video_2']) == [
+        Fold(('video_1', 'ovp/video_2'), ('video_3',))
+    ]
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('[{"train_keys": [', 'found a fault in it'),
+        ('{"train_keys": [], "test_keys": []}', 'list of folds, found dict'),
+        ('[]', 'an empty list'),
+        ('[3]', 'fold 0 .*train_keys and test_keys, found int'),
+        ([{'train': ['video_1'], 'test_keys': []}], r"found the keys \['test_keys', 'train'\]"),
+        ([{'train_keys': 'video_1', 'test_keys': []}], 'train_keys: expected a list'),
+        ([{'train_keys': ['video_1'], 'test_keys': [2]}], 'test_keys: expected a list'),
+        ([{'train_keys': ['video_1', 'video_99'], 'test_keys': []}], 'train_keys: .*1 unknown: video_99'),
+        ([{'train_keys': ['video_1'], 'test_keys': ['a/video_0']}], 'test_keys: .*unknown: a/video_0'),
+        ([{'train_keys': ['video_1'] * 2, 'test_keys': []}], 'found twice: video_1'),
+        ([{'train_keys': [], 'test_keys': ['video_1']}], 'train_keys: expected at least one'),
+        (
+            [{'train_keys': ['video_1'], 'test_keys': []}, {'train_keys': KEYS, 'test_keys': ['video_2']}],
+            'fold 1 .*found in both: video_2',
+        ),
+    ],
+)
+def test_wrong_splits(tmp_path, content, message):
+    path = written(tmp_path / 's.json', content)
+    with pytest.raises(InputError, match=message) as caught:
+        splits.read_splits(path, KEYS)
+    assert str(path) in str(caught.value)
+
+
+def test_no_splits_file(tmp_path):
+    with pytest.raises(InputError, match='no such file'):
+        splits.read_splits(tmp_path / 's.json', KEYS)
+
+
+@pytest.mark.parametrize('n_folds', [2, 3, 7])
+def test_disjoint_folds_test_every_video_once(n_folds):
+    folds = splits.disjoint_folds(KEYS, n_folds, seed=3)
+    assert sorted(key for fold in folds for key in fold.test) == sorted(KEYS)
+    for fold in folds:
+        assert sorted((*fold.train, *fold.test)) == sorted(KEYS)
+        assert len(fold.test) in (7 // n_folds, -(-7 // n_folds))
+    assert splits.describe(folds) == f'disjoint {n_folds}-fold'
+
+
+def test_disjoint_folds_depend_on_the_seed_alone():
+    assert splits.disjoint_folds(KEYS, 3, seed=0) == splits.disjoint_folds(KEYS, 3, seed=0)
+    assert len({tuple(splits.disjoint_folds(KEYS, 3, seed=seed)) for seed in range(5)}) > 1
+
+
+@pytest.mark.parametrize('n_folds', [0, 1, 8])
+def test_impossible_numbers_of_folds(n_folds):
+    with pytest.raises(InputError, match=f'expected 2 to 7 .*found {n_folds}'):
+        splits.disjoint_folds(KEYS, n_folds, seed=0)
+
+
+def test_train_on_all():
+    folds = splits.train_on_all(KEYS)
+    assert folds == [Fold(tuple(KEYS), ())]
+    assert splits.describe(folds) == 'trained on all 7 videos, no test videos'
+    with pytest.raises(InputError, match='at least one'):
+        splits.train_on_all([])
+
+
+def test_augmented_and_transfer():
+    folds = [Fold(('a', 'b'), ('c',)), Fold(('b', 'c'), ('a',)), Fold(('a', 'c'), ('b',))]
+    augmented = splits.augment(folds, ['ovp/a', 'ovp/b'])
+    assert augmented[0] == Fold(('a', 'b', 'ovp/a', 'ovp/b'), ('c',))
+    assert [fold.test for fold in augmented] == [fold.test for fold in folds]
+    assert splits.describe(augmented) == 'disjoint 3-fold, augmented by 2 videos of other datasets'
+    transferred = splits.transfer(['a', 'b', 'c'], ['ovp/a', 'ovp/b'])
+    assert transferred == [Fold(('ovp/a', 'ovp/b'), ('a', 'b', 'c'))]
+    assert splits.describe(transferred) == 'transfer: trained on 2 videos of other datasets, tested on 3'
+
+
+def test_extra_videos_must_be_other_videos():
+    for extra, message in ((['b'], 'found b in both'), ([], 'at least one')):
+        with pytest.raises(InputError, match=message):
+            splits.augment([Fold(('a',), ('b',))], extra)
+        with pytest.raises(InputError, match=message):
+            splits.transfer(['a', 'b'], extra)
+
+
+def test_describe_other_kinds_of_splits():
+    assert splits.describe([Fold(('a', 'b'), ('c',))]) == 'one split: 1 of 3 videos tested'
+    two = [Fold(('a', 'b'), ('c',)), Fold(('a', 'c'), ('b',))]
+    assert splits.describe(two) == '2 disjoint test sets: 2 of 3 videos tested'

@@ -1,0 +1,189 @@
+import csv
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from trsum_jax.errors import InputError
+from trsum_jax.protocol import tables
+
+NAN = float('nan')
+
+
+# Estimates
+
+
+def test_mean_over_videos_then_over_folds():
+    result = tables.estimate([[1, 2, 3], [10, 20]])
+    assert result['mean'] == pytest.approx((2 + 15) / 2)
+    assert (result['videos'], result['missing']) == (5, 0)
+    assert result['low'] < result['mean'] < result['high']
+
+
+def test_interval_of_one_fold_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(3, 2, 200)
+    result = tables.estimate([values])
+    half = 1.96 * values.std() / math.sqrt(200)
+    assert result['low'] == pytest.approx(values.mean() - half, abs=0.05 * half)
+    assert result['high'] == pytest.approx(values.mean() + half, abs=0.05 * half)
+
+
+def test_interval_is_stratified_by_fold():
+    # folds far apart, alike within: resampling across folds would give an interval of several units
+    rng = np.random.default_rng(0)
+    folds = [offset + rng.normal(0, 0.1, 30) for offset in (0, 10, 20)]
+    result = tables.estimate(folds)
+    half = 1.96 * math.sqrt(sum(fold.var() / 30 for fold in folds)) / 3
+    assert result['high'] - result['low'] == pytest.approx(2 * half, rel=0.05)
+
+
+def test_two_values_by_hand():
+    # the mean of two draws from {0, 1} is 0 or 1 with probability 1/4 each
+    result = tables.estimate([[0, 1]])
+    assert (result['low'], result['mean'], result['high']) == (0, 0.5, 1)
+
+
+def test_folds_of_one_video_are_resampled_together():
+    values = np.random.default_rng(0).normal(size=20)
+    alone, together = tables.estimate([[v] for v in values]), tables.estimate([values])
+    assert alone == pytest.approx(together)
+
+
+def test_a_single_fold_of_one_video_adds_no_width():
+    pair, beside = tables.estimate([[0, 1]]), tables.estimate([[0, 1], [10]])
+    assert beside['mean'] == 5.25
+    assert (beside['low'], beside['high']) == ((pair['low'] + 10) / 2, (pair['high'] + 10) / 2)
+
+
+def test_missing_values_are_left_out_and_counted():
+    result = tables.estimate([[1, NAN, 3], [NAN, NAN], [4, 6]])
+    assert result['mean'] == (2 + 5) / 2
+    assert (result['videos'], result['missing']) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ('folds', 'mean', 'videos', 'missing'),
+    [([[0.5]], 0.5, 1, 0), ([[NAN], [NAN, NAN]], NAN, 0, 3), ([[0.5, NAN]], 0.5, 1, 1), ([], NAN, 0, 0)],
+    ids=['one-video', 'all-missing', 'one-left', 'no-folds'],
+)
+def test_no_interval_where_nothing_can_be_resampled(folds, mean, videos, missing):
+    result = tables.estimate(folds)
+    assert result == pytest.approx(
+        {'mean': mean, 'low': NAN, 'high': NAN, 'videos': videos, 'missing': missing}, nan_ok=True
+    )
+
+
+def test_equal_values_have_an_interval_without_width():
+    assert tables.estimate([[0.25] * 4])['low'] == tables.estimate([[0.25] * 4])['high'] == 0.25
+
+
+def test_seed_decides():
+    values = np.random.default_rng(0).random(10)
+    one, same, other = (tables.estimate([values], seed=seed, resamples=200) for seed in (1, 1, 2))
+    assert one == same and one['low'] != other['low']
+
+
+def test_interval_agrees_with_scipy_on_one_fold():
+    values = np.random.default_rng(0).random(12)
+    interval = stats.bootstrap((values,), np.mean, method='percentile', rng=np.random.default_rng(5))
+    result = tables.estimate([values], seed=5)
+    assert result['low'] == pytest.approx(interval.confidence_interval.low)
+
+
+def test_aggregate_per_metric():
+    folds = [
+        {'a': {'f_avg': 0.2, 'kendall_tau': NAN}, 'b': {'f_avg': 0.4}},
+        {'c': {'f_avg': 0.9, 'extra': 1}},
+    ]
+    found = tables.aggregate(folds)
+    assert list(found) == ['f_avg', 'kendall_tau', 'extra']
+    assert found['f_avg']['mean'] == pytest.approx(0.6)
+    assert (found['kendall_tau']['videos'], found['kendall_tau']['missing']) == (0, 3)
+    assert found['extra']['mean'] == 1
+
+
+# Tables
+
+
+def estimated(mean, low=NAN, high=NAN):
+    return {'mean': mean, 'low': low, 'high': high, 'videos': 2, 'missing': 0}
+
+
+def test_markdown():
+    rows = {
+        'model': {'f_avg': estimated(0.4567, 0.4, 0.5), 'kendall_tau': estimated(0.12345, -0.0004, 0.2)},
+        'uniform': {'f_avg': estimated(0.1), 'kendall_tau': estimated(NAN)},
+        'human': {'f_avg': estimated(NAN)},
+    }
+    lines = tables.render(rows, 'SumMe').splitlines()
+    cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines if line.startswith('|')]
+    assert lines[0] == 'SumMe'
+    assert cells[0] == ['', 'F avg, %', 'tau']
+    assert cells[2:] == [
+        ['model', '45.7 [40.0, 50.0]', '0.123 [0.000, 0.200]'],
+        ['uniform', '10.0', '–'],
+        ['human', '–', '–'],
+    ]
+
+
+def test_rows_per_video_and_per_fold():
+    folds = [{'a': {'f_avg': 0.2, 'kendall_tau': NAN}, 'b': {'f_avg': 0.4, 'kendall_tau': 0.5}}, {'a': {}}]
+    assert tables.video_rows(folds)[1] == {'fold': 0, 'video': 'b', 'f_avg': 0.4, 'kendall_tau': 0.5}
+    first, second = tables.fold_rows(folds)
+    assert first == pytest.approx({'fold': 0, 'videos': 2, 'f_avg': 0.3, 'kendall_tau': 0.5})
+    assert second['videos'] == 1 and math.isnan(second['f_avg'])
+
+
+# Files
+
+
+def test_json_is_strict(tmp_path):
+    path = tmp_path / 'new' / 'results.json'
+    tree = {
+        'nan': NAN,
+        'inf': np.float32('inf'),
+        'deep': [{'x': np.array([1.0, NAN])}, (np.int64(3), np.bool_(True))],
+        4: pathlib.PurePosixPath('a/b'),
+        'none': None,
+    }
+    tables.write_json(path, tree)
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    assert json.loads(path.read_text(), parse_constant=refuse) == {
+        'nan': None,
+        'inf': None,
+        'deep': [{'x': [1.0, None]}, [3, True]],
+        '4': 'a/b',
+        'none': None,
+    }
+
+
+def test_csv(tmp_path):
+    path = tmp_path / 'videos.csv'
+    tables.write_csv(path, [{'video': 'a, b', 'tau': 0.5}, {'video': 'c', 'tau': NAN, 'more': 1}])
+    with path.open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [{'video': 'a, b', 'tau': '0.5', 'more': ''}, {'video': 'c', 'tau': '', 'more': '1'}]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / 'results.json'
+    tables.write_json(path, {'a': 1})
+    with pytest.raises(TypeError):
+        tables.write_json(path, {'a': object()})
+    with pytest.raises(RuntimeError), tables.replacing(path) as temporary:
+        temporary.write_text('half')
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {'a': 1}
+    assert [p.name for p in tmp_path.iterdir()] == ['results.json']
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match='cannot be written'):
+        tables.write_json(tmp_path / 'file' / 'results.json', {})

@@ -1,0 +1,236 @@
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import RECIPE, Setting, tiny_config
+
+from trsum_jax.data.splits import Fold
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.errors import InputError
+from trsum_jax.method import losses
+from trsum_jax.training import corpus, grid, scoring, steps
+
+
+def equal(one, other):
+    chex.assert_trees_all_equal(one, other)
+
+
+def run_of(tree, i):
+    return jax.tree.map(lambda leaf: leaf[i : i + 1], tree)
+
+
+@pytest.fixture(scope='module')
+def setting():
+    # Folds of different length, so that one of them is padded by more than a batch.
+    folds = [
+        Fold(('video_1', 'video_2', 'video_3', 'video_4', 'video_5'), ('video_6',)),
+        Fold(('video_6',), ('video_1', 'video_2')),
+    ]
+    return Setting(tiny_config(), folds=folds, seeds=(0, 7))
+
+
+@pytest.fixture(scope='module')
+def trained(setting):
+    return setting.both()
+
+
+def test_the_corpus_holds_every_step_of_every_video():
+    config = tiny_config()
+    videos = generate(Recipe(**RECIPE))
+    segments = corpus.build(videos, 8, tuple(config.decomposition.views))
+    for i, video in enumerate(videos):
+        own = np.flatnonzero(np.asarray(segments.video) == i)
+        seen = set()
+        for s in own:
+            one = jax.tree.map(np.asarray, corpus.gather(segments, s))
+            rows = np.asarray(segments.index)[s] - one.first
+            seen |= set(rows[one.valid])
+            np.testing.assert_array_equal(one.frames[one.valid], video.features[rows[one.valid]])
+            assert not one.frames[~one.valid].any()
+            # The planted shots begin at sampled frames.
+            starts, ends = video.change_points[one.shot[one.valid]].T
+            picks = video.picks[rows[one.valid]]
+            assert np.all((starts <= picks) & (picks <= ends))
+        assert seen == set(range(video.n_steps))
+
+
+def test_average_per_frame_by_hand():
+    videos = generate(Recipe(**RECIPE | {'videos': 1}))
+    segments = corpus.build(videos, 8, ('sequential', 'dilated'))
+    index, valid = np.asarray(segments.index), np.asarray(segments.valid)
+    values = np.random.default_rng(0).random(index.shape).astype(np.float32)
+    expected = [values[(index == f) & valid].mean() for f in range(videos[0].n_steps)]
+    np.testing.assert_allclose(corpus.average_per_frame(segments, jnp.asarray(values)), expected, rtol=1e-5)
+
+
+def test_run_i_of_a_grid_is_run_i_alone_bit_for_bit(setting, trained):
+    for i, place in enumerate(setting.places):
+        fold = setting.folds[place.fold]
+        alone = Setting(setting.config, folds=[fold], seeds=(place.seed,))
+        # The key of a run holds its fold's number in the grid.
+        runs = alone.runs._replace(key=setting.runs.key[i : i + 1])
+        equal(alone.both(runs=runs), run_of(trained, i))
+
+
+def test_vmapped_runs_are_mapped_runs_up_to_rounding(setting, trained):
+    chex.assert_trees_all_close(setting.both(how='vmap'), trained, atol=2e-4)
+
+
+def test_vmapped_and_mapped_runs_draw_the_same_actions(setting):
+    frozen = setting.train(setting.stage1, epochs=1)[0].params
+    _, mapped = setting.train(setting.stage2, frozen, epochs=1)
+    _, vmapped = setting.train(setting.stage2, frozen, how='vmap', epochs=1)
+    for name in ('reward', 'reward_std'):
+        np.testing.assert_allclose(mapped[0][name], vmapped[0][name], rtol=1e-4)
+
+
+@pytest.mark.parametrize('field', ['layout.microbatch', 'layout.episodes'])
+def test_the_layout_changes_rounding_alone(trained, setting, field):
+    value = {'layout.microbatch': 2, 'layout.episodes': 'vmap'}[field]
+    other = Setting(tiny_config(**{field: value}), folds=setting.folds, seeds=(0, 7))
+    chex.assert_trees_all_close(other.both(), trained, atol=2e-4)
+
+
+def test_test_videos_leave_no_trace_in_the_parameters(setting, trained):
+    rng = np.random.default_rng(5)
+    changed = [
+        dataclasses.replace(video, features=rng.standard_normal(video.features.shape).astype(np.float32))
+        if video.key in setting.folds[0].test
+        else video
+        for video in setting.videos
+    ]
+    other = Setting(setting.config, videos=changed, folds=setting.folds[:1])
+    assert setting.places[0] == other.places[0]
+    first, second = other.both()
+    equal(first, run_of(trained[0], 0))
+    equal(second.params, run_of(trained[1].params, 0))
+
+
+def test_training_videos_do_leave_a_trace(setting, trained):
+    changed = [
+        dataclasses.replace(video, features=video.features[::-1]) if video.key == 'video_1' else video
+        for video in setting.videos
+    ]
+    first, _ = Setting(setting.config, videos=changed, folds=setting.folds[:1]).both()
+    before = jax.tree.leaves(run_of(trained[0].params, 0))
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(first.params), before, strict=True))
+
+
+def test_stage_2_changes_no_bit_of_the_generator_and_starts_from_it(setting, trained):
+    first, _ = trained
+    before = jax.tree.map(np.array, first.params)
+    start = grid.init(setting.stage2, setting.runs, first.params)
+    equal(start.params['encoder'], first.params['encoder'])
+    end, _ = setting.train(setting.stage2, first.params)
+    equal(first.params, before)
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), end.params['encoder'], before['encoder'])
+    assert any(jax.tree.leaves(moved))
+
+
+def test_the_same_config_and_seed_give_the_same_bits(setting, trained):
+    equal(setting.both(), trained)
+
+
+def test_seeds_and_folds_draw_differently(setting):
+    keys = jax.random.key_data(setting.runs.key)
+    assert len({tuple(np.asarray(key)) for key in keys}) == len(setting.places)
+
+
+def test_an_epoch_visits_every_segment_once():
+    config = tiny_config()
+    setting = Setting(config)
+    run = jax.tree.map(lambda leaf: leaf[1], setting.runs)
+
+    def step(state, progress, segments, weight, key):
+        return state.at[segments].add(weight), {'count': weight}
+
+    for number in range(3):
+        visits, _ = steps.scan_epoch(
+            step, jnp.zeros(setting.corpus.n_segments), number, jax.random.key(number), run, 4
+        )
+        expected = np.zeros(setting.corpus.n_segments)
+        expected[np.asarray(run.segments)[np.asarray(run.weight) > 0]] = 1
+        np.testing.assert_array_equal(visits, expected)
+
+
+def test_a_batch_of_padding_is_no_step(setting, trained):
+    # Fold 1 has one short video: most of its batches are padding, and Adam counts its steps.
+    first, _ = trained
+    counts = [int(state) for state in jax.tree.leaves(first.optimizer[1].count)[0]]
+    batches = [int(np.ceil(np.sum(weight) / 4)) for weight in np.asarray(setting.runs.weight)]
+    assert counts == [2 * n for n in batches]
+    assert min(counts) < max(counts)
+
+
+def test_one_trace_per_stage(setting):
+    traces = []
+    stage = setting.stage1._replace(epoch=lambda *args: traces.append(1) or setting.stage1.epoch(*args))
+    setting.train(stage, epochs=4)
+    assert len(traces) == 1
+
+
+def test_the_reported_trivial_losses_are_those_of_the_loss_itself():
+    """With nothing but masked candidates and one frame visible, both trivial reconstructions are that frame."""
+    config = tiny_config(**{'masking.strategy': 'fixed', 'masking.fixed_length': 1, 'masking.mask': 1.0,
+                            'masking.replace': 0.0, 'masking.mask_ratio': 0.85})  # fmt: skip
+    setting = Setting(config)
+    _, history = setting.train(setting.stage1, epochs=1)
+    assert np.all(np.abs(history[0]['loss_segment_mean'] - history[0]['loss_copy_nearest']) < 0.3)
+    assert np.all(history[0]['loss_copy_nearest'] > 0)
+
+
+def test_importance_is_the_mean_over_segments(setting, trained):
+    params = jax.tree.map(lambda leaf: leaf[0], trained[1].params)
+    scores = np.asarray(scoring.importance(setting.summarizer, params, setting.corpus))
+    index, valid = np.asarray(setting.corpus.index), np.asarray(setting.corpus.valid)
+    frame = index[0, 3]
+    found = []
+    for segment, position in zip(*np.nonzero((index == frame) & valid), strict=True):
+        one = corpus.gather(setting.corpus, segment)
+        logits = setting.summarizer.apply({'params': params}, one.frames, one.valid)
+        found.append(float(jax.nn.sigmoid(logits[position])))
+    assert len(found) >= 2
+    assert scores[frame] == pytest.approx(np.mean(found), abs=1e-5)
+
+
+def test_one_out_loss_masks_the_frame_and_no_other(setting, trained):
+    params = jax.tree.map(lambda leaf: leaf[0], trained[0].params)
+    scores = np.asarray(scoring.one_out_loss(setting.generator, params, setting.corpus))
+    index, valid = np.asarray(setting.corpus.index), np.asarray(setting.corpus.valid)
+    frame = index[0, 2]
+    found = []
+    for segment, position in zip(*np.nonzero((index == frame) & valid), strict=True):
+        one = corpus.gather(setting.corpus, segment)
+        masked = jnp.arange(len(one.valid)) == position
+        rebuilt = setting.generator.apply({'params': params}, one.frames, one.valid, masked)
+        found.append(float(losses.frame_losses(one.frames, rebuilt)[position]))
+    assert scores[frame] == pytest.approx(np.mean(found), abs=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_run():
+    config = tiny_config(**{'generator.learning_rate': 1e30, 'generator.warmup': 0.0})
+    setting = Setting(config, seeds=(4,))
+    states = grid.init(setting.stage1, setting.runs, ())
+    with pytest.raises(InputError, match=r'generator, epoch \d+: loss is nan in seed 4, fold 0.*CHECKPOINT'):
+        grid.train(
+            setting.stage1, states, setting.corpus, setting.runs, (), grid=setting.places, epochs=6,
+            how='map', log_every=3, on_metrics=lambda epoch, metrics: None, last_good='CHECKPOINT',
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize('how', ['map', 'vmap'])
+def test_learning_raises_the_reward_and_lowers_the_loss(how):
+    config = tiny_config(**{
+        'generator.epochs': 30, 'generator.learning_rate': 3e-3, 'summarizer.episodes': 8,
+        'summarizer.epochs': 30, 'summarizer.learning_rate': 3e-3, 'summarizer.share': 0.9,
+    })  # fmt: skip
+    setting = Setting(config)
+    first, losses_of = setting.train(setting.stage1, how=how, epochs=30)
+    assert np.all(losses_of[-1]['loss'] < 0.9 * losses_of[0]['loss'])
+    # A length share of .9 pulls p up, and with more frames kept the composed reward must rise.
+    _, rewards = setting.train(setting.stage2, first.params, how=how, epochs=30)
+    assert np.all(rewards[-1]['p_mean'] > rewards[0]['p_mean'] + 0.1)
+    assert np.all(rewards[-1]['reward'] > rewards[0]['reward'])

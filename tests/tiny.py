@@ -1,0 +1,67 @@
+"""A config and data so small that both stages train within seconds."""
+
+import ml_collections
+import numpy as np
+
+from configs import default
+from trsum_jax.data.splits import disjoint_folds
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.training import corpus, grid, stages
+
+RECIPE = {'videos': 6, 'width': 6, 'steps': (10, 24), 'shot_steps': (2, 5), 'pool': 20, 'users': 3, 'seed': 3}
+
+
+def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Any config at toy size: same choices, small model, few epochs."""
+    config.decomposition.length = 8
+    config.model.update({'width': 8, 'heads': 2, 'feed_forward': 16, 'layers': 2, 'dtype': 'float32'})
+    config.masking.fixed_length = 2
+    config.generator.update({'epochs': 2, 'batch': 4})
+    config.summarizer.update({'epochs': 2, 'batch': 4})
+    config.evaluation.update({'random_draws': 2, 'untrained_heads': 2})
+    config.layout.log_every = 1
+    return config
+
+
+def tiny_config(**flat) -> ml_collections.ConfigDict:
+    """The default config at toy size on toy data, with fields such as `summarizer.episodes` set."""
+    config = shorten(default.get_config())
+    config.data.synthetic = ml_collections.ConfigDict(RECIPE)
+    config.data.folds = 2
+    config.update_from_flattened_dict(flat)
+    return config
+
+
+class Setting:
+    """The parts of an experiment, for tests of the compiled program."""
+
+    def __init__(self, config, videos=None, folds=None, seeds=(0,)):
+        self.config = config
+        self.videos = videos if videos is not None else generate(Recipe(**RECIPE))
+        keys = [video.key for video in self.videos]
+        self.folds = folds or disjoint_folds(keys, 2, 0)
+        width = self.videos[0].features.shape[1]
+        self.corpus = corpus.build(
+            self.videos, config.decomposition.length, tuple(config.decomposition.views)
+        )
+        self.places = grid.places(seeds, len(self.folds))
+        self.runs = grid.make_runs(self.places, self.folds, keys, self.corpus)
+        self.generator, self.summarizer = stages.build_models(config, width)
+        self.stage1 = stages.generator_stage(config, self.generator, width)
+        self.stage2 = stages.summarizer_stage(config, self.generator, self.summarizer, width, len(keys))
+
+    def train(self, stage, frozen=(), how='map', epochs=2, runs=None):
+        """States and the metrics of every epoch, [epochs][name][R]."""
+        runs = self.runs if runs is None else runs
+        states, history = grid.init(stage, runs, frozen), []
+        step = grid.compile_epoch(stage, how)
+        for number in range(epochs):
+            states, metrics = step(states, number, self.corpus, runs, frozen)
+            history.append({name: np.asarray(value) for name, value in metrics.items()})
+        return states, history
+
+    def both(self, **options):
+        """The states of stage 1 and stage 2."""
+        first, _ = self.train(self.stage1, **options)
+        second, _ = self.train(self.stage2, first.params, **options)
+        return first, second

@@ -1,0 +1,1 @@
+"""Files in, arrays out: numpy and h5py, no jax."""

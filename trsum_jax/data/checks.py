@@ -1,0 +1,292 @@
+"""Reads one video of a feature file as it is and lists everything in it that cannot be used."""
+
+import pathlib
+
+import h5py
+import numpy as np
+
+from trsum_jax.data.records import Video
+from trsum_jax.errors import InputError
+
+FRAMES_PER_STEP = 15
+_NUMBERS = (
+    'features', 'picks', 'n_frames', 'n_steps', 'change_points', 'n_frame_per_seg', 'user_summary',
+    'user_scores', 'gtscore', 'gtsummary', 'fps', 'frame_times',
+)  # fmt: skip
+_COUNT_FRAMES = ('picks', 'change_points', 'user_summary', 'user_scores', 'frame_times')
+# What h5py raises, by experience, where bytes of a file were changed.
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+
+
+def open_file(path: str | pathlib.Path) -> h5py.File:
+    """Opens an HDF5 file for reading.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The open file.
+
+    Raises:
+        InputError: no such file, a folder, not an HDF5 file, or one that is cut short.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise InputError(
+            f'{path}: expected an HDF5 file, found no such file (looked in {path.parent.resolve()})'
+        )
+    if path.is_dir():
+        raise InputError(f'{path}: expected an HDF5 file, found a folder')
+    try:
+        return h5py.File(path, 'r')
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            found = 'a file that may not be read (permission denied)'
+        elif 'truncated' in str(error):
+            found = f'a truncated one ({path.stat().st_size} bytes, its header promises more): copy it again'
+        elif h5py.is_hdf5(path):
+            found = f'a damaged one ({error})'
+        else:
+            found = 'an empty file' if path.stat().st_size == 0 else 'a file of another kind'
+        raise InputError(f'{path}: expected an HDF5 file, found {found}') from error
+
+
+class _Parts:
+    """The arrays of one group, and the faults found in them so far."""
+
+    def __init__(self, group: h5py.Group):
+        self.faults: list[str] = []
+        self.present = set(group)
+        self.arrays: dict[str, np.ndarray] = {}
+        for name in (name for name in _NUMBERS if name in self.present):
+            try:
+                item = group[name]
+                array = np.asarray(item[()]) if isinstance(item, h5py.Dataset) else None
+            except DAMAGED as error:
+                self.fault(name, 'readable data', f'a damaged part of the file ({error})')
+                continue
+            if array is None or array.dtype.kind not in 'biuf':
+                self.fault(name, 'numbers', 'a group' if array is None else f'type {array.dtype}')
+            else:
+                self.arrays[name] = array
+
+    def fault(self, name: str, expected: object, found: object) -> None:
+        """Notes one fault."""
+        self.faults.append(f'{name}: expected {expected}, found {found}')
+
+    def get(self, name: str, n_dims: int, layout: str) -> np.ndarray | None:
+        """The finite float64 or integer array of that many dimensions, or None and a fault."""
+        array = self.arrays.get(name)
+        if array is None:
+            return None
+        if n_dims == 0 and array.size == 1:
+            array = array.reshape(())
+        if array.ndim != n_dims:
+            return self.fault(name, layout, f'shape {array.shape}')
+        finite = np.isfinite(array)
+        if not finite.all():
+            where = tuple(int(i) for i in np.argwhere(~finite)[0])
+            at = f', first at {where}' if where else ''
+            return self.fault(name, 'finite numbers', f'{(~finite).sum()} NaN or infinite{at}')
+        return array
+
+    def integers(self, name: str, n_dims: int, layout: str) -> np.ndarray | None:
+        """As `get`, as int64; whole numbers stored as floats are accepted."""
+        array = self.get(name, n_dims, layout)
+        if array is None:
+            return None
+        with np.errstate(invalid='ignore'):
+            whole = array.astype(np.int64)
+        if (whole != array).any():
+            return self.fault(name, 'whole numbers', f'{array[whole != array].flat[0]}')
+        return whole
+
+
+def _features(parts: _Parts, required: bool) -> np.ndarray | None:
+    if 'features' in parts.arrays and parts.arrays['features'].dtype.kind == 'f':
+        with np.errstate(over='ignore'):
+            parts.arrays['features'] = parts.arrays['features'].astype(np.float32)
+    features = parts.get('features', 2, 'shape [n_steps, D]')
+    if features is not None and features.shape[1] == 0:
+        parts.fault('features', 'at least 1 feature a step', f'shape {features.shape}')
+    if required and 'features' not in parts.present:
+        parts.fault('features', '[n_steps, D] float32', 'no such key')
+    return None if features is None else features.astype(np.float32)
+
+
+def _steps(parts: _Parts) -> tuple[np.ndarray | None, int | None]:
+    """The picks and the number of frames; assumed from the features where the file says nothing of either."""
+    raw_features = parts.arrays.get('features', np.zeros(()))
+    picks = parts.integers('picks', 1, 'shape [n_steps]')
+    n_frames = parts.integers('n_frames', 0, 'one number')
+    if n_frames is not None and n_frames < 1:
+        n_frames = parts.fault('n_frames', '1 or more', n_frames)
+    n_steps = len(raw_features) if raw_features.ndim == 2 else None if picks is None else len(picks)
+    counted_by = 'features' if raw_features.ndim == 2 else 'picks'
+
+    if 'n_frames' not in parts.present:
+        refers = [name for name in _COUNT_FRAMES if name in parts.present]
+        if refers:
+            parts.fault('n_frames', f'the number of frames that {", ".join(refers)} refer to', 'no such key')
+        elif n_steps:
+            n_frames = n_steps * FRAMES_PER_STEP
+    if 'picks' not in parts.present and 'features' not in parts.present:
+        parts.fault('picks', '[n_steps], the frame of every step', 'no such key')
+    elif 'picks' not in parts.present and n_steps is not None and n_frames is not None:
+        picks = np.arange(n_steps, dtype=np.int64) * FRAMES_PER_STEP
+        n_usual = -(-int(n_frames) // FRAMES_PER_STEP)
+        if n_usual != n_steps:
+            usual = f'every {FRAMES_PER_STEP}th of {n_frames} frames would be {n_usual} steps'
+            picks = parts.fault('picks', f'[{n_steps}], the frame of every step', f'no such key, and {usual}')
+
+    if n_steps is not None:
+        if n_steps < 2:
+            parts.fault(counted_by, 'at least 2 steps', f'{n_steps}: the video is too short')
+        said = parts.integers('n_steps', 0, 'one number')
+        if said is not None and said != n_steps:
+            parts.fault('n_steps', f'{n_steps} as in {counted_by}', said)
+        if picks is not None and len(picks) != n_steps:
+            parts.fault('picks', f'length {n_steps} as in features', len(picks))
+        for name in ('gtscore', 'gtsummary'):
+            values = parts.get(name, 1, 'shape [n_steps]')
+            if values is not None and len(values) != n_steps:
+                parts.fault(name, f'length {n_steps} as in {counted_by}', len(values))
+    if picks is not None and len(picks):
+        falls = np.flatnonzero(np.diff(picks) <= 0)
+        if len(falls):
+            i = falls[0]
+            parts.fault('picks', 'increasing frames', f'{picks[i]} then {picks[i + 1]} at step {i + 1}')
+        last_frame = 'the last frame' if n_frames is None else n_frames - 1
+        if picks.min() < 0 or (n_frames is not None and picks.max() >= n_frames):
+            outside = picks.min() if picks.min() < 0 else picks.max()
+            parts.fault('picks', f'frames from 0 to {last_frame}', outside)
+    return picks, None if n_frames is None else int(n_frames)
+
+
+def _shots(parts: _Parts, n_frames: int | None) -> np.ndarray | None:
+    shots = parts.integers('change_points', 2, 'shape [n_shots, 2]')
+    lengths = parts.integers('n_frame_per_seg', 1, 'shape [n_shots]')
+    if shots is None:
+        return None
+    if shots.shape[1] != 2 or len(shots) == 0:
+        return parts.fault('change_points', 'shape [n_shots, 2], at least 1 shot', f'shape {shots.shape}')
+    first, last = shots.T
+
+    def shot(i: int) -> str:
+        return f'shot {i} [{first[i]}, {last[i]}]'
+
+    for i in np.flatnonzero(first > last):
+        parts.fault('change_points', 'first frame <= last frame', shot(i))
+    unsorted = np.flatnonzero(np.diff(first) < 0) + 1
+    for i in unsorted:
+        parts.fault('change_points', 'shots sorted by time', f'{shot(i)} after {shot(i - 1)}')
+    if first.min() < 0:
+        parts.fault('change_points', 'frames from 0 on', shot(first.argmin()))
+    elif first.min() > 0:
+        parts.fault('change_points', 'a shot from frame 0 on', f'a gap before {shot(first.argmin())}')
+    # What is not sorted would show as overlaps and gaps that vanish with the sorting.
+    for i in range(1, len(shots) if len(unsorted) == 0 else 0):
+        if first[i] != last[i - 1] + 1:
+            kind = 'overlap' if first[i] <= last[i - 1] else 'gap'
+            expected = f'shot {i} to start at {last[i - 1] + 1}, right after {shot(i - 1)}'
+            size = abs(first[i] - last[i - 1] - 1)
+            parts.fault('change_points', expected, f'{shot(i)}: {kind} of {size} frames')
+    if n_frames is not None and last.max() != n_frames - 1:
+        kind = 'runs past the end' if last.max() >= n_frames else 'leaves a gap at the end'
+        expected = f'the last frame {n_frames - 1} (n_frames - 1)'
+        parts.fault('change_points', expected, f'{shot(last.argmax())}: {kind}')
+    if lengths is not None and len(lengths) != len(shots):
+        parts.fault('n_frame_per_seg', f'length {len(shots)} as in change_points', len(lengths))
+    elif lengths is not None and (lengths != last - first + 1).any():
+        i = np.flatnonzero(lengths != last - first + 1)[0]
+        parts.fault('n_frame_per_seg', f'{last[i] - first[i] + 1} frames for {shot(i)}', lengths[i])
+    return shots
+
+
+def _by_frame(parts: _Parts, name: str, n_frames: int | None) -> np.ndarray | None:
+    """`user_summary` or `user_scores`."""
+    values = parts.get(name, 2, 'shape [n_users, n_frames]')
+    if values is None:
+        return None
+    if len(values) == 0:
+        parts.fault(name, 'at least 1 user', f'shape {values.shape}')
+    if n_frames is not None and values.shape[1] != n_frames:
+        parts.fault(name, f'{n_frames} frames a user (n_frames)', values.shape[1])
+    if name == 'user_summary':
+        other = (values != 0) & (values != 1)
+        if other.any():
+            user, frame = np.argwhere(other)[0]
+            found = f'{values[user, frame]} (user {user}, frame {frame})'
+            if other.sum() > 1:
+                found += f' and {other.sum() - 1} more such entries'
+            parts.fault(name, 'only 0 and 1', found)
+    return values.astype(np.float32)
+
+
+def _times(parts: _Parts, n_frames: int | None) -> tuple[float | None, np.ndarray | None]:
+    fps = parts.get('fps', 0, 'one number')
+    if fps is not None and fps <= 0:
+        parts.fault('fps', 'above 0', fps)
+    times = parts.get('frame_times', 1, 'shape [n_frames]')
+    if times is not None:
+        if n_frames is not None and len(times) != n_frames:
+            parts.fault('frame_times', f'length {n_frames} (n_frames)', len(times))
+        falls = np.flatnonzero(np.diff(times) < 0)
+        if len(falls):
+            parts.fault('frame_times', 'times that never fall', f'a fall at frame {falls[0] + 1}')
+        times = times.astype(np.float64)
+    return None if fps is None else float(fps), times
+
+
+def text(value: object) -> str:
+    """Text from what HDF5 holds.
+
+    Args:
+        value: bytes, a string, or an array of one of them.
+
+    Returns:
+        The text.
+    """
+    value = np.asarray(value).reshape(-1)[:1].tolist()
+    value = value[0] if value else ''
+    return value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
+
+
+def check_video(group: h5py.Group, *, require_features: bool = True) -> tuple[Video | None, list[str]]:
+    """Reads one video of a feature file and lists all its faults.
+
+    Args:
+        group: the video's group; any numeric type is accepted, and scalars as 0-d or one-element arrays.
+        require_features: whether missing features are a fault.
+
+    Returns:
+        The video (None where it has a fault), and the faults as `key: expected …, found …`.
+    """
+    parts = _Parts(group)
+    features = _features(parts, require_features)
+    picks, n_frames = _steps(parts)
+    change_points = _shots(parts, n_frames)
+    user_summary = _by_frame(parts, 'user_summary', n_frames)
+    user_scores = _by_frame(parts, 'user_scores', n_frames)
+    fps, frame_times = _times(parts, n_frames)
+    try:
+        name = text(group['video_name'][()]) if 'video_name' in parts.present else None
+    except DAMAGED as error:
+        parts.fault('video_name', 'text', f'none that can be read ({error})')
+    if parts.faults:
+        return None, list(dict.fromkeys(parts.faults))
+    gtscore = parts.arrays.get('gtscore')
+    video = Video(
+        key=group.name.lstrip('/'),
+        picks=picks,
+        n_frames=n_frames,
+        features=features,
+        change_points=change_points,
+        user_summary=user_summary,
+        user_scores=user_scores,
+        gtscore=None if gtscore is None else gtscore.astype(np.float32),
+        name=name,
+        fps=fps,
+        frame_times=frame_times,
+    )
+    return video, []

@@ -1,0 +1,197 @@
+"""Which videos a fold trains on and which it is tested on."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from trsum_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Keys of the videos of one fold.
+
+    Attributes:
+        train: keys that both stages train on.
+        test: keys that neither stage sees; empty where all videos train.
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def _fold(entry: object, known: set[str], where: str) -> Fold:
+    """One checked entry of a splits file."""
+    if not isinstance(entry, dict) or not {'train_keys', 'test_keys'} <= entry.keys():
+        found = f'the keys {sorted(entry)}' if isinstance(entry, dict) else f'{type(entry).__name__}'
+        raise InputError(f'{where}: expected an object with train_keys and test_keys, found {found}')
+    sides = []
+    for side in ('train_keys', 'test_keys'):
+        names = entry[side]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(
+                f'{where}, {side}: expected a list of video keys, found {json.dumps(names)[:80]}'
+            )
+        keys = tuple(name if name in known else name.rsplit('/', 1)[-1] for name in names)
+        unknown = [name for name, key in zip(names, keys, strict=True) if key not in known]
+        if unknown:
+            example = f'such as {min(known)}' if known else 'of which there are none'
+            found = f'{len(unknown)} unknown: {", ".join(unknown[:5])}'
+            raise InputError(f'{where}, {side}: expected videos of the dataset, {example}, found {found}')
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise InputError(
+                f'{where}, {side}: expected every video once, found twice: {", ".join(twice[:5])}'
+            )
+        sides.append(keys)
+    train, test = sides
+    if not train:
+        raise InputError(f'{where}, train_keys: expected at least one video, found none')
+    both = sorted(set(train) & set(test))
+    if both:
+        expected = 'test videos that the fold does not train on'
+        raise InputError(f'{where}: expected {expected}, found in both: {", ".join(both[:5])}')
+    return Fold(train, test)
+
+
+def read_splits(path: str | os.PathLike, dataset_keys: Iterable[str]) -> list[Fold]:
+    """Reads the field's JSON of splits, `[{"train_keys": [...], "test_keys": [...]}, …]`.
+
+    Args:
+        path: the file; its keys may have a path before them (`../datasets/x.h5/video_1`).
+        dataset_keys: the videos that exist.
+
+    Returns:
+        The folds, in the order of the file.
+
+    Raises:
+        InputError: no such file, another form, unknown videos, a fold that tests on a training video or
+            trains on none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f'{path}: expected a JSON file of splits, found no such file')
+    try:
+        entries = json.loads(path.read_text(encoding='utf-8'))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: expected JSON, found a fault in it: {error}') from error
+    if not isinstance(entries, list) or not entries:
+        found = 'an empty list' if entries == [] else type(entries).__name__
+        raise InputError(f'{path}: expected a list of folds, found {found}')
+    known = set(dataset_keys)
+    return [_fold(entry, known, f'{path}, fold {i} (counted from 0)') for i, entry in enumerate(entries)]
+
+
+def disjoint_folds(keys: Sequence[str], n_folds: int, seed: int) -> list[Fold]:
+    """Splits the videos into folds whose test sets are disjoint and cover all of them.
+
+    Args:
+        keys: the videos, in an order that does not change from run to run.
+        n_folds: number of folds, 2 or more.
+        seed: of the permutation.
+
+    Returns:
+        The folds; test sets differ in size by one at most, keys keep their order within a set.
+
+    Raises:
+        InputError: fewer than 2 folds, or more than there are videos.
+    """
+    if not 2 <= n_folds <= len(keys):
+        raise InputError(f'folds: expected 2 to {len(keys)} (the number of videos), found {n_folds}')
+    parts = np.array_split(np.random.default_rng(seed).permutation(len(keys)), n_folds)
+    tests = [{keys[i] for i in part} for part in parts]
+    return [
+        Fold(tuple(key for key in keys if key not in test), tuple(key for key in keys if key in test))
+        for test in tests
+    ]
+
+
+def train_on_all(keys: Sequence[str]) -> list[Fold]:
+    """One fold that trains on every video and tests on none.
+
+    Args:
+        keys: the videos.
+
+    Returns:
+        The fold, in a list.
+
+    Raises:
+        InputError: no videos.
+    """
+    if not keys:
+        raise InputError('training on all videos: expected at least one video, found none')
+    return [Fold(tuple(keys), ())]
+
+
+def _checked_extra(keys: Iterable[str], extra_keys: Sequence[str]) -> tuple[str, ...]:
+    both = sorted(set(keys) & set(extra_keys))
+    if both:
+        raise InputError(
+            f"extra training videos: expected other videos than the dataset's, found {both[0]} in both"
+        )
+    if not extra_keys:
+        raise InputError('extra training videos: expected at least one, found none')
+    return tuple(extra_keys)
+
+
+def augment(folds: Sequence[Fold], extra_keys: Sequence[str]) -> list[Fold]:
+    """The field's *augmented* setting: the videos of other datasets join the training set of every fold.
+
+    Args:
+        folds: the folds of the dataset that is evaluated.
+        extra_keys: the other datasets' videos, as `datasets.merge` names them.
+
+    Returns:
+        The folds with longer training sets.
+
+    Raises:
+        InputError: no extra videos, or one that the folds hold already.
+    """
+    extra = _checked_extra((key for fold in folds for key in (*fold.train, *fold.test)), extra_keys)
+    return [Fold((*fold.train, *extra), fold.test) for fold in folds]
+
+
+def transfer(keys: Sequence[str], extra_keys: Sequence[str]) -> list[Fold]:
+    """The field's *transfer* setting: training on other datasets alone, test on the whole dataset.
+
+    Args:
+        keys: the videos of the dataset that is evaluated.
+        extra_keys: the other datasets' videos, as `datasets.merge` names them.
+
+    Returns:
+        One fold, in a list.
+
+    Raises:
+        InputError: no extra videos, or one that is also tested.
+    """
+    return [Fold(_checked_extra(keys, extra_keys), tuple(keys))]
+
+
+def describe(folds: Sequence[Fold]) -> str:
+    """Says in a few words what the folds are, for a results table.
+
+    Args:
+        folds: the folds; keys with a `/` are videos of other datasets (`datasets.merge`).
+
+    Returns:
+        Such as `disjoint 5-fold`, or `5 overlapping draws: 18 of 25 videos ever tested`.
+    """
+    everything = {key for fold in folds for key in (*fold.train, *fold.test)}
+    tested = {key for fold in folds for key in fold.test}
+    extra = {key for key in everything - tested if '/' in key}
+    own = everything - extra
+    if not tested:
+        return f'trained on all {len(everything)} videos, no test videos'
+    if extra and all(set(fold.train) <= extra for fold in folds):
+        return f'transfer: trained on {len(extra)} videos of other datasets, tested on {len(tested)}'
+    augmented = f', augmented by {len(extra)} videos of other datasets' if extra else ''
+    if sum(len(fold.test) for fold in folds) > len(tested):
+        return f'{len(folds)} overlapping draws: {len(tested)} of {len(own)} videos ever tested{augmented}'
+    if len(folds) > 1 and tested == own:
+        return f'disjoint {len(folds)}-fold{augmented}'
+    sets = 'one split' if len(folds) == 1 else f'{len(folds)} disjoint test sets'
+    return f'{sets}: {len(tested)} of {len(own)} videos tested{augmented}'

@@ -1,0 +1,35 @@
+"""The one exception for what a user can mend, and how a command shows it."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message says what, where, what was expected and what to do."""
+
+
+def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Runs `main` as an absl command: an `InputError` becomes one message on stderr and exit code 1.
+
+    Args:
+        main: takes the positional arguments (the command's name first) and returns the exit code.
+    """
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        try:
+            return main(argv)
+        except InputError as error:
+            print(f'error: {error}', file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print('stopped by the user', file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+
+    app.run(guarded)

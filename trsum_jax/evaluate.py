@@ -1,0 +1,337 @@
+"""Evaluates anybody's scores by the field's protocol, beside random, uniform and human rows.
+
+    python -m trsum_jax.evaluate --dataset=FILE.h5 --scores=FILE --output=results.json
+
+Scores are an HDF5 file with `video_N/scores` (one a step, at `picks`) or `video_N/frame_scores` (one a
+frame), or JSON `{"video_N": [...]}`, where the length tells which. Without scores: the baselines alone.
+"""
+
+import functools
+import json
+import pathlib
+import zlib
+from collections.abc import Mapping, Sequence
+
+import h5py
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from trsum_jax.data import datasets, splits
+from trsum_jax.data.records import Dataset, Video
+from trsum_jax.errors import InputError, run_command
+from trsum_jax.protocol import baselines, evaluation, tables
+
+SCORE_KEYS = ('scores', 'frame_scores')
+
+
+def read_scores(path: str, videos: Mapping[str, Video], needed: Sequence[str]) -> dict[str, np.ndarray]:
+    """Reads and checks the scores of videos, from HDF5 or JSON.
+
+    Args:
+        path: HDF5 with `video_N/scores` or `video_N/frame_scores`, or JSON `{video: [...]}`.
+        videos: every video of the dataset, by key.
+        needed: the keys that must be there.
+
+    Returns:
+        Key to [n_steps] or [n_frames] float, for every video of the file.
+
+    Raises:
+        InputError: where the file cannot be read, lacks a video, names one that the dataset does not have,
+            or holds scores of another length or that are not finite numbers.
+    """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f'{path}: no such file; --scores must name an HDF5 or JSON file of scores')
+    raw = _read_h5(path) if h5py.is_hdf5(path) else _read_json(path)
+    if unknown := [key for key in raw if key not in videos]:
+        raise InputError(
+            f'{path}: scores of {_listing(unknown)}, which the dataset does not have; it has '
+            f'{_listing(list(videos))}. Give the scores under the keys of the dataset'
+        )
+    if missing := [key for key in needed if key not in raw]:
+        raise InputError(
+            f'{path}: no scores of {_listing(missing)}; all {len(needed)} videos to evaluate need some'
+        )
+    return {key: _checked(path, where, scores, videos[key]) for key, (where, scores) in raw.items()}
+
+
+def _read_h5(path: str) -> dict[str, tuple[str, np.ndarray]]:
+    found = {}
+    try:
+        with h5py.File(path) as file:
+            for key, group in file.items():
+                is_group = isinstance(group, h5py.Group)
+                names = [n for n in SCORE_KEYS if is_group and isinstance(group.get(n), h5py.Dataset)]
+                if len(names) != 1:
+                    held = f'holds {_listing(sorted(group))}' if is_group else 'is an array'
+                    raise InputError(
+                        f'{path}: expected one of {key}/scores (one a step) and {key}/frame_scores (one a '
+                        f'frame), but {key} {held}'
+                    )
+                found[key] = f'{key}/{names[0]}', group[names[0]][()]
+    except OSError as error:
+        raise InputError(f'{path}: not a readable HDF5 file, maybe cut short ({error})') from error
+    return found
+
+
+def _read_json(path: str) -> dict[str, tuple[str, np.ndarray]]:
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+    except (ValueError, OSError) as error:
+        raise InputError(f'{path}: neither HDF5 nor JSON ({error})') from error
+    if not isinstance(found, dict):
+        raise InputError(f'{path}: expected {{"video_N": [scores]}}, found a JSON {type(found).__name__}')
+    arrays = {}
+    for key, scores in found.items():
+        try:
+            arrays[key] = key, np.asarray(scores)
+        except ValueError as error:
+            raise InputError(f'{path}: {key}: expected a plain list of numbers ({error})') from error
+    return arrays
+
+
+def _checked(path: str, where: str, scores: np.ndarray, video: Video) -> np.ndarray:
+    scores = np.asarray(scores)
+    lengths = {'scores': [video.n_steps], 'frame_scores': [video.n_frames]}
+    allowed = lengths.get(where.rpartition('/')[2], [video.n_steps, video.n_frames])
+    if scores.ndim != 1 or len(scores) not in allowed:
+        raise InputError(
+            f'{path}: {where}: expected {" or ".join(f"[{n}]" for n in allowed)} '
+            f'(n_steps {video.n_steps}, n_frames {video.n_frames}), found {list(scores.shape)}'
+        )
+    if scores.dtype.kind not in 'fiub':
+        raise InputError(f'{path}: {where}: expected numbers, found {scores.dtype}')
+    if not np.isfinite(scores).all():
+        first = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise InputError(f'{path}: {where}[{first}]: expected finite scores, found {scores[first]}')
+    return scores.astype(np.float64)
+
+
+def evaluate(
+    dataset: Dataset,
+    folds: Sequence[Sequence[str]],
+    scores: Mapping[str, np.ndarray] | None = None,
+    *,
+    budget: float = evaluation.BUDGET,
+    rank_form: str = 'per-user',
+    draws: int = 20,
+    seed: int = 0,
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """Evaluates scores, where given, and the baselines.
+
+    Args:
+        dataset: the videos.
+        folds: the test videos' keys of every fold.
+        scores: key to [n_steps] or [n_frames] float, for all of these at least.
+        budget: the summary's greatest share of the video.
+        rank_form: see `evaluation.rank_references`.
+        draws: random scores are the mean of as many draws.
+        seed: of the random scores and of the bootstrap.
+
+    Returns:
+        The results: `videos` (all that have scores), `mean` and `folds` (with scores only), `baselines`,
+        `rank_against`, counts and notes; and the summaries of the scored videos that have shots, key to
+        [n_frames] uint8.
+    """
+    tested = {key for fold in folds for key in fold}
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    summaries, constant = {}, []
+    for key, video in tqdm(dataset.videos.items(), 'videos', unit='video', disable=None, leave=False):
+        if scores is not None and key in scores:
+            steps, frames = evaluation.both_levels(video, scores[key])
+            rows.setdefault('scores', {})[key] = evaluation.evaluate_video(
+                video, scores[key], budget=budget, rank_form=rank_form
+            )
+            if evaluation.is_constant(steps):
+                constant.append(key)
+            if video.change_points is not None:
+                summaries[key] = evaluation.summarize(frames, video.change_points, video.n_frames, budget)
+        if key in tested:
+            for name, metrics in _baselines(video, budget, rank_form, draws, seed).items():
+                rows.setdefault(name, {})[key] = metrics
+
+    per_fold = {
+        name: [{key: metrics[key] for key in fold if key in metrics} for fold in folds]
+        for name, metrics in rows.items()
+    }
+    means = {name: tables.aggregate(values, seed=seed) for name, values in per_fold.items()}
+    empty = [key for key, summary in summaries.items() if not summary.any()]
+    videos = [video for key, video in dataset.videos.items() if key in tested or key in (scores or ())]
+    against = sorted({name for v in videos if (name := evaluation.rank_against(v, rank_form))})
+    results = {
+        'dataset': dataset.path,
+        'synthetic': dataset.synthetic,
+        'budget': budget,
+        'rank_against': ', '.join(against) or None,
+        'draws': draws,
+        'seed': seed,
+    }
+    if scores is not None:
+        results |= {
+            'videos': rows['scores'],
+            'mean': means.pop('scores'),
+            'folds': tables.fold_rows(per_fold['scores']),
+            'constant_predictions': len(constant),
+            'empty_summaries': len(empty),
+        }
+    results |= {'baselines': means}
+    results['constant_references'] = sum(evaluation.constant_references(v, rank_form) for v in videos)
+    results['notes'] = [*dataset.notes, *_notes(videos, results['constant_references'])]
+    results['warnings'] = _warnings(constant, empty)
+    return results, summaries
+
+
+def _baselines(
+    video: Video, budget: float, rank_form: str, draws: int, seed: int
+) -> dict[str, dict[str, float]]:
+    # a generator of its own per video: the draws do not depend on which other videos are evaluated
+    rng = np.random.default_rng([seed, zlib.crc32(video.key.encode())])
+    options = {'budget': budget, 'rank_form': rank_form}
+    rows = {'random': baselines.evaluate_random(video, rng, draws, **options)}
+    if video.change_points is not None:
+        rows['uniform'] = baselines.evaluate_summary(video, baselines.uniform_choice(video, budget))
+    if video.features is not None:
+        distances = baselines.distance_to_mean(video.features)
+        rows['distance_to_mean'] = evaluation.evaluate_video(video, distances, **options)
+    return rows | {'human': baselines.human_leave_one_out(video, rank_form)}
+
+
+def _notes(videos: Sequence[Video], constant_references: int) -> list[str]:
+    notes = []
+    if unshot := [v.key for v in videos if v.change_points is None and v.user_summary is not None]:
+        notes.append(f'no F-score without change_points, which {_which(unshot, len(videos))}')
+    if unranked := [v.key for v in videos if v.user_scores is None and v.user_summary is None]:
+        notes.append(f'no rank correlation without users, which {_which(unranked, len(videos))}')
+    if constant_references:
+        notes.append(
+            f'{constant_references} references give all steps the same value: they have no rank and are left '
+            f"out of their video's mean"
+        )
+    return notes
+
+
+def _warnings(constant: Sequence[str], empty: Sequence[str]) -> list[str]:
+    warnings = []
+    if constant:
+        warnings.append(
+            f'constant scores have no rank, so tau and rho leave out {len(constant)}: {_listing(constant)}'
+        )
+    if empty:
+        warnings.append(
+            f'empty summary (F = 0), as no shot of positive mean score fits the budget: {_listing(empty)}'
+        )
+    return warnings
+
+
+def _which(keys: Sequence[str], total: int) -> str:
+    return f'all {total} videos lack' if len(keys) == total else f'{_listing(keys)} lack'
+
+
+def _listing(keys: Sequence[str]) -> str:
+    shown = ', '.join(keys[:12]) or 'nothing'
+    return f'{shown} and {len(keys) - 12} more' if len(keys) > 12 else shown
+
+
+def write_summaries(path: str, summaries: Mapping[str, np.ndarray]) -> None:
+    """Writes `video_N/summary`, [n_frames] uint8 of 0 and 1, to an HDF5 file, whole or not at all.
+
+    Args:
+        path: the file; replaced where it exists.
+        summaries: key to summary.
+    """
+    with tables.replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+        for key, summary in summaries.items():
+            file.create_dataset(f'{key}/summary', data=summary, compression='gzip')
+
+
+def _check_outputs(inputs: Sequence[str | None], outputs: Sequence[str | None], overwrite: bool) -> None:
+    given = [pathlib.Path(path).resolve() for path in inputs if path]
+    taken: list[pathlib.Path] = []
+    for path in filter(None, outputs):
+        resolved = pathlib.Path(path).resolve()
+        if resolved in given + taken:
+            raise InputError(f'{path}: named twice; an output needs a file of its own')
+        if resolved.is_dir():
+            raise InputError(f'{path}: is a folder; give a file to write')
+        if resolved.exists() and not overwrite:
+            raise InputError(f'{path}: exists; give another name, or --overwrite to replace it')
+        taken.append(resolved)
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of this command.
+
+    Args:
+        values: where they are defined; not at import, as other commands have flags of the same names.
+    """
+    text = functools.partial(flags.DEFINE_string, default=None, flag_values=values)
+    text('dataset', help='HDF5 file in the layout of the field.', required=True)
+    text('scores', help='HDF5 or JSON file of scores; without it the baselines alone.')
+    text('splits', help='JSON of folds; without it all videos count as one fold.')
+    text('output', help='JSON file to write the results to.')
+    text('summaries', help='HDF5 file to write the summaries to.')
+    text('user_scores', help="TVSum's ydata-anno.tsv or ydata-tvsum50.mat.")
+    number = functools.partial(flags.DEFINE_integer, flag_values=values)
+    number('draws', 20, 'Number of draws of random scores.', lower_bound=1)
+    number('seed', 0, 'Of the random scores and the bootstrap.', lower_bound=0)
+    share = "The summary's greatest share of a video, above 0 and at most 1."
+    flags.DEFINE_float('budget', evaluation.BUDGET, share, flag_values=values)
+    against = 'What ranks are compared with where only summaries exist.'
+    flags.DEFINE_enum('rank', 'per-user', evaluation.RANK_FORMS, against, flag_values=values)
+    flags.DEFINE_bool('overwrite', False, 'Replace output files that exist.', flag_values=values)
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command: flags in, files and a printed table out."""
+    args = flags.FLAGS
+    if argv[1:]:
+        raise InputError(f'unexpected argument {argv[1]!r}; every option is written --name=value')
+    if not 0 < args.budget <= 1:
+        raise InputError(f'--budget must be above 0 and at most 1, found {args.budget}')
+    if args.summaries and not args.scores:
+        raise InputError('--summaries needs --scores: without scores there is nothing to summarize by')
+    inputs = [args.dataset, args.scores, args.splits, args.user_scores]
+    _check_outputs(inputs, [args.output, args.summaries], args.overwrite)
+
+    dataset = datasets.read_dataset(args.dataset, require_features=False, user_scores=args.user_scores)
+    folds, description = [list(dataset.videos)], 'all videos as one fold'
+    if args.splits:
+        read = splits.read_splits(args.splits, list(dataset.videos))
+        folds, description = [list(fold.test) for fold in read], splits.describe(read)
+    if args.summaries and all(video.change_points is None for video in dataset.videos.values()):
+        raise InputError(f'{args.dataset}: no video has change_points, which --summaries needs')
+    needed = list(dict.fromkeys(key for fold in folds for key in fold))
+    if not needed:
+        raise InputError(f'{args.splits}: expected folds with test_keys, found none in any fold')
+    scores = read_scores(args.scores, dataset.videos, needed) if args.scores else None
+    results, summaries = evaluate(
+        dataset,
+        folds,
+        scores,
+        budget=args.budget,
+        rank_form=args.rank,
+        draws=args.draws,
+        seed=args.seed,
+    )
+    results = {'scores': args.scores, 'splits': description} | results
+    if scores and (extra := [key for key in scores if key not in needed]):
+        results['notes'].append(f'videos that no fold tests on are left out of the means: {_listing(extra)}')
+
+    rows = ({'scores': results['mean']} if scores else {}) | results['baselines']
+    ranks = f'ranks against: {results["rank_against"] or "nothing"}'
+    print(tables.render(rows, f'{args.dataset}: {description}; budget {args.budget:g}; {ranks}'))
+    print()
+    for kind in ('note', 'warning'):
+        for line in results[f'{kind}s']:
+            print(f'{kind}: {line}')
+    if args.output:
+        tables.write_json(args.output, results)
+        print(f'results: {args.output}')
+    if args.summaries:
+        write_summaries(args.summaries, summaries)
+        print(f'summaries: {args.summaries}')
+
+
+if __name__ == '__main__':
+    define_flags(flags.FLAGS)
+    run_command(main)

@@ -1,0 +1,73 @@
+"""The reconstruction loss (paper, L_rec) and the two trivial reconstructions that it is compared with."""
+
+import chex
+import jax.numpy as jnp
+from optax.losses import cosine_similarity
+
+_EPSILON = 1e-8
+
+
+def frame_losses(frames: chex.Array, reconstruction: chex.Array) -> chex.Array:
+    """`mean_d |e - ê| + 1 - cos(e, ê)` of every frame.
+
+    Args:
+        frames: [L, D], the original features.
+        reconstruction: [L, D].
+
+    Returns:
+        [L] float32.
+    """
+    chex.assert_rank([frames, reconstruction], 2)
+    chex.assert_equal_shape([frames, reconstruction])
+    frames, reconstruction = frames.astype(jnp.float32), reconstruction.astype(jnp.float32)
+    absolute = jnp.mean(jnp.abs(frames - reconstruction), axis=-1)
+    return absolute + 1.0 - cosine_similarity(reconstruction, frames, epsilon=_EPSILON)
+
+
+def mean_over(values: chex.Array, weights: chex.Array) -> chex.Array:
+    """Mean of the values whose weight is not zero; 0 where there are none.
+
+    Args:
+        values: [K] float.
+        weights: [K] bool or float.
+
+    Returns:
+        A float32 scalar.
+    """
+    chex.assert_equal_shape([values, weights])
+    weights = weights.astype(jnp.float32)
+    total = jnp.sum(weights)
+    return jnp.sum(jnp.where(weights > 0, values, 0.0) * weights) / jnp.where(total > 0, total, 1.0)
+
+
+def mean_frame(frames: chex.Array, chosen: chex.Array) -> chex.Array:
+    """Mean feature of the chosen frames; zeros where none is chosen.
+
+    Args:
+        frames: [L, D] float.
+        chosen: [L] bool.
+
+    Returns:
+        [D] float32.
+    """
+    chex.assert_rank([frames, chosen], [2, 1])
+    total = jnp.maximum(jnp.sum(chosen), 1).astype(jnp.float32)
+    return jnp.sum(jnp.where(chosen[:, None], frames.astype(jnp.float32), 0.0), axis=0) / total
+
+
+def copy_nearest(frames: chex.Array, visible: chex.Array) -> chex.Array:
+    """The reconstruction that copies, to every position, the nearest visible frame (the earlier on a tie).
+
+    Args:
+        frames: [L, D].
+        visible: [L] bool.
+
+    Returns:
+        [L, D], zeros where no frame is visible.
+    """
+    chex.assert_rank([frames, visible], [2, 1])
+    length = visible.shape[0]
+    position = jnp.arange(length)
+    distance = jnp.where(visible[None], jnp.abs(position[:, None] - position[None]), 2 * length)
+    nearest = frames[jnp.argmin(distance, axis=1)]
+    return jnp.where(jnp.any(visible), nearest, 0.0)

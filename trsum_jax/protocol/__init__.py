@@ -1,0 +1,1 @@
+"""Scores in, table out: numpy and scipy, no jax."""

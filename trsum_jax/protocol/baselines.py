@@ -1,0 +1,135 @@
+"""Rows that stand beside every model: random, uniform, distance to the mean, and people."""
+
+import numpy as np
+
+from trsum_jax.data.records import Video
+from trsum_jax.protocol import evaluation
+
+
+def random_scores(video: Video, rng: np.random.Generator) -> np.ndarray:
+    """One independent uniform draw from [0, 1) for every step.
+
+    Args:
+        video: gives `n_steps`.
+        rng: where the draws come from.
+
+    Returns:
+        [n_steps] float64.
+    """
+    return rng.random(video.n_steps)
+
+
+def evaluate_random(
+    video: Video,
+    rng: np.random.Generator,
+    draws: int,
+    *,
+    budget: float = evaluation.BUDGET,
+    rank_form: str = 'per-user',
+) -> dict[str, float]:
+    """The metrics of random scores, as their mean over draws.
+
+    Args:
+        video: the video.
+        rng: where the draws come from.
+        draws: number of draws, at least 1.
+        budget: the summary's greatest share of the video.
+        rank_form: see `evaluation.rank_references`.
+
+    Returns:
+        The `evaluation.METRICS`.
+    """
+    results = [
+        evaluation.evaluate_video(video, random_scores(video, rng), budget=budget, rank_form=rank_form)
+        for _ in range(draws)
+    ]
+    return {metric: evaluation.mean_defined([r[metric] for r in results]) for metric in evaluation.METRICS}
+
+
+def distance_to_mean(features: np.ndarray) -> np.ndarray:
+    """Scores each step by the Euclidean distance of its feature to the video's mean feature.
+
+    Args:
+        features: [n_steps, D] float.
+
+    Returns:
+        [n_steps] float64.
+    """
+    features = np.asarray(features, np.float64)
+    return np.linalg.norm(features - features.mean(axis=0), axis=1)
+
+
+def uniform_choice(video: Video, budget: float = evaluation.BUDGET) -> np.ndarray:
+    """A summary of shots evenly spaced over the video.
+
+    For every `k` the shots that hold the frames `(i + 1/2) n_frames / k` are considered; of the sets within
+    the budget the longest is taken, of equally long ones that with the fewest shots.
+
+    Args:
+        video: with `change_points`.
+        budget: the summary's greatest share of the video.
+
+    Returns:
+        [n_frames] uint8; all zero where no such shot fits.
+    """
+    lengths = video.change_points[:, 1] - video.change_points[:, 0] + 1
+    capacity = int(video.n_frames * budget)
+    longest, chosen = 0, np.zeros(len(lengths), bool)
+    for k in range(1, len(lengths) + 1):
+        frames = ((np.arange(k) + 0.5) * video.n_frames / k).astype(np.int64)
+        shots = np.unique(np.searchsorted(video.change_points[:, 1], frames))
+        total = lengths[shots].sum()
+        if longest < total <= capacity:
+            longest, chosen = total, np.isin(np.arange(len(lengths)), shots)
+    return evaluation.shots_to_summary(chosen, video.change_points, video.n_frames)
+
+
+def evaluate_summary(video: Video, summary: np.ndarray) -> dict[str, float]:
+    """The metrics of a summary that comes without scores.
+
+    Args:
+        video: the video.
+        summary: [n_frames] of 0 and 1.
+
+    Returns:
+        The `evaluation.METRICS`; a summary has no rank, so both correlations are NaN.
+    """
+    return dict.fromkeys(evaluation.METRICS, float('nan')) | evaluation.summary_f(video, summary)
+
+
+def human_leave_one_out(video: Video, rank_form: str = 'per-user') -> dict[str, float]:
+    """How well each user of a video agrees with all the others.
+
+    `f_avg` and `f_max` reduce each user's F-scores against every other user and average over users. The
+    correlations are means over ordered pairs of different users, of raw annotator scores at the picks where
+    the video has them, else of summaries; with `mean-user` summaries are compared with the mean of the
+    others instead.
+
+    Args:
+        video: the video.
+        rank_form: see `evaluation.rank_references`.
+
+    Returns:
+        The `evaluation.METRICS`, NaN where fewer than two users allow no comparison.
+    """
+    metrics = dict.fromkeys(evaluation.METRICS, float('nan'))
+    if video.user_summary is not None and len(video.user_summary) > 1:
+        users = video.user_summary
+        against = [
+            evaluation.f_scores(user, np.delete(users, number, axis=0)) for number, user in enumerate(users)
+        ]
+        metrics |= {'f_avg': float(np.mean(against)), 'f_max': float(np.max(against, axis=1).mean())}
+    references = evaluation.rank_references(video)
+    if references is not None and len(references) > 1:
+        if evaluation.rank_against(video, rank_form) == 'mean-user':
+            others = (references.sum(axis=0) - references)[:, None]
+        else:
+            # tau-b and rho are symmetric: each unordered pair stands for both ordered ones
+            others = [references[number + 1 :] for number in range(len(references))]
+        pairs = [evaluation.rank_correlations(user, o) for user, o in zip(references, others, strict=True)]
+        taus, rhos = (np.concatenate(values) for values in zip(*pairs, strict=True))
+        metrics |= {
+            'kendall_tau': evaluation.mean_defined(taus),
+            'spearman_rho': evaluation.mean_defined(rhos),
+        }
+    return metrics

@@ -1,0 +1,1 @@
+"""The two stages, the grid of runs, and what they leave behind."""

@@ -1,0 +1,137 @@
+"""A dataset on the device: every frame once, and the segments as indices into them."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trsum_jax.data.records import Video
+from trsum_jax.method.decomposition import PADDING, decompose
+from trsum_jax.method.losses import mean_over
+
+
+class Corpus(NamedTuple):
+    """All videos and their segments, shared by every run of a grid.
+
+    Attributes:
+        frames: [F, D] float32, the sampled frames of all videos, one after another.
+        index: [S, L] int32, the row of `frames` at each position of each segment, 0 where padded.
+        valid: [S, L] bool.
+        shot: [S, L] int32, the shot of each position.
+        video: [S] int32, the video of each segment.
+        first: [S] int32, the row of the video's first frame.
+        n_steps: [S] int32, the video's number of frames.
+    """
+
+    frames: chex.Array
+    index: chex.Array
+    valid: chex.Array
+    shot: chex.Array
+    video: chex.Array
+    first: chex.Array
+    n_steps: chex.Array
+
+    @property
+    def n_segments(self) -> int:
+        """S."""
+        return self.index.shape[0]
+
+
+class Segment(NamedTuple):
+    """One segment, gathered: what the training steps work on.
+
+    Attributes:
+        frames: [L, D] float32, zeros where padded.
+        valid: [L] bool.
+        shot: [L] int32.
+        video, first, n_steps: int32 scalars as in `Corpus`.
+    """
+
+    frames: chex.Array
+    valid: chex.Array
+    shot: chex.Array
+    video: chex.Array
+    first: chex.Array
+    n_steps: chex.Array
+
+
+def build(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
+    """Decomposes every video and puts all of it on the default device.
+
+    Args:
+        videos: with features and change points, all of one width D.
+        length: L, positions in a segment.
+        views: the views to take (`decomposition.VIEWS`).
+
+    Returns:
+        The corpus; segments in the order of the videos.
+    """
+    first = np.cumsum([0, *(video.n_steps for video in videos)])
+    rows = {name: [] for name in ('index', 'valid', 'shot', 'video', 'first', 'n_steps')}
+    for i, video in enumerate(videos):
+        steps = decompose(video.n_steps, length, views)
+        valid = steps != PADDING
+        shot = np.searchsorted(video.change_points[:, 0], video.picks, side='right') - 1
+        rows['index'].append(np.where(valid, first[i] + steps, 0))
+        rows['valid'].append(valid)
+        rows['shot'].append(np.where(valid, shot[steps], 0))
+        for name, value in (('video', i), ('first', first[i]), ('n_steps', video.n_steps)):
+            rows[name].append(np.full(len(steps), value))
+    arrays = {name: np.concatenate(parts) for name, parts in rows.items()}
+    integers = {name: jnp.asarray(a, jnp.int32) for name, a in arrays.items() if name != 'valid'}
+    frames = np.concatenate([video.features for video in videos]).astype(np.float32)
+    return Corpus(frames=jnp.asarray(frames), valid=jnp.asarray(arrays['valid']), **integers)
+
+
+def gather(corpus: Corpus, segment: chex.Array) -> Segment:
+    """Reads one segment.
+
+    Args:
+        corpus: all of them.
+        segment: int32 scalar, which.
+
+    Returns:
+        The segment.
+    """
+    valid = corpus.valid[segment]
+    return Segment(
+        frames=jnp.where(valid[:, None], corpus.frames[corpus.index[segment]], 0.0),
+        valid=valid,
+        shot=corpus.shot[segment],
+        video=corpus.video[segment],
+        first=corpus.first[segment],
+        n_steps=corpus.n_steps[segment],
+    )
+
+
+def average_per_frame(corpus: Corpus, values: chex.Array) -> chex.Array:
+    """Averages a value per position over all segments that hold the frame.
+
+    Args:
+        corpus: the segments; every frame stands in one or more of them.
+        values: [S, L] float32.
+
+    Returns:
+        [F] float32; 0 for a frame that no segment holds.
+    """
+    chex.assert_equal_shape([values, corpus.valid])
+    n_frames = corpus.frames.shape[0]
+    weight = corpus.valid.astype(jnp.float32)
+
+    def total(x):
+        return jax.ops.segment_sum(x.ravel(), corpus.index.ravel(), num_segments=n_frames)
+
+    return total(jnp.where(corpus.valid, values, 0.0)) / jnp.maximum(total(weight), 1.0)
+
+
+def per_video(videos: list[Video], values: np.ndarray) -> dict[str, np.ndarray]:
+    """Cuts [..., F] values of all frames into one [..., n_steps] array per video key."""
+    ends = np.cumsum([video.n_steps for video in videos])[:-1]
+    return dict(zip((video.key for video in videos), np.split(values, ends, axis=-1), strict=True))
+
+
+def weighted_mean(values: chex.ArrayTree, weight: chex.Array) -> chex.ArrayTree:
+    """Means over the leading axis of every leaf, by weight."""
+    return jax.tree.map(lambda leaf: mean_over(leaf, weight), values)

@@ -1,0 +1,106 @@
+"""Scores and summaries as files that other programs, and people, can use."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from trsum_jax.data.records import Dataset, Video
+from trsum_jax.protocol import evaluation, tables
+
+
+def write_scores(path: str | os.PathLike, scores: Mapping[str, np.ndarray]) -> None:
+    """Writes `video_N/scores`, the file that `python -m trsum_jax.evaluate --scores` reads.
+
+    Args:
+        path: the HDF5 file, replaced where it exists.
+        scores: by video key, [n_steps] float.
+    """
+    with tables.replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+        for key, values in scores.items():
+            file[f'{key}/scores'] = np.asarray(values, np.float32)
+
+
+def describe_summary(video: Video, scores: np.ndarray, budget: float) -> dict[str, Any]:
+    """One video's scores and the shots that its summary takes.
+
+    Args:
+        video: with change points.
+        scores: [n_steps] float.
+        budget: the summary's share of the video.
+
+    Returns:
+        `name`, `seconds` (length, None where the file tells no time), `summary_seconds`, `shots`: for each
+        its first and last frame, start and end in seconds, mean score and whether it is chosen; and `scores`:
+        for each step its frame, second and score.
+    """
+    per_frame = evaluation.frame_scores(scores, video.picks, video.n_frames)
+    values = evaluation.shot_scores(per_frame, video.change_points)
+    chosen = evaluation.choose_shots(per_frame, video.change_points, video.n_frames, budget)
+    shots = [
+        {
+            'first_frame': int(first),
+            'last_frame': int(last),
+            'start': second_of(video, first),
+            'end': second_of(video, last + 1),
+            'score': float(value),
+            'chosen': bool(taken),
+        }
+        for (first, last), value, taken in zip(video.change_points, values, chosen, strict=True)
+    ]
+    seconds = second_of(video, video.n_frames)
+    lengths = [shot['end'] - shot['start'] for shot in shots if shot['chosen'] and seconds is not None]
+    return {
+        'name': video.name,
+        'frames': video.n_frames,
+        'seconds': seconds,
+        'summary_seconds': sum(lengths) if seconds is not None else None,
+        'shots': shots,
+        'scores': [
+            {'frame': int(frame), 'second': second_of(video, frame), 'score': float(score)}
+            for frame, score in zip(video.picks, scores, strict=True)
+        ],
+    }
+
+
+def second_of(video: Video, frame: int) -> float | None:
+    """When a frame begins, in seconds from the first; for `n_frames`, when the last one ends.
+
+    Args:
+        video: with `frame_times`, or `fps`, or neither.
+        frame: from 0 to `n_frames`.
+
+    Returns:
+        Seconds, None where the file tells no time.
+    """
+    if video.frame_times is None:
+        return frame / video.fps if video.fps else None
+    if frame < video.n_frames:
+        return float(video.frame_times[frame])
+    last = float(video.frame_times[-1])
+    return last + (1 / video.fps if video.fps else last / max(video.n_frames - 1, 1))
+
+
+def write_summaries(
+    path: str | os.PathLike, dataset: Dataset, scores: Mapping[str, np.ndarray], budget: float
+) -> None:
+    """Writes `describe_summary` of every scored video as JSON, by video key.
+
+    Args:
+        path: the JSON file, replaced where it exists.
+        dataset: the videos.
+        scores: by video key, [n_steps] float.
+        budget: the summary's share of the video.
+    """
+    tables.write_json(
+        path, {key: describe_summary(dataset.videos[key], values, budget) for key, values in scores.items()}
+    )
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """The content of a JSON file that the project wrote."""
+    return json.loads(path.read_text(encoding='utf-8'))

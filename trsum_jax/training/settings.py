@@ -1,0 +1,168 @@
+"""The config of the main job: what its fields may be, checked before any work begins."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from trsum_jax.data.synthetic import Recipe
+from trsum_jax.errors import InputError
+from trsum_jax.method import decomposition, episodes, models, rewards
+
+CHOICES = {
+    'data.shots': ('file', 'kts', 'uniform'),
+    'data.setting': ('canonical', 'augmented', 'transfer'),
+    'model.norm': models.NORMS,
+    'model.positions': models.POSITIONS,
+    'model.activation': models.ACTIVATIONS,
+    'model.mask_token': models.MASK_TOKENS,
+    'model.dtype': ('auto', 'float32', 'bfloat16'),
+    'masking.strategy': ('dynamic', 'fixed', 'random'),
+    'summarizer.baseline': episodes.BASELINES,
+    'summarizer.baseline_start': episodes.STARTS,
+    'summarizer.log_probability': episodes.REDUCTIONS,
+    'summarizer.penalty': episodes.PENALTIES,
+    'summarizer.reward_reconstruction': rewards.RECONSTRUCTIONS,
+    'summarizer.reward_frames': rewards.FRAMES,
+    'evaluation.rank': ('per-user', 'mean-user'),
+    'layout.runs': ('auto', 'map', 'vmap'),
+    'layout.episodes': ('auto', 'map', 'vmap'),
+}
+AT_LEAST = {
+    'decomposition.length': 2,
+    'model.width': 1,
+    'model.layers': 1,
+    'model.heads': 1,
+    'model.feed_forward': 1,
+    'masking.fixed_length': 1,
+    'generator.epochs': 1,
+    'generator.batch': 1,
+    'summarizer.epochs': 1,
+    'summarizer.batch': 1,
+    'summarizer.episodes': 1,
+    'evaluation.random_draws': 1,
+    'evaluation.untrained_heads': 1,
+    'layout.log_every': 1,
+    'layout.microbatch': 0,
+    'data.folds': 0,
+}
+SHARES = (
+    'masking.window_ratio',
+    'masking.mask_ratio',
+    'masking.mask',
+    'masking.replace',
+    'summarizer.share',
+    'summarizer.baseline_momentum',
+    'model.dropout',
+    'evaluation.budget',
+)
+# What may differ between two sessions of one experiment.
+FREE = ('layout',)
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses a config that cannot run.
+
+    Args:
+        config: the whole config, resolved.
+
+    Raises:
+        InputError: lists every field that is off, with what was expected and found.
+    """
+    faults = [
+        f'config.{name}: expected one of {", ".join(choices)}, found {_at(config, name)!r}'
+        for name, choices in CHOICES.items()
+        if _at(config, name) not in choices
+    ]
+    faults += [
+        f'config.{name}: expected {least} or more, found {_at(config, name)}'
+        for name, least in AT_LEAST.items()
+        if _at(config, name) < least
+    ]
+    faults += [
+        f'config.{name}: expected a share from 0 to 1, found {_at(config, name)}'
+        for name in SHARES
+        if not 0 <= _at(config, name) <= 1
+    ]
+    views = tuple(config.decomposition.views)
+    if not views or set(views) - set(decomposition.VIEWS):
+        faults.append(
+            f'config.decomposition.views: expected some of {", ".join(decomposition.VIEWS)}, found {views}'
+        )
+    for stage in ('generator', 'summarizer'):
+        batch, microbatch = config[stage].batch, config.layout.microbatch
+        if microbatch > 0 and batch % microbatch:
+            faults.append(
+                f'config.layout.microbatch: expected a divisor of config.{stage}.batch = {batch}, '
+                f'found {microbatch}'
+            )
+        if config[stage].learning_rate <= 0:
+            faults.append(
+                f'config.{stage}.learning_rate: expected above 0, found {config[stage].learning_rate}'
+            )
+    if config.model.heads > 0 and config.model.width % config.model.heads:
+        faults.append(
+            f'config.model.heads: expected a divisor of model.width = {config.model.width}, '
+            f'found {config.model.heads}'
+        )
+    if config.masking.mask + config.masking.replace > 1:
+        faults.append('config.masking: mask and replace are probabilities of one draw; they add up to over 1')
+    if config.summarizer.baseline == 'leave_one_out' and config.summarizer.episodes < 2:
+        faults.append(
+            'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
+        )
+    if not config.seeds or len(set(config.seeds)) != len(config.seeds):
+        faults.append(f'config.seeds: expected one or more different seeds, found {tuple(config.seeds)}')
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    unknown = sorted(set(config.data.synthetic) - fields)
+    if unknown:
+        faults.append(
+            f'config.data.synthetic: {", ".join(unknown)} unknown; '
+            f'expected some of {", ".join(sorted(fields))}'
+        )
+    if faults:
+        raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+
+
+def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
+    """A nested config as `{'model.width': 1024, …}`, in JSON's types."""
+    flat = {}
+    for name, value in config.items():
+        if hasattr(value, 'items'):
+            flat |= flatten(value, f'{prefix}{name}.')
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple | list) else value
+    return flat
+
+
+def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[str]:
+    """How a config differs from the one in a file, a line for every field; `layout` may differ.
+
+    Args:
+        config: of now.
+        path: a `config.json`.
+
+    Returns:
+        Lines such as `model.width: 64 there, 128 now`.
+
+    Raises:
+        InputError: the file is no such config.
+    """
+    try:
+        there = flatten(json.loads(path.read_text(encoding='utf-8')))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f'{path}: expected the config of an earlier run as JSON, found {error}') from error
+    now = flatten(config)
+    return [
+        f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
+        for name in dict.fromkeys([*there, *now])
+        if name.split('.')[0] not in FREE and there.get(name) != now.get(name)
+    ]
+
+
+def _at(config: ml_collections.ConfigDict, name: str) -> Any:
+    for part in name.split('.'):
+        config = config[part]
+    return config

@@ -1,0 +1,272 @@
+"""The two stages of one run as pure functions: `init(key) -> state`, `epoch(state, …) -> (state, metrics)`.
+
+A run is one fold with one seed. Nothing here knows of a grid: `training.grid` adds the leading run axis.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from trsum_jax.method import episodes, losses, masking
+from trsum_jax.method.models import Encoder, Generator, Summarizer
+from trsum_jax.method.rewards import reconstruction_reward
+from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.steps import Run, adamw, gradients, how_here, over, scan_epoch, stream, update
+
+
+class GeneratorState(NamedTuple):
+    """Stage 1: parameters and optimizer state."""
+
+    params: Any
+    optimizer: Any
+
+
+class SummarizerState(NamedTuple):
+    """Stage 2: parameters, optimizer state, and the baseline of every video."""
+
+    params: Any
+    optimizer: Any
+    baseline: episodes.Baseline
+
+
+class Stage(NamedTuple):
+    """A stage of one run.
+
+    Attributes:
+        name: `generator` or `summarizer`.
+        init: (run, frozen) -> state.
+        epoch: (state, number of the epoch, corpus, run, frozen) -> (state, metrics), jit-able. `frozen` is
+            what the stage reads and never changes: `()` in stage 1, the generator's parameters in stage 2.
+        headline: the metric that the progress bar shows.
+    """
+
+    name: str
+    init: Callable[..., Any]
+    epoch: Callable[..., tuple[Any, dict[str, chex.Array]]]
+    headline: str
+
+
+def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:
+    """The two modules for features of a width, as the config's `model` describes them.
+
+    Args:
+        config: the whole config.
+        width: D.
+
+    Returns:
+        Generator and summarizer, with encoders of the same sizes.
+    """
+    model = config.model
+    dtype = model.dtype
+    if dtype == 'auto':
+        dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
+    encoder = Encoder(
+        width=model.width,
+        layers=model.layers,
+        heads=model.heads,
+        feed_forward=model.feed_forward,
+        norm=model.norm,
+        positions=model.positions,
+        activation=model.activation,
+        dropout=model.dropout,
+        cosine_start=model.cosine_start,
+        dtype=jnp.dtype(dtype),
+    )
+    scale = float(width) ** 0.5 if model.scale_features else 1.0
+    return (
+        Generator(encoder, mask_token=model.mask_token, centred=model.centred, feature_scale=scale),
+        Summarizer(encoder, centred=model.centred, feature_scale=scale, score_std=model.score_std),
+    )
+
+
+def generator_stage(config: ml_collections.ConfigDict, generator: Generator, width: int) -> Stage:
+    """Stage 1: the generator learns to reconstruct the candidate frames of corrupted segments.
+
+    Args:
+        config: the whole config.
+        generator: the module.
+        width: D.
+
+    Returns:
+        The stage. Its metrics: `loss`, and for the same candidates the loss of the two trivial
+        reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
+    """
+    settings, strategy = config.generator, _strategy(config.masking)
+    corruption = functools.partial(masking.corrupt, mask=config.masking.mask, replace=config.masking.replace)
+    train = generator.encoder.dropout > 0
+    optimizer = adamw(settings)
+
+    def init(run: Run, frozen: tuple[()]) -> GeneratorState:
+        del frozen
+        length = config.decomposition.length
+        blank = jnp.zeros((length, width)), jnp.ones(length, bool), jnp.zeros(length, bool)
+        params = generator.init(stream(run.key, 'generator init'), *blank)['params']
+        return GeneratorState(params, optimizer.init(params))
+
+    def segment_loss(params, segment: Segment, corpus: Corpus, key):
+        window_key, fate_key, dropout_key = jax.random.split(key, 3)
+        window = strategy(window_key, segment.valid, segment.shot)
+        fate = corruption(fate_key, window, segment.n_steps)
+        shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
+        rebuilt = generator.apply(
+            {'params': params}, shown, segment.valid, fate.masked, not train, rngs={'dropout': dropout_key}
+        )
+        candidate = window >= 0
+
+        def loss_of(reconstruction):
+            return losses.mean_over(losses.frame_losses(segment.frames, reconstruction), candidate)
+
+        visible = segment.valid & ~fate.masked
+        flat = jnp.broadcast_to(losses.mean_frame(shown, visible), shown.shape)
+        loss = loss_of(rebuilt)
+        return loss, {
+            'loss': loss,
+            'loss_segment_mean': loss_of(flat),
+            'loss_copy_nearest': loss_of(losses.copy_nearest(shown, visible)),
+        }
+
+    def epoch(state: GeneratorState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
+        del frozen
+        key = jax.random.fold_in(stream(run.key, 'generator'), number)
+
+        def step(state: GeneratorState, progress, segments, weight, step_key):
+            def loss(params, segment, segment_key):
+                return segment_loss(params, gather(corpus, segment), corpus, segment_key)
+
+            keys = jax.random.split(step_key, segments.shape[0])
+            grads, metrics = gradients(loss, state.params, (segments, keys), weight, config.layout.microbatch)
+            params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
+            return GeneratorState(params, moments), metrics
+
+        return scan_epoch(step, state, number, key, run, settings.batch)
+
+    return Stage('generator', init, epoch, 'loss')
+
+
+def summarizer_stage(
+    config: ml_collections.ConfigDict, generator: Generator, summarizer: Summarizer, width: int, n_videos: int
+) -> Stage:
+    """Stage 2: REINFORCE, the reward being what the frozen generator rebuilds from the selected frames.
+
+    Args:
+        config: the whole config.
+        generator: the frozen module; its parameters are the stage's `frozen`.
+        summarizer: the module that learns.
+        width: D.
+        n_videos: V, for the baselines.
+
+    Returns:
+        The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
+        (over frames), `penalty` (before β).
+    """
+    settings = config.summarizer
+    train = summarizer.encoder.dropout > 0
+    optimizer = adamw(settings)
+    how = how_here(config.layout.episodes)
+
+    def init(run: Run, frozen: Any) -> SummarizerState:
+        params = init_summarizer(config, summarizer, stream(run.key, 'summarizer init'), frozen, width)
+        baseline = episodes.start_baseline(n_videos, settings.baseline_start)
+        return SummarizerState(params, optimizer.init(params), baseline)
+
+    def reward_of(frozen, segment: Segment, action):
+        rebuilt = generator.apply({'params': frozen}, segment.frames, segment.valid, ~action)
+        return reconstruction_reward(
+            segment.frames,
+            segment.valid,
+            action,
+            rebuilt,
+            reconstruct=settings.reward_reconstruction,
+            over=settings.reward_frames,
+        )
+
+    def segment_loss(params, segment: Segment, frozen, baseline, key):
+        sample_key, dropout_key = jax.random.split(key)
+        logits = summarizer.apply(
+            {'params': params}, segment.frames, segment.valid, not train, rngs={'dropout': dropout_key}
+        )
+        fixed = jax.lax.stop_gradient(logits)
+        actions = episodes.sample(sample_key, fixed, segment.valid, settings.episodes)
+        rewards = over(how, functools.partial(reward_of, frozen, segment), actions)
+        reward = jnp.mean(rewards)
+        advantages = rewards - _baseline_of(settings.baseline, baseline, segment.video, rewards)
+        policy = episodes.surrogate(logits, actions, advantages, segment.valid, settings.log_probability)
+        penalty = episodes.length_penalty(logits, segment.valid, settings.share, settings.penalty)
+        p = jax.nn.sigmoid(fixed)
+        p_mean = losses.mean_over(p, segment.valid)
+        return policy + settings.penalty_weight * penalty, {
+            'reward': reward,
+            'reward_std': jnp.std(rewards),
+            'advantage_square': jnp.mean(jnp.square(advantages)),
+            'p_mean': p_mean,
+            'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
+            'penalty': penalty,
+        }
+
+    def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: Any):
+        key = jax.random.fold_in(stream(run.key, 'summarizer'), number)
+
+        def step(state: SummarizerState, progress, segments, weight, step_key):
+            def loss(params, segment, segment_key):
+                return segment_loss(params, gather(corpus, segment), frozen, state.baseline, segment_key)
+
+            keys = jax.random.split(step_key, segments.shape[0])
+            grads, metrics = gradients(loss, state.params, (segments, keys), weight, config.layout.microbatch)
+            params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
+            baseline = episodes.update_baseline(
+                state.baseline, corpus.video[segments], metrics['reward'], weight, settings.baseline_momentum
+            )
+            return SummarizerState(params, moments, baseline), metrics
+
+        state, metrics = scan_epoch(step, state, number, key, run, settings.batch)
+        metrics['advantage_rms'] = jnp.sqrt(metrics.pop('advantage_square'))
+        return state, metrics
+
+    return Stage('summarizer', init, epoch, 'reward')
+
+
+def init_summarizer(
+    config: ml_collections.ConfigDict, summarizer: Summarizer, key: chex.PRNGKey, generator: Any, width: int
+) -> Any:
+    """Parameters of a summarizer before training: the generator's encoder and a random score head.
+
+    Args:
+        config: the whole config; `summarizer.from_generator` false gives a random encoder.
+        summarizer: the module.
+        key: a typed key.
+        generator: the generator's parameters.
+        width: D.
+
+    Returns:
+        The parameters.
+    """
+    length = config.decomposition.length
+    params = summarizer.init(key, jnp.zeros((length, width)), jnp.ones(length, bool))['params']
+    if config.summarizer.from_generator:
+        params = {**params, 'encoder': generator['encoder']}
+    return params
+
+
+def _baseline_of(kind: str, baseline: episodes.Baseline, video, rewards):
+    if kind == 'leave_one_out':
+        return episodes.leave_one_out(rewards)
+    if kind == 'none':
+        return jnp.zeros(())
+    return episodes.current_baseline(baseline, video, jnp.mean(rewards))
+
+
+def _strategy(settings: ml_collections.ConfigDict) -> Callable:
+    if settings.strategy == 'dynamic':
+        return functools.partial(
+            masking.dynamic_windows, window_ratio=settings.window_ratio, mask_ratio=settings.mask_ratio
+        )
+    if settings.strategy == 'fixed':
+        return functools.partial(
+            masking.fixed_windows, window_length=settings.fixed_length, mask_ratio=settings.mask_ratio
+        )
+    return functools.partial(masking.random_frames, mask_ratio=settings.mask_ratio)

@@ -1,0 +1,127 @@
+"""What every stage's epoch is made of: batches, gradients, the optimizer, and how loops are laid out."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from trsum_jax.training.corpus import weighted_mean
+
+
+class Run(NamedTuple):
+    """What tells one run from another.
+
+    Attributes:
+        key: a typed key, made of the seed and the fold alone.
+        segments: [M] int32, the segments of its training videos, padded to the longest fold.
+        weight: [M] float32, 1 for a segment, 0 for padding.
+    """
+
+    key: chex.PRNGKey
+    segments: chex.Array
+    weight: chex.Array
+
+
+def over(how: str, function: Callable, items: chex.ArrayTree) -> chex.ArrayTree:
+    """Applies a function over the leading axis: `vmap`, one big product; `map`, one after another."""
+    return jax.vmap(function)(items) if how == 'vmap' else jax.lax.map(function, items)
+
+
+def how_here(how: str) -> str:
+    """What `auto` means here: `map` on a CPU, where big temporaries cost more than loops; else `vmap`."""
+    if how != 'auto':
+        return how
+    return 'map' if jax.default_backend() == 'cpu' else 'vmap'
+
+
+def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
+    """A run's named stream of random numbers."""
+    names = ('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads')
+    return jax.random.fold_in(key, names.index(name))
+
+
+def adamw(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """AdamW behind a gradient clip, without its learning rate: `update` knows how far the run is."""
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(settings.weight_decay),
+    )
+
+
+def update(settings, optimizer, params, moments, grads, progress):
+    """One step at a learning rate that warms up and then falls along a cosine.
+
+    `progress` counts epochs, with fractions: runs of different length share one schedule, whatever the
+    number of steps that the grid's padding gives them.
+    """
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, settings.learning_rate, settings.warmup * settings.epochs, settings.epochs
+    )
+    updates, moments = optimizer.update(grads, moments, params)
+    rate = schedule(progress)
+    return jax.tree.map(lambda p, u: p - rate * u, params, updates), moments
+
+
+def gradients(loss: Callable, params: Any, items: tuple, weight: chex.Array, microbatch: int):
+    """Gradient of the weighted mean loss over a batch, and every segment's metrics.
+
+    Args:
+        loss: (params, *item) -> (scalar, metrics).
+        params: to differentiate by.
+        items: [B, …] arrays.
+        weight: [B] float32.
+        microbatch: segments at a time; 0 takes the batch whole. Only float rounding depends on it.
+
+    Returns:
+        The gradient, and the metrics with a leading axis [B].
+    """
+    batch = weight.shape[0]
+    size = microbatch or batch
+    if batch % size:
+        raise ValueError(f'layout.microbatch {size} does not divide the batch {batch}')
+    share = weight / jnp.maximum(jnp.sum(weight), 1.0)
+
+    def chunk_loss(params, items, share):
+        values, metrics = jax.vmap(loss, (None, *(0 for _ in items)))(params, *items)
+        return jnp.sum(jnp.where(share > 0, values, 0.0) * share), metrics
+
+    gradient = jax.grad(chunk_loss, has_aux=True)
+    if size == batch:
+        return gradient(params, items, share)
+
+    def add(total, chunk):
+        grads, metrics = gradient(params, *chunk)
+        return jax.tree.map(jnp.add, total, grads), metrics
+
+    chunks = jax.tree.map(lambda x: x.reshape(batch // size, size, *x.shape[1:]), (items, share))
+    total, metrics = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), chunks)
+    return total, jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), metrics)
+
+
+def scan_epoch(step: Callable, state: Any, number, key: chex.PRNGKey, run: Run, batch: int):
+    """Scans over the shuffled batches of an epoch; a batch of padding alone leaves the state as it is."""
+    order_key, step_key = jax.random.split(key)
+    draws = jax.vmap(lambda s: jax.random.uniform(jax.random.fold_in(order_key, s)))(run.segments)
+    order = jnp.argsort(jnp.where(run.weight > 0, draws, jnp.inf))
+    n_steps = -(-order.shape[0] // batch)
+    padding = n_steps * batch - order.shape[0]
+    segments = jnp.pad(run.segments[order], (0, padding)).reshape(n_steps, batch)
+    weight = jnp.pad(run.weight[order], (0, padding)).reshape(n_steps, batch)
+    own_steps = jnp.ceil(jnp.sum(run.weight > 0) / batch)
+
+    def body(state, inputs):
+        i, segments, weight = inputs
+        after, metrics = step(
+            state, number + i / own_steps, segments, weight, jax.random.fold_in(step_key, i)
+        )
+        kept = jnp.any(weight > 0)
+        return jax.tree.map(lambda new, old: jnp.where(kept, new, old), after, state), metrics
+
+    state, metrics = jax.lax.scan(body, state, (jnp.arange(n_steps), segments, weight))
+    metrics = jax.tree.map(jnp.ravel, metrics)
+    return state, weighted_mean(metrics, weight.ravel())

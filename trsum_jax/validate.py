@@ -1,0 +1,85 @@
+"""Checks feature files whole and lists every fault: `python -m trsum_jax.validate FILE [FILE…]`."""
+
+from collections.abc import Sequence
+
+from absl import flags
+from tabulate import tabulate
+
+from trsum_jax.data import datasets
+from trsum_jax.data.records import Dataset
+from trsum_jax.errors import InputError, run_command
+
+_ANNOTATIONS_ONLY = flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
+
+
+def _span(values: Sequence[int | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return 'none'
+    span = f'{min(known)}' if min(known) == max(known) else f'{min(known)} to {max(known)}'
+    return span if len(known) == len(values) else f'{span} (in {len(known)} of {len(values)} videos)'
+
+
+def describe(dataset: Dataset) -> str:
+    """A short table of what a sound file holds.
+
+    Args:
+        dataset: as the file gives it.
+
+    Returns:
+        The table, and the notes below it.
+    """
+
+    def lengths(name: str) -> str:
+        values = [getattr(video, name) for video in dataset.videos.values()]
+        return _span([None if value is None else len(value) for value in values])
+
+    videos = dataset.videos.values()
+    rows = [
+        ('videos', len(videos)),
+        ('steps', f'{_span([video.n_steps for video in videos])}; {sum(v.n_steps for v in videos)} in all'),
+        ('frames', _span([video.n_frames for video in videos])),
+        ('feature width', _span([None if v.features is None else v.features.shape[1] for v in videos])),
+        ('shots', lengths('change_points')),
+        ('users (user_summary)', lengths('user_summary')),
+        ('users (user_scores)', lengths('user_scores')),
+        ('encoder', dataset.encoder or 'not stated'),
+    ]
+    return '\n'.join([tabulate(rows, tablefmt='plain'), *(f'note: {note}' for note in dataset.notes)])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Checks the files named on the command line.
+
+    Args:
+        argv: the command's name, then the files.
+
+    Returns:
+        0 where every file is sound, 1 otherwise.
+
+    Raises:
+        InputError: no file was named.
+    """
+    if len(argv) < 2:
+        raise InputError('expected at least one file: python -m trsum_jax.validate FILE [FILE…]')
+    n_unsound, no_features = 0, False
+    for path in argv[1:]:
+        try:
+            dataset, faults = datasets.check_file(path, require_features=not _ANNOTATIONS_ONLY.value)
+        except InputError as error:
+            dataset, faults = None, [str(error).removeprefix(f'{path}: ')]
+        n_unsound += bool(faults)
+        no_features |= any('/features: ' in fault and fault.endswith('no such key') for fault in faults)
+        if faults:
+            print(f'{path}: {len(faults)} {"fault" if len(faults) == 1 else "faults"}')
+            print('\n'.join(f'  {fault}' for fault in faults))
+        else:
+            print(f'{path}: sound')
+            print(describe(dataset))
+    if no_features:
+        print('files of annotations without features: --annotations_only checks the rest')
+    return 1 if n_unsound else 0
+
+
+if __name__ == '__main__':
+    run_command(main)

@@ -1,0 +1,1 @@
+"""A real video in, features out."""

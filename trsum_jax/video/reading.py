@@ -1,0 +1,199 @@
+"""A video's frames in order of presentation, and some of them as pictures, in one pass with PyAV."""
+
+import pathlib
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from trsum_jax.errors import InputError
+
+
+class VideoReader:
+    """One pass over a video: every frame is decoded once, in order, and only its time is kept.
+
+    Times are presentation times in seconds from the first frame, whatever the file's own clock starts at.
+    A frame without a time, or before the one already shown (a clock that restarts in mid-file), is placed one
+    average frame after it and the clock goes on from there; `notes` says so. So times never decrease.
+
+    Attributes:
+        path: the file.
+        announced: seconds that the file's header promises, or None: for a progress bar, not for arithmetic.
+        frame_times: seconds of every frame read so far.
+        notes: what a person should know once the pass is over (damage, missing times, a file cut short).
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        """Opens a video and finds its picture stream.
+
+        Raises:
+            InputError: no such file, not a video, or no pictures in it.
+        """
+        self.path = pathlib.Path(path)
+        self.frame_times: list[float] = []
+        self.notes: list[str] = []
+        self._end = 0.0
+        if not self.path.is_file():
+            found = 'a folder' if self.path.is_dir() else 'nothing'
+            raise InputError(f'{path}: expected a video file, found {found} there; check the path')
+        try:
+            self._container = av.open(str(self.path))
+        except av.error.FFmpegError as error:
+            raise InputError(
+                f'{path}: cannot be opened as a video ({error.strerror}); expected a whole file that FFmpeg '
+                'reads (mp4, mkv, webm, …). Does it play? Fetch it again if a download broke off'
+            ) from error
+        cover = av.stream.Disposition.attached_pic
+        streams = [s for s in self._container.streams.video if not s.disposition & cover]
+        if not streams:
+            found = ', '.join(sorted({s.type for s in self._container.streams})) or 'nothing'
+            self._container.close()
+            raise InputError(f'{path}: expected a video stream, found only {found}; leave this file out')
+        best = self._container.streams.best('video')
+        self._stream = best if best in streams else streams[0]
+        self._stream.thread_type = 'AUTO'
+        if self._stream.duration:
+            self.announced = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration:
+            self.announced = self._container.duration / av.time_base
+        else:
+            self.announced = None
+
+    def __enter__(self) -> 'VideoReader':
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; what was read of it stays."""
+        self._container.close()
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames read so far: of the video, once the pass is over."""
+        return len(self.frame_times)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame's beginning to the end of the last one read."""
+        return self._end
+
+    @property
+    def fps(self) -> float:
+        """Frames per second on average: `n_frames / duration`."""
+        return self.n_frames / self._end
+
+    def frames(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
+        """Every frame in order of presentation; memory does not grow with the video but for the times.
+
+        Yields:
+            index of the frame (0-based), its time in seconds, the decoded frame.
+
+        Raises:
+            InputError: nothing decodes.
+        """
+        usual = 1 / (self._stream.average_rate or Fraction(25))
+        start, previous = None, None
+        untimed = restarts = 0
+        for frame in self._decoded():
+            stamp = frame.pts if frame.pts is not None else frame.dts
+            clock = None if stamp is None else stamp * frame.time_base
+            if previous is None:
+                start, time = clock, Fraction(0)
+            elif clock is None or start is None:
+                untimed += 1
+                time = previous + usual
+                start = None if clock is None else clock - time
+            elif clock - start < previous:
+                restarts += 1
+                time = previous + usual
+                start = clock - time
+            else:
+                time = clock - start
+            lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else usual
+            previous, self._end = time, float(time + lasts)
+            self.frame_times.append(float(time))
+            yield self.n_frames - 1, float(time), frame
+        if not self.frame_times:
+            raise InputError(f'{self.path}: expected frames, found none that decode; fetch the file again')
+        if untimed:
+            self.notes.append(f'{untimed} frames have no time; placed at {float(1 / usual):.4g} a second')
+        if restarts:
+            self.notes.append(f'the clock goes back {restarts} times; the frames are taken as consecutive')
+        if self.announced and self._end < 0.95 * self.announced - 1:
+            self.notes.append(
+                f'announces {self.announced:.1f} s, but the pictures end at {self._end:.1f} s (cut short, or '
+                'the sound goes on); what decodes is used'
+            )
+
+    def sample(self, rate: float = 2.0) -> Iterator[tuple[int, float, np.ndarray]]:
+        """Frames at a steady rate by presentation time, as pictures the right way up.
+
+        Sample `k` is the first frame at or after `k / rate` seconds. A frame that comes first for several `k`
+        (after a gap longer than `1 / rate`, or in a video of fewer frames a second) is given once.
+
+        Args:
+            rate: samples per second.
+
+        Yields:
+            index of the frame (0-based), its time in seconds, the picture [H, W, 3] uint8 RGB.
+
+        Raises:
+            InputError: nothing decodes.
+            ValueError: a rate that is not positive.
+        """
+        if not 0 < rate < float('inf'):
+            raise ValueError(f'expected a sampling rate above 0 a second, found {rate}')
+        wanted = 0
+        for index, time, frame in self.frames():
+            if time < wanted / rate:
+                continue
+            wanted = int(time * rate)
+            while wanted / rate <= time:
+                wanted += 1
+            yield index, time, picture(frame)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """The frames that decode; a damaged packet costs its frames, a damaged container the rest."""
+        damaged = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                self.notes.append(f'breaks off ({error.strerror}); the part before it is used')
+                break
+            if packet is None:
+                break
+            try:
+                decoded = packet.decode()
+            except av.error.FFmpegError:
+                damaged += 1
+                continue
+            yield from decoded
+        if damaged:
+            self.notes.append(f'{damaged} damaged packets left out')
+
+
+def picture(frame: av.VideoFrame) -> np.ndarray:
+    """The frame as it is to be seen: RGB, turned and mirrored as the file's display matrix says.
+
+    Args:
+        frame: a decoded frame.
+
+    Returns:
+        [H, W, 3] uint8; height and width change places under a quarter turn.
+    """
+    rgb = frame.to_ndarray(format='rgb24')
+    display = frame.side_data.get('DISPLAYMATRIX')
+    if display is None:
+        return rgb
+    # Column vectors (x, y) of the coded frame go to (a x + c y, b x + d y) on the screen.
+    a, b, _, c, d = np.frombuffer(display, np.int32)[:5]
+    quarter_turn = abs(int(b)) > abs(int(a))
+    if quarter_turn:
+        rgb = rgb.transpose(1, 0, 2)
+    across, down = (c, b) if quarter_turn else (a, d)
+    return np.ascontiguousarray(rgb[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
