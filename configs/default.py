@@ -1,4 +1,4 @@
-"""Every setting of the main job, with the settings that learn; `:published` makes the paper's literal choices.
+"""Every setting of the main job, set to what learns; `:published` makes the paper's literal choices.
 
     python -m trsum_jax.main --config=configs/default.py --config.data.file=FILE.h5 --workdir=DIR
     python -m trsum_jax.main --config=configs/default.py:published --config.data.file=FILE.h5
@@ -9,6 +9,15 @@ Marks: [P] the paper says so; [A] a default of the author's earlier released cod
 import ml_collections
 
 PRESETS = ('default', 'published')
+PUBLISHED = {
+    'preset': 'published',
+    'model': {'centred': False, 'cosine_start': False, 'scale_features': False},
+    'summarizer': {
+        'baseline_start': 'zero',
+        'penalty_weight': 0.001,  # β [P]
+        'reward_reconstruction': 'generator',
+    },
+}
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
@@ -99,10 +108,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     layout.microbatch = 0  # segments at a time; 0: the whole batch
     layout.log_every = 10  # epochs
 
+    config.variants = ml_collections.ConfigDict()  # NAME: fields that differ; each runs in WORKDIR/NAME
+
     if preset == 'published':
-        model.centred = False
-        model.cosine_start = False
-        summarizer.baseline_start = 'zero'
-        summarizer.penalty_weight = 0.001  # β [P]
-        summarizer.reward_reconstruction = 'generator'
+        config.update(PUBLISHED)
     return config

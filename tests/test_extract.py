@@ -10,7 +10,7 @@ pytest.importorskip('skimage')
 from rendered import scene, steady, write_video
 
 from trsum_jax import extract
-from trsum_jax.data import datasets
+from trsum_jax.data import datasets, shots
 from trsum_jax.errors import InputError
 
 HIDE = (
@@ -76,8 +76,8 @@ def test_shots_do_not_depend_on_how_different_the_frames_are():
     rng = np.random.default_rng(0)
     rows = np.repeat(rng.normal(size=(4, 16)), [50, 130, 20, 200], axis=0) + 0.01 * rng.normal(size=(400, 16))
     picks = np.arange(400) * 12
-    found = extract.find_shots(rows, picks, 4800)
-    np.testing.assert_array_equal(found, extract.find_shots(5 + 1e-3 * rows, picks, 4800))
+    found = shots.detect_short(rows, picks, 4800)
+    np.testing.assert_array_equal(found, shots.detect_short(5 + 1e-3 * rows, picks, 4800))
     # Changes after 25, 90 and 100 s; then 10 s at most: 3, 7, 1 and 10 equal parts.
     assert {0, 600, 2160, 2400} <= set(found[:, 0].tolist())
     assert len(found) == 21
@@ -89,7 +89,7 @@ def test_shots_do_not_depend_on_how_different_the_frames_are():
 @pytest.mark.parametrize('n_steps', [10, 37, 500])
 def test_even_a_still_picture_has_shots_that_fit_a_summary(method, n_steps):
     picks = np.arange(n_steps) * 15
-    found = extract.find_shots(np.ones((n_steps, 8), np.float32), picks, 15 * n_steps, method=method)
+    found = shots.detect_short(np.ones((n_steps, 8), np.float32), picks, 15 * n_steps, method=method)
     lengths = found[:, 1] - found[:, 0] + 1
     assert lengths.sum() == 15 * n_steps
     assert lengths.max() <= min(0.15 * 15 * n_steps, 300)

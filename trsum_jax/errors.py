@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app
+from absl import app, logging
 
 
 class InputError(ValueError):
@@ -19,6 +19,8 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """
 
     def guarded(argv: Sequence[str]) -> int | None:
+        # jax and orbax report every backend tried and every file saved at INFO.
+        logging.set_verbosity(logging.WARNING)
         try:
             return main(argv)
         except InputError as error:

@@ -16,8 +16,6 @@ from trsum_jax.errors import InputError, run_command
 SUFFIXES = ('.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ogv', '.ts')
 SUFFIXES += ('.webm', '.wmv')
 RATE = 2.0
-LONGEST_SHOT = 10.0
-VMAX = 2.0
 BAR = '{desc}: {n:.0f} of {total_fmt} s |{bar}| {elapsed}, {remaining} left'
 
 
@@ -46,38 +44,6 @@ def find_videos(folder: str | pathlib.Path) -> list[pathlib.Path]:
             'none of these (folders below are not searched; a file of another suffix can be given by itself)'
         )
     return videos
-
-
-def find_shots(
-    features: np.ndarray, picks: np.ndarray, n_frames: int, *, rate: float = RATE, method: str = 'kts'
-) -> np.ndarray:
-    """Shots of a video, changes measured against its own variety, none too long for a summary.
-
-    KTS's penalty is meant for features whose spread is about 1. A fixed camera's differ far less, and the
-    whole video would be one shot; so they are taken from their mean, which KTS scales to length one (with
-    `vmax` 2, at which a film's cuts and the events before a fixed camera both came out right by eye). Shots
-    longer than 10 s or a tenth of the steps are cut into equal parts, because a summary of 15% takes whole
-    shots only and would stay empty if none fitted.
-
-    Args:
-        features: [n_steps, D] float32.
-        picks: [n_steps] int64, the frame of every step.
-        n_frames: frames of the video.
-        rate: steps per second.
-        method: `kts` or `uniform`.
-
-    Returns:
-        [n_shots, 2] int64, first and last frame of every shot, both inclusive.
-    """
-    found = shots.detect(features - features.mean(axis=0), picks, n_frames, method=method, vmax=VMAX)
-    longest = max(1, int(min(LONGEST_SHOT * rate, len(picks) / 10)))
-    edges = np.append(np.searchsorted(picks, found[:, 0]), len(picks))
-    starts = [
-        picks[first + shots.uniform_shots(steps, n_shots=-(-steps // longest))[:, 0]]
-        for first, steps in zip(edges[:-1], np.diff(edges).tolist(), strict=True)
-    ]
-    starts = np.concatenate(starts)
-    return np.stack([starts, np.append(starts[1:], n_frames) - 1], axis=1)
 
 
 def extract_video(
@@ -123,7 +89,7 @@ def extract_video(
         picks=picks,
         n_frames=reader.n_frames,
         features=features,
-        change_points=find_shots(features, picks, reader.n_frames, rate=rate, method=method),
+        change_points=shots.detect_short(features, picks, reader.n_frames, rate=rate, method=method),
         name=path.name,
         fps=reader.fps,
         frame_times=np.array(reader.frame_times),

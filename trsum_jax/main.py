@@ -21,11 +21,11 @@ def main(argv: Sequence[str]) -> int:
     """Runs the experiment of the command line and prints its table."""
     if len(argv) > 1:
         raise InputError(f'expected flags only, found {argv[1:]}; a field is set as --config.field=value')
-    from trsum_jax.training import experiment
+    from trsum_jax.training import experiment, suite
 
     config = CONFIG.value
     workdir = pathlib.Path(WORKDIR.value or f'runs/{config.name}-{config.preset}').expanduser()
-    print(experiment.run(config, workdir))
+    print(suite.run(config, workdir) if config.variants else experiment.run(config, workdir))
     return 0
 
 

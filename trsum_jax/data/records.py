@@ -41,6 +41,11 @@ class Video:
         return len(self.picks)
 
     @property
+    def has_users(self) -> bool:
+        """Whether there are people's summaries or ratings to compare with."""
+        return self.user_summary is not None or self.user_scores is not None
+
+    @property
     def id(self) -> str:
         """The key, with the video's own name where it has one: for messages and pictures."""
         return f'{self.key} ({self.name})' if self.name else self.key

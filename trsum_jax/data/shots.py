@@ -9,6 +9,9 @@ from trsum_jax.errors import InputError
 # 2 s and 5 s at the field's 2 steps a second.
 STEPS_PER_KTS_SHOT = 4
 STEPS_PER_UNIFORM_SHOT = 10
+# Of `detect_short`, in seconds; and its penalty, chosen by eye on a film and a fixed camera.
+LONGEST_SHOT = 10.0
+VMAX_CENTRED = 2.0
 _BLOCK = 64
 
 
@@ -162,4 +165,36 @@ def detect(
         norm = np.linalg.norm(features, axis=1).mean()
         first_steps = kts(features / norm if norm > 0 else features, max_changes=max_changes, vmax=vmax)
     starts = np.concatenate([[0], picks[first_steps]])
+    return np.stack([starts, np.append(starts[1:], n_frames) - 1], axis=1)
+
+
+def detect_short(
+    features: np.ndarray, picks: np.ndarray, n_frames: int, *, rate: float = 2.0, method: str = 'kts'
+) -> np.ndarray:
+    """Shots for features that differ little along a video, none too long for a summary.
+
+    KTS's penalty is meant for features whose spread is about 1. Under a fixed camera they differ far less,
+    and the whole video would be one shot; so they are taken from their mean, which `detect` scales to
+    length one. Shots longer than 10 s or a tenth of the steps are cut into equal parts, because a summary
+    of 15% takes whole shots only and would stay empty if none fitted.
+
+    Args:
+        features: [n_steps, D] float32.
+        picks: [n_steps] int64, the frame of every step.
+        n_frames: frames of the video.
+        rate: steps per second.
+        method: `kts` or `uniform`.
+
+    Returns:
+        [n_shots, 2] int64, first and last frame of every shot, both inclusive.
+    """
+    found = detect(features - features.mean(axis=0), picks, n_frames, method=method, vmax=VMAX_CENTRED)
+    longest = max(1, int(min(LONGEST_SHOT * rate, len(picks) / 10)))
+    edges = np.append(np.searchsorted(picks, found[:, 0]), len(picks))
+    starts = np.concatenate(
+        [
+            picks[first + uniform_shots(steps, n_shots=-(-steps // longest))[:, 0]]
+            for first, steps in zip(edges[:-1], np.diff(edges).tolist(), strict=True)
+        ]
+    )
     return np.stack([starts, np.append(starts[1:], n_frames) - 1], axis=1)

@@ -40,7 +40,7 @@ def sample(key: chex.PRNGKey, logits: chex.Array, valid: chex.Array, n_episodes:
     """
     chex.assert_rank([logits, valid], 1)
     uniform = jax.random.uniform(key, (n_episodes, logits.shape[0]))
-    return (uniform < jax.nn.sigmoid(logits)) & valid
+    return (uniform < jax.nn.sigmoid(logits)[None]) & valid[None]
 
 
 def log_probability(logits: chex.Array, action: chex.Array, valid: chex.Array, reduction: str) -> chex.Array:

@@ -125,9 +125,10 @@ class Encoder(nn.Module):
             x = nn.Dense(self.width, dtype=self.dtype, name='map_in')(x)
         length = x.shape[-2]
         if self.positions == 'sinusoidal':
-            x = x + sinusoids(length, self.width)
+            x = x + jnp.broadcast_to(sinusoids(length, self.width), x.shape)
         elif self.positions == 'learned':
-            x = x + self.param('positions', nn.initializers.normal(0.02), (length, self.width))
+            table = self.param('positions', nn.initializers.normal(0.02), (length, self.width))
+            x = x + jnp.broadcast_to(table, x.shape)
         x = x.astype(self.dtype)
         for i in range(self.layers):
             x = Block(
@@ -179,7 +180,7 @@ class Generator(nn.Module):
         x = jnp.where(visible[..., None], (frames - mean) * self.feature_scale, 0.0)
         if self.mask_token == 'learned':
             token = self.param('mask_token', nn.initializers.normal(0.02), (frames.shape[-1],))
-            x = jnp.where((valid & masked)[..., None], token, x)
+            x = jnp.where((valid & masked)[..., None], jnp.broadcast_to(token, x.shape), x)
         x = self.encoder(x, valid, deterministic)
         if x.shape[-1] != frames.shape[-1]:
             x = nn.Dense(frames.shape[-1], dtype=self.encoder.dtype, name='map_out')(x)

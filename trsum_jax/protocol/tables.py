@@ -120,7 +120,7 @@ def render(rows: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str =
     """
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     body = [
-        [title, *(_cell(name, row[name]) if name in row else '–' for name in names)]
+        [title, *(cell(name, row[name]) if name in row else '–' for name in names)]
         for title, row in rows.items()
     ]
     headers = ['', *(TITLES.get(name, name) for name in names)]
@@ -128,13 +128,29 @@ def render(rows: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str =
     return f'{caption}\n\n{table}' if caption else table
 
 
-def _cell(metric: str, value: Mapping[str, float]) -> str:
-    if np.isnan(value['mean']):
+def cell(metric: str, value: Mapping[str, float | None]) -> str:
+    """One estimate as text: F in percent, correlations with three decimals, `–` where there is none.
+
+    Args:
+        metric: its name.
+        value: with `mean`, `low` and `high`, NaN or None where not measured.
+
+    Returns:
+        `mean [low, high]`, or the mean alone.
+    """
+    if _unknown(value['mean']):
         return '–'
     scale, digits = (100, 1) if metric.startswith('f_') else (1, 3)
     # adding 0.0 turns a rounded -0.0 into 0.0
-    mean, low, high = (f'{round(scale * value[k], digits) + 0.0:.{digits}f}' for k in ('mean', 'low', 'high'))
-    return mean if np.isnan(value['low']) else f'{mean} [{low}, {high}]'
+    mean, low, high = (
+        '' if _unknown(value[k]) else f'{round(scale * value[k], digits) + 0.0:.{digits}f}'
+        for k in ('mean', 'low', 'high')
+    )
+    return mean if _unknown(value['low']) else f'{mean} [{low}, {high}]'
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or bool(np.isnan(value))
 
 
 def to_json(obj: object) -> object:

@@ -1,6 +1,5 @@
 """What a stage leaves on disk: the states of all runs, by orbax."""
 
-import logging
 import pathlib
 from typing import Any
 
@@ -8,9 +7,6 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from trsum_jax.errors import InputError
-
-# Orbax logs every save and load at INFO; a user's terminal shows what the user asked for.
-logging.getLogger('absl').setLevel(logging.WARNING)
 
 
 def save(folder: pathlib.Path, epoch: int, states: Any) -> None:
@@ -22,7 +18,7 @@ def save(folder: pathlib.Path, epoch: int, states: Any) -> None:
         states: any tree of arrays.
     """
     with ocp.training.Checkpointer(folder.resolve()) as checkpointer:
-        checkpointer.save_pytree(epoch, states)
+        checkpointer.save(epoch, states)
 
 
 def latest(folder: pathlib.Path) -> int | None:
@@ -53,7 +49,7 @@ def restore(folder: pathlib.Path, like: Any) -> Any:
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
     try:
         with ocp.training.Checkpointer(folder.resolve()) as checkpointer:
-            return checkpointer.load_pytree(epoch, abstract)
+            return checkpointer.load(epoch, abstract)
     except (ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(

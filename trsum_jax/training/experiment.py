@@ -87,7 +87,6 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     """
     settings.check(config)
     _refuse_another(config, workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
     experiment = prepare(config, workdir)
     if (workdir / RESULTS).exists():
         print(f'{workdir} holds the finished results of this very config; nothing was run again.')
@@ -193,22 +192,26 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
     return frozen, states.params
 
 
-def score(experiment: Experiment, generator: Any, summarizer: Any) -> dict[str, list[dict[str, np.ndarray]]]:
+def score(
+    experiment: Experiment, generator: Any, summarizer: Any, labelled: bool
+) -> dict[str, list[dict[str, np.ndarray]]]:
     """Scores all videos with every run: the model, its untrained heads, and the one-out loss.
 
     Args:
         experiment: from `prepare`.
         generator: parameters of all runs.
         summarizer: parameters of all runs.
+        labelled: whether there are people to compare with; without them the model alone is scored.
 
     Returns:
         By row, for every run, by video key: [n_steps] float32, for `untrained` [heads, n_steps].
     """
     settings_of_evaluation = experiment.config.evaluation
+    beside = labelled and settings_of_evaluation.baselines
     videos = list(experiment.given.dataset.videos.values())
     importance = functools.partial(scoring.importance, experiment.summarizer)
     rows = {report.MODEL: scoring.jit_over_runs(importance, experiment.how)(summarizer, experiment.corpus)}
-    if settings_of_evaluation.baselines:
+    if beside:
         width = videos[0].features.shape[1]
 
         def untrained(one, corpus):
@@ -225,7 +228,7 @@ def score(experiment: Experiment, generator: Any, summarizer: Any) -> dict[str, 
 
         heads = scoring.jit_over_runs(untrained, experiment.how)
         rows['untrained'] = heads((experiment.runs.key, generator), experiment.corpus)
-    if settings_of_evaluation.baselines and settings_of_evaluation.one_out:
+    if beside and settings_of_evaluation.one_out:
         one_out = functools.partial(scoring.one_out_loss, experiment.generator)
         rows['one_out'] = scoring.jit_over_runs(one_out, experiment.how)(generator, experiment.corpus)
     return {
@@ -246,8 +249,9 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         The results as Markdown, with where the pictures are.
     """
     config, given, workdir = experiment.config, experiment.given, experiment.workdir
-    scores = score(experiment, generator, summarizer)
-    rows = report.measure(given, scores, config.evaluation, len(experiment.places))
+    labelled = any(given.dataset.videos[key].has_users for key in given.keys)
+    scores = score(experiment, generator, summarizer, labelled)
+    rows = report.measure(given, scores, config.evaluation, len(experiment.places), labelled)
     header = {'name': config.name, 'preset': config.preset, 'dataset': given.dataset.path}
     results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
     of_model = {
@@ -270,7 +274,8 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         drawn / 'learning_curves.png',
         *(metric_log.read(workdir / METRICS, stage.name) for stage in experiment.stages),
     )
-    pictures.results(drawn / 'results.png', results)
+    if labelled:
+        pictures.results(drawn / 'results.png', results)
     pictures.timelines(
         drawn / 'timelines.png',
         [given.dataset.videos[key] for key in given.keys[:_DRAWN_VIDEOS]],
@@ -278,7 +283,9 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         config.evaluation.budget,
     )
     text = report.render(results)
-    text += f'\nPictures: {drawn}/ (results, learning_curves, timelines). '
+    if not labelled:
+        text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
+    text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
     text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'
     with tables.replacing(workdir / TABLE) as temporary:
         temporary.write_text(text, encoding='utf-8')

@@ -13,10 +13,10 @@ from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 
 OBTAIN = """
-  It is an HDF5 file of GoogLeNet pool5 features, one group `video_N` a video, with features [n_steps, 1024],
-  picks, n_frames, change_points and user_summary; the field shares it as {name}
-  with the code of its papers (search for "eccv16_dataset" and "google_pool5").
-  Give its place with --config.data.file=PATH. For a run without any file: --config=configs/demo.py.
+  It is an HDF5 file with one group `video_N` a video: features [n_steps, D], and, as far as there are any,
+  picks, n_frames, change_points and user_summary. The field shares GoogLeNet features of its datasets as
+  eccv16_dataset_{tvsum,summe,ovp,youtube}_google_pool5.h5, with the code of its papers.
+  Give the file's place with --config.data.file=PATH. For a run without any file: --config=configs/demo.py.
   For your own videos: python -m trsum_jax.extract --videos=DIR --output=FILE.h5 makes such a file."""
 
 
@@ -103,9 +103,7 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
             _existing(settings.file), shots=settings.shots, user_scores=settings.user_scores or None
         )
     if not settings.synthetic:
-        raise InputError(
-            'config.data.file: no feature file is named.' + OBTAIN.format(name='eccv16_dataset_*.h5')
-        )
+        raise InputError('config.data.file: no feature file is named.' + OBTAIN)
     path = workdir / 'synthetic.h5'
     recipe = {
         name: tuple(value) if isinstance(value, list | tuple) else value
@@ -118,7 +116,5 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
 def _existing(path: str) -> pathlib.Path:
     file = pathlib.Path(path).expanduser()
     if not file.exists():
-        raise InputError(
-            f'{path}: no such file (looked for at {file.absolute()}).' + OBTAIN.format(name=file.name)
-        )
+        raise InputError(f'{path}: no such file (looked for at {file.absolute()}).' + OBTAIN)
     return file

@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import tabulate
 
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.protocol import evaluation, tables
@@ -65,6 +66,32 @@ def describe_summary(video: Video, scores: np.ndarray, budget: float) -> dict[st
             for frame, score in zip(video.picks, scores, strict=True)
         ],
     }
+
+
+def render_summaries(dataset: Dataset, scores: Mapping[str, np.ndarray], budget: float) -> str:
+    """What the summary of every video takes, as a Markdown table.
+
+    Args:
+        dataset: the videos.
+        scores: by video key, [n_steps] float.
+        budget: the summary's share of the video.
+
+    Returns:
+        One row a video: its length, its summary's, and when the chosen shots begin and end (in seconds, or
+        in frames where the file tells no time).
+    """
+    rows = []
+    for key, values in scores.items():
+        video = dataset.videos[key]
+        found = describe_summary(video, values, budget)
+        timed = found['seconds'] is not None
+        first, last = ('start', 'end') if timed else ('first_frame', 'last_frame')
+        chosen = [shot for shot in found['shots'] if shot['chosen']]
+        lengths = (found['seconds'], found['summary_seconds']) if timed else ('–', '–')
+        shots = ', '.join(f'{shot[first]:.6g}–{shot[last]:.6g}' for shot in chosen)
+        rows.append([video.id, *lengths, shots or 'none: no shot fits the budget'])
+    headers = ['video', 'seconds', 'summary', 'chosen shots']
+    return tabulate.tabulate(rows, headers, tablefmt='github', floatfmt='.1f')
 
 
 def second_of(video: Video, frame: int) -> float | None:

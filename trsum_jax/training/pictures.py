@@ -83,6 +83,37 @@ def results(path: pathlib.Path, found: dict[str, Any]) -> None:
     _save(figure, path)
 
 
+def variants(path: pathlib.Path, found: dict[str, Any]) -> None:
+    """Draws tau of the model and of its yardsticks for every variant, held-out and training videos apart.
+
+    Args:
+        path: the PNG.
+        found: by variant, what `results.json` holds.
+    """
+    marks = {MODEL: 'o', 'untrained': 'x', 'one_out': '^', 'distance_to_mean': 's', 'human': '|'}
+    figure, axes = plt.subplots(
+        1, 2, figsize=(12, 0.45 * len(found) + 1.8), sharey=True, sharex=True, layout='constrained'
+    )
+    for axis, part in zip(axes, ('', 'train_'), strict=True):
+        for y, one in enumerate(found.values()):
+            rows = {MODEL: one[f'{part}mean']} | one[f'{part}baselines']
+            for name, mark in marks.items():
+                value = rows.get(name, {}).get('kendall_tau', {'mean': None})
+                if value['mean'] is not None:
+                    colour = _MODEL_COLOUR if name == MODEL else _OTHER_COLOUR
+                    label = name.replace('_', ' ') if y == 0 else None
+                    axis.plot(value['mean'], y, mark, color=colour, label=label)
+                    if name == MODEL and value['low'] is not None:
+                        axis.plot([value['low'], value['high']], [y, y], color=colour)
+        axis.axvline(0, color='0.6', lw=0.8)
+        axis.grid(alpha=0.3)
+        axis.set(title='training videos' if part else 'held-out videos', xlabel='Kendall tau')
+    axes[0].set_yticks(range(len(found)), list(found))
+    axes[0].invert_yaxis()
+    axes[1].legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5))
+    _save(figure, path)
+
+
 def timelines(
     path: pathlib.Path, videos: Sequence[Video], scores: dict[str, np.ndarray], budget: float
 ) -> None:
@@ -110,7 +141,14 @@ def timelines(
         references = evaluation.rank_references(video)
         if references is not None:
             people = axis.twinx()
-            people.plot(video.picks / unit, references.mean(axis=0), color=_OTHER_COLOUR, lw=1, alpha=0.8)
+            people.step(
+                video.picks / unit,
+                references.mean(axis=0),
+                where='post',
+                color=_OTHER_COLOUR,
+                lw=1,
+                alpha=0.8,
+            )
             people.set_ylabel('people', color=_OTHER_COLOUR)
         axis.set(ylabel='score', title=video.id, xlim=(0, video.n_frames / unit))
     axes[-1, 0].set_xlabel(label)

@@ -19,7 +19,7 @@ RunMetrics = list[dict[str, dict[str, float]]]
 
 
 def measure(
-    inputs: Inputs, scores: dict[str, list[dict[str, np.ndarray]]], settings: Any, n_runs: int
+    inputs: Inputs, scores: dict[str, list[dict[str, np.ndarray]]], settings: Any, n_runs: int, labelled: bool
 ) -> dict[str, RunMetrics]:
     """The metrics of every row of the table, for every run and video.
 
@@ -28,6 +28,7 @@ def measure(
         scores: by row, for every run, by video key, [n_steps] or [K, n_steps] (K heads, averaged).
         settings: the config's `evaluation`.
         n_runs: R.
+        labelled: whether there are people to compare with; without them there are no baselines.
 
     Returns:
         By row, R dictionaries of metrics by video key.
@@ -35,7 +36,7 @@ def measure(
     options = {'budget': settings.budget, 'rank_form': settings.rank}
     videos = [inputs.dataset.videos[key] for key in inputs.keys]
     rows: dict[str, RunMetrics] = {}
-    if settings.baselines:
+    if settings.baselines and labelled:
         once: dict[str, dict[str, dict[str, float]]] = {}
         for video in tqdm(videos, desc='evaluation: baselines', unit='video', mininterval=1.0):
             for name, metrics in _without_model(video, settings, options).items():
@@ -82,6 +83,7 @@ def summarize(
         'synthetic': inputs.dataset.synthetic,
         'notes': list(inputs.dataset.notes),
         'rank_against': evaluation.rank_against(first, rank),
+        'labelled': any(videos[key].has_users for key in inputs.keys),
         'mean': held_out[MODEL] or empty,
         'train_mean': training[MODEL] or empty,
         'seeds': _over_seeds(inputs, rows[MODEL], grid),
@@ -103,6 +105,10 @@ def render(results: dict[str, Any]) -> str:
     data = 'synthetic data' if results['synthetic'] else str(results['dataset'])
     lines = [f'# {results["name"]} ({results["preset"]}): {data}, {results["split"]}']
     lines += [f'\nNote: {note}' for note in results['notes']]
+    if not results['labelled']:
+        return (
+            '\n'.join([*lines, '\nThere are no people to compare with: no figures, only summaries.']) + '\n'
+        )
     parts = [('train_mean', 'train_baselines', 'train')]
     if results['held_out']:
         parts.insert(0, ('mean', 'baselines', 'test'))
@@ -110,7 +116,7 @@ def render(results: dict[str, Any]) -> str:
         rows = {MODEL: results[mean]} | results[others]
         caption = (
             f'\n## On {SETS[part]}\n\nMean [95% bootstrap interval over videos]; '
-            f'rank correlation against: {results["rank_against"] or "nothing, there are no users"}.'
+            f'rank correlation against: {results["rank_against"]}.'
         )
         lines.append(tables.render(rows, caption))
         constant = {
@@ -119,7 +125,7 @@ def render(results: dict[str, Any]) -> str:
         if constant:
             counts = ', '.join(f'{name} {count}' for name, count in constant.items())
             lines.append(
-                f'\nWithout a rank (constant scores or no users), videos left out of tau and rho: {counts}.'
+                f'\nWithout a rank (constant, or no users), videos left out of tau and rho: {counts}.'
             )
     if results['held_out'] and results['seeds']['count'] > 1:
         spread = ', '.join(

@@ -1,0 +1,107 @@
+import importlib.util
+import pathlib
+
+import ml_collections
+import pytest
+from tiny import RECIPE, shorten, tiny_config
+
+from configs import default
+from trsum_jax.errors import InputError
+from trsum_jax.training import experiment, outputs, settings, suite
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'configs'
+FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
+
+
+def load(path: pathlib.Path, preset: str) -> ml_collections.ConfigDict:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(preset)
+
+
+@pytest.mark.parametrize('preset', default.PRESETS)
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_every_config_loads_and_is_sound(path, preset):
+    config = load(path, preset)
+    settings.check(config)
+    assert config.preset == preset
+    for one in suite.expand(config).values():
+        assert not one.variants
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_every_config_runs_in_a_shortened_form(path, tmp_path):
+    config = shorten(load(path, 'default'))
+    config.data.file = ''
+    config.data.synthetic = ml_collections.ConfigDict(RECIPE | {'videos': 6})
+    config.data.folds = min(config.data.folds, 2)
+    config.evaluation.one_out = False
+    config.seeds = (0,)
+    first = next(iter(suite.expand(config).values()), config)
+    text = experiment.run(first, tmp_path / 'run')
+    assert 'synthetic data' in text
+    results = outputs.read_json(tmp_path / 'run' / experiment.RESULTS)
+    assert results['train_mean']['kendall_tau']['mean'] is not None
+
+
+def test_a_suite_runs_every_variant_and_finishes_what_was_begun(tmp_path, capsys):
+    config = tiny_config(**{'evaluation.one_out': False})
+    data = {'synthetic': {'annotators': 'null'}}
+    config.variants = ml_collections.ConfigDict({'base': {}, 'null': {'data': data, **default.PUBLISHED}})
+    text = suite.run(config, tmp_path)
+    results = outputs.read_json(tmp_path / experiment.RESULTS)['variants']
+    assert set(results) == {'base', 'null'}
+    assert results['null']['preset'] == 'published'
+    assert '| null ' in text
+    assert (tmp_path / 'pictures' / 'variants.png').stat().st_size > 1000
+    lone = experiment.run(suite.expand(config)['base'], tmp_path / 'lone')
+    assert lone.splitlines()[6:12] == (tmp_path / 'base' / experiment.TABLE).read_text().splitlines()[6:12]
+    capsys.readouterr()
+    assert suite.run(config, tmp_path) == text
+    assert capsys.readouterr().out.count('nothing was run again') == 2
+
+
+def test_a_variant_with_an_unknown_field_is_named():
+    config = tiny_config()
+    config.variants = ml_collections.ConfigDict({'odd': {'model': {'widht': 3}}})
+    with pytest.raises(InputError, match=r'variants\.odd.*widht'):
+        suite.expand(config)
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('model.norm', 'middle', 'pre, post'),
+        ('model.heads', 3, 'divisor of model.width'),
+        ('summarizer.episodes', 0, '1 or more'),
+        ('masking.mask_ratio', 1.5, 'from 0 to 1'),
+        ('generator.learning_rate', 0.0, 'above 0'),
+        ('layout.microbatch', 3, 'divisor of config.generator.batch'),
+        ('seeds', (1, 1), 'different seeds'),
+        ('decomposition.views', ('sideways',), 'sequential, dilated'),
+        ('masking.replace', 0.9, 'add up to over 1'),
+    ],
+)
+def test_a_config_that_cannot_run_is_refused_with_its_field(field, value, message):
+    config = tiny_config()
+    with config.ignore_type():
+        config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=message):
+        settings.check(config)
+
+
+def test_several_faults_are_listed_together():
+    config = tiny_config(
+        **{'model.heads': 3, 'summarizer.baseline': 'leave_one_out', 'summarizer.episodes': 1}
+    )
+    config.data.synthetic.colour = 3
+    with pytest.raises(InputError) as error:
+        settings.check(config)
+    assert all(word in str(error.value) for word in ('model.heads', 'leave_one_out', 'colour'))
+
+
+def test_published_differs_from_default_in_what_it_names_alone():
+    one, other = (settings.flatten(default.get_config(preset)) for preset in default.PRESETS)
+    changed = {name for name in one if one[name] != other[name]}
+    assert changed == set(settings.flatten(default.PUBLISHED))

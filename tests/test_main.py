@@ -1,0 +1,272 @@
+import json
+import subprocess
+import sys
+
+import h5py
+import jax
+import numpy as np
+import pytest
+from tiny import RECIPE, tiny_config
+
+from trsum_jax.data import datasets
+from trsum_jax.data.records import Video
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.errors import InputError
+from trsum_jax.protocol import evaluation, tables
+from trsum_jax.training import checkpoint, experiment, inputs, metric_log, outputs, trained
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A whole experiment at toy size, two folds and two seeds."""
+    workdir = tmp_path_factory.mktemp('runs') / 'one'
+    config = tiny_config(seeds=(0, 1))
+    return config, workdir, experiment.run(config, workdir)
+
+
+def test_results_hold_what_is_promised(finished):
+    _, workdir, text = finished
+    results = outputs.read_json(workdir / 'results.json')
+    names = {'random', 'untrained', 'distance_to_mean', 'one_out', 'uniform', 'human'}
+    assert set(results['baselines']) == set(results['train_baselines']) == names
+    assert results['synthetic'] is True
+    for part in (results['mean'], results['train_mean'], *results['baselines'].values()):
+        assert set(part) == set(evaluation.METRICS)
+        for metric, value in part.items():
+            assert {'mean', 'low', 'high'} <= set(value)
+            if value['mean'] is not None:
+                assert value['low'] <= value['mean'] <= value['high'], metric
+    assert set(results['videos']) == {f'video_{i}' for i in range(1, 7)}
+    assert all(video['held_out'] for video in results['videos'].values())
+    assert results['seeds']['count'] == 2
+    assert 'held-out videos' in text
+    assert 'synthetic' in text
+
+
+def test_the_mean_is_that_of_the_folds_test_videos(finished):
+    config, workdir, _ = finished
+    results = outputs.read_json(workdir / 'results.json')
+    folds = inputs.load(config, workdir).folds
+    expected = np.mean(
+        [np.mean([results['videos'][key]['kendall_tau'] for key in fold.test]) for fold in folds]
+    )
+    assert results['mean']['kendall_tau']['mean'] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_scores_file_gives_the_metrics_of_its_videos(finished):
+    """One run tested every video, so with one seed the file's scores are those that were evaluated."""
+    config, workdir, _ = finished
+    config = config.copy_and_resolve_references()
+    config.seeds = (0,)
+    one = workdir.parent / 'one_seed'
+    experiment.run(config, one)
+    results = outputs.read_json(one / 'results.json')
+    dataset = datasets.read_dataset(one / 'synthetic.h5')
+    with h5py.File(one / 'scores.h5') as file:
+        for key, video in dataset.videos.items():
+            found = evaluation.evaluate_video(video, file[key]['scores'][()])
+            for metric in evaluation.METRICS:
+                assert found[metric] == pytest.approx(results['videos'][key][metric], abs=1e-6)
+
+
+def test_summaries_name_the_chosen_shots_in_seconds_within_the_budget(finished):
+    config, workdir, _ = finished
+    dataset = datasets.read_dataset(workdir / 'synthetic.h5')
+    for key, found in outputs.read_json(workdir / 'summaries.json').items():
+        video = dataset.videos[key]
+        taken = sum(s['last_frame'] - s['first_frame'] + 1 for s in found['shots'] if s['chosen'])
+        assert taken <= int(config.evaluation.budget * video.n_frames)
+        assert found['summary_seconds'] == pytest.approx(taken / 30.0)
+        assert found['shots'][-1]['end'] == pytest.approx(video.n_frames / 30.0)
+        assert len(found['scores']) == video.n_steps
+
+
+def test_the_log_holds_every_epoch_of_every_run_once(finished):
+    config, workdir, _ = finished
+    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    places = [(line['stage'], line['epoch'], line['seed'], line['fold']) for line in lines]
+    expected = {
+        (stage, epoch, seed, fold)
+        for stage in ('generator', 'summarizer')
+        for epoch in range(1, config[stage].epochs + 1)
+        for seed in (0, 1)
+        for fold in (0, 1)
+    }
+    assert len(places) == len(expected)
+    assert set(places) == expected
+    assert {'reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std'} <= set(lines[-1])
+    assert {'loss', 'loss_segment_mean', 'loss_copy_nearest'} <= set(lines[0])
+
+
+def test_pictures_and_tables_are_there(finished):
+    _, workdir, _ = finished
+    for name in ('results', 'learning_curves', 'timelines'):
+        assert (workdir / 'pictures' / f'{name}.png').read_bytes().startswith(b'\x89PNG')
+    assert len((workdir / 'videos.csv').read_text().splitlines()) == 1 + 7 * 4 * 6  # rows, runs, videos
+    assert len((workdir / 'folds.csv').read_text().splitlines()) == 1 + 7 * 4 * 2  # rows, runs, sets
+
+
+def test_a_finished_workdir_is_reported_and_left_alone(finished, capsys):
+    config, workdir, text = finished
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob('*.jsonl')}
+    assert experiment.run(config, workdir) == text
+    assert 'nothing was run again' in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob('*.jsonl')}
+
+
+def test_a_workdir_of_another_config_is_refused_with_the_field(finished):
+    config, workdir, text = finished
+    other = config.copy_and_resolve_references()
+    other.summarizer.episodes = 7
+    with pytest.raises(InputError, match=r'summarizer.episodes: 5 there, 7 now'):
+        experiment.run(other, workdir)
+    assert (workdir / 'results.md').read_text() == text
+
+
+def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
+    config, _, _ = finished
+    config = config.copy_and_resolve_references()
+    config.data.file = str(tmp_path / 'data.h5')
+    config.data.synthetic = {}
+    videos = generate(Recipe(**RECIPE))
+    datasets.write_dataset(tmp_path / 'data.h5', videos)
+    experiment.prepare(config, tmp_path)
+    videos[0].features[0] *= -1
+    datasets.write_dataset(tmp_path / 'data.h5', videos)
+    with pytest.raises(InputError, match='has changed'):
+        experiment.prepare(config, tmp_path)
+
+
+def test_stage_2_continues_from_the_checkpoint_of_stage_1_to_the_same_bits(finished, tmp_path):
+    config, workdir, _ = finished
+    start = experiment.prepare(config, tmp_path)
+    stage = start.stages[0]
+    like = jax.eval_shape(jax.vmap(stage.init), start.runs, ())
+    states = checkpoint.restore(workdir / 'checkpoints' / 'generator', like)
+    checkpoint.save(tmp_path / 'checkpoints' / 'generator', config.generator.epochs, states)
+    for line in metric_log._lines(workdir / 'metrics.jsonl'):
+        if '"generator"' in line:
+            with (tmp_path / 'metrics.jsonl').open('a') as file:
+                file.write(line + '\n')
+    experiment.run(config, tmp_path)
+    assert (tmp_path / 'metrics.jsonl').read_text() == (workdir / 'metrics.jsonl').read_text()
+    one, other = (outputs.read_json(folder / 'results.json') for folder in (tmp_path, workdir))
+    assert one | {'dataset': ''} == other | {'dataset': ''}
+
+
+def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+    start = experiment.prepare(finished[0], tmp_path)
+    stage = start.stages[0]
+    checkpoint.save(tmp_path / 'checkpoints' / 'generator', 2, {'other': np.zeros(3)})
+    like = jax.eval_shape(jax.vmap(stage.init), start.runs, ())
+    with pytest.raises(InputError, match=r'checkpoints/generator/2'):
+        checkpoint.restore(tmp_path / 'checkpoints' / 'generator', like)
+
+
+def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished):
+    config, workdir, _ = finished
+    dataset = datasets.read_dataset(workdir / 'synthetic.h5')
+    found = trained.score(trained.load(workdir), dataset)
+    start = experiment.prepare(config, workdir)
+    generator, summarizer = experiment.train(start)
+    runs = experiment.score(start, generator, summarizer, False)['trsum']
+    for key in dataset.videos:
+        np.testing.assert_allclose(found[key], np.mean([run[key] for run in runs], axis=0), atol=1e-6)
+
+
+def test_scoring_features_of_another_width_is_refused(finished, tmp_path):
+    path = tmp_path / 'wide.h5'
+    datasets.write_dataset(path, generate(Recipe(**RECIPE | {'width': 9})))
+    with pytest.raises(InputError, match=r'6 wide.*found 9'):
+        trained.score(trained.load(finished[1]), datasets.read_dataset(path))
+
+
+def test_a_folder_without_a_training_cannot_score(tmp_path):
+    with pytest.raises(InputError, match='expected the workdir of a training'):
+        trained.load(tmp_path)
+
+
+def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / 'bare.h5', 'w') as file:
+        for i in range(3):
+            rows = np.repeat(rng.standard_normal((4, 12)), 6, axis=0) + 0.1 * rng.standard_normal((24, 12))
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            file[f'video_{i + 1}/features'] = rows.astype(np.float32)
+    config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.folds': 0})
+    text = experiment.run(config, tmp_path / 'run')
+    assert 'no people to compare with' in text
+    results = outputs.read_json(tmp_path / 'run' / 'results.json')
+    assert results['mean']['f_avg']['mean'] is None
+    summaries = outputs.read_json(tmp_path / 'run' / 'summaries.json')
+    assert len(summaries) == 3
+    assert all(found['shots'] for found in summaries.values())
+
+
+@pytest.mark.parametrize(('setting', 'train'), [('augmented', 6 - 3 + 4), ('transfer', 4)])
+def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, train):
+    datasets.write_dataset(tmp_path / 'main.h5', generate(Recipe(**RECIPE)))
+    datasets.write_dataset(tmp_path / 'more.h5', generate(Recipe(**RECIPE | {'videos': 4, 'seed': 9})))
+    config = tiny_config(**{
+        'data.file': str(tmp_path / 'main.h5'), 'data.setting': setting,
+        'data.extra_files': (str(tmp_path / 'more.h5'),),
+    })  # fmt: skip
+    given = inputs.load(config, tmp_path)
+    assert {len(fold.train) for fold in given.folds} == {train}
+    assert len(given.keys) == 6
+    assert given.split.startswith(setting)
+    text = experiment.run(config, tmp_path / 'run')
+    assert setting in text
+    results = outputs.read_json(tmp_path / 'run' / 'results.json')
+    assert set(results['videos']) == set(given.keys)
+    assert results['mean']['kendall_tau']['videos'] == 6
+
+
+def test_times_follow_the_presentation_times_of_the_frames():
+    video = Video('v', np.array([0]), 4, fps=2.0, frame_times=np.array([0.0, 0.1, 0.7, 2.0]))
+    assert [outputs.second_of(video, frame) for frame in (0, 2, 4)] == [0.0, 0.7, 2.5]
+
+
+def test_nan_becomes_null_in_strict_json(tmp_path):
+    tables.write_json(tmp_path / 'x.json', {'a': float('nan')})
+    assert json.loads((tmp_path / 'x.json').read_text(), parse_constant=pytest.fail) == {'a': None}
+
+
+def command(*arguments):
+    return subprocess.run([sys.executable, '-m', *arguments], capture_output=True, text=True, check=False)
+
+
+def test_a_missing_data_file_is_explained(tmp_path):
+    run = command('trsum_jax.main', '--config=configs/tvsum.py', f'--workdir={tmp_path}/w')
+    assert run.returncode == 1
+    for part in ('eccv16_dataset_tvsum_google_pool5.h5', 'looked for at', 'features [n_steps, D]', 'extract'):
+        assert part in run.stderr
+    assert 'Traceback' not in run.stderr
+    assert not (tmp_path / 'w').exists()
+
+
+def test_a_misspelt_field_is_named():
+    run = command('trsum_jax.main', '--config.model.widht=3')
+    assert run.returncode != 0
+    assert 'widht' in run.stderr
+
+
+def test_a_field_of_the_command_line_reaches_the_config():
+    run = command('trsum_jax.main', '--config=configs/demo.py:published', '--config.model.heads=3')
+    assert run.returncode == 1
+    assert 'config.model.heads: expected a divisor of model.width = 64, found 3' in run.stderr
+
+
+def test_the_score_command_writes_what_evaluate_reads(finished, tmp_path):
+    _, workdir, _ = finished
+    data, scores = f'--dataset={workdir}/synthetic.h5', f'{tmp_path}/scores.h5'
+    flags = (f'--checkpoint={workdir}', data, f'--output={scores}', f'--summaries={tmp_path}/s.json')
+    run = command('trsum_jax.score', *flags)
+    assert run.returncode == 0, run.stderr
+    assert len(outputs.read_json(tmp_path / 's.json')) == 6
+    again = command('trsum_jax.score', *flags)
+    assert again.returncode == 1
+    assert '--overwrite' in again.stderr
+    run = command('trsum_jax.evaluate', data, f'--scores={scores}', f'--output={tmp_path}/r.json')
+    assert run.returncode == 0, run.stderr
+    assert outputs.read_json(tmp_path / 'r.json')['mean']['kendall_tau']['mean'] is not None

@@ -1,0 +1,52 @@
+"""Scores any feature file with a trained workdir, without training.
+
+python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5 --output=scores.h5
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from trsum_jax.errors import InputError, run_command
+
+
+def define_flags() -> flags.FlagValues:
+    """Declares the command's flags and gives their values."""
+    flags.DEFINE_string('checkpoint', None, 'The workdir of a finished training.', required=True)
+    flags.DEFINE_string('dataset', None, 'The feature file to score.', required=True)
+    flags.DEFINE_string('output', 'scores.h5', 'Where the scores go: video_N/scores, at the picks.')
+    flags.DEFINE_string('summaries', '', 'Where the chosen shots go, as JSON; not written by default.')
+    flags.DEFINE_float('budget', 0.15, 'The share of a video that its summary may fill.')
+    flags.DEFINE_bool('overwrite', False, 'Replace files that exist.')
+    return flags.FLAGS
+
+
+def main(argv: Sequence[str]) -> int:
+    """Scores every video of the file and says where the scores are."""
+    from trsum_jax.data import datasets
+    from trsum_jax.training import outputs, trained
+
+    if len(argv) > 1:
+        raise InputError(f'expected flags only, found {argv[1:]}')
+    values = flags.FLAGS
+    if not 0 < values.budget <= 1:
+        raise InputError(f'--budget: expected a share above 0 and up to 1, found {values.budget}')
+    targets = [pathlib.Path(path) for path in (values.output, values.summaries) if path]
+    for path in targets:
+        if path.exists() and not values.overwrite:
+            raise InputError(f'{path} exists; choose another name, or add --overwrite')
+    dataset = datasets.read_dataset(values.dataset)
+    for note in dataset.notes:
+        print(f'note: {note}')
+    scores = trained.score(trained.load(pathlib.Path(values.checkpoint)), dataset)
+    outputs.write_scores(targets[0], scores)
+    if values.summaries:
+        outputs.write_summaries(targets[1], dataset, scores, values.budget)
+    print(f'{len(scores)} videos scored: {", ".join(map(str, targets))}')
+    return 0
+
+
+if __name__ == '__main__':
+    define_flags()
+    run_command(main)

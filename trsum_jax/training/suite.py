@@ -1,0 +1,98 @@
+"""Several variants of one config, each an experiment of its own, side by side in one table."""
+
+import pathlib
+from typing import Any
+
+import ml_collections
+import tabulate
+
+from trsum_jax.errors import InputError
+from trsum_jax.protocol import tables
+from trsum_jax.training import experiment, outputs, pictures, report, settings
+
+ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
+_CAPTIONS = {
+    'mean': 'Kendall tau on held-out videos, mean [95% bootstrap interval over videos]',
+    'train_mean': 'Kendall tau on the training videos, mean [95% bootstrap interval over videos]',
+}
+
+
+def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDict]:
+    """The config of every variant, checked.
+
+    Args:
+        config: with `variants`: by name, the (nested) fields that differ.
+
+    Returns:
+        By name, a config without variants.
+
+    Raises:
+        InputError: a variant names a field that does not exist, or cannot run.
+    """
+    expanded = {}
+    for name, fields in config.variants.items():
+        one = config.copy_and_resolve_references()
+        one.variants = ml_collections.ConfigDict()
+        one.name = f'{config.name}/{name}'
+        # Fields that do not exist raise where locked; the recipe's own fields are checked with the rest.
+        one.lock()
+        one.data.synthetic.unlock()
+        try:
+            one.update(fields.to_dict())
+        except (KeyError, TypeError) as error:
+            raise InputError(f'config.variants.{name}: {error}') from error
+        settings.check(one)
+        expanded[name] = one
+    return expanded
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+    """Runs every variant in a folder of its own; a finished one is not run again.
+
+    Args:
+        config: with variants.
+        workdir: of all of them.
+
+    Returns:
+        Their tables as Markdown. `results.json` holds `variants.NAME`, each as a lone experiment's.
+    """
+    variants = expand(config)
+    results: dict[str, Any] = {}
+    for number, (name, one) in enumerate(variants.items()):
+        print(f'\nvariant {number + 1} of {len(variants)}: {name}')
+        experiment.run(one, workdir / name)
+        results[name] = outputs.read_json(workdir / name / experiment.RESULTS)
+    text = render(config.name, results)
+    picture = workdir / 'pictures' / 'variants.png'
+    pictures.variants(picture, results)
+    text += f'\nPicture: {picture}. Each variant has its own folder in {workdir}/.\n'
+    with tables.replacing(workdir / experiment.TABLE) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+    tables.write_json(workdir / experiment.RESULTS, {'name': config.name, 'variants': results})
+    return text
+
+
+def render(name: str, results: dict[str, Any]) -> str:
+    """The variants' rank correlations as Markdown, one table for each set of videos.
+
+    Args:
+        name: of the config.
+        results: by variant, what `results.json` holds.
+
+    Returns:
+        The text.
+    """
+    synthetic = ' (synthetic data)' if all(found['synthetic'] for found in results.values()) else ''
+    lines = [f'# {name}{synthetic}']
+    for part, caption in _CAPTIONS.items():
+        others = 'baselines' if part == 'mean' else 'train_baselines'
+        body = []
+        for variant, found in results.items():
+            rows = {report.MODEL: found[part]} | found[others]
+            cells = [
+                tables.cell('kendall_tau', rows[row]['kendall_tau']) if row in rows else '–' for row in ROWS
+            ]
+            body.append([variant, *cells])
+        table = tabulate.tabulate(body, ['variant', *ROWS], tablefmt='github', disable_numparse=True)
+        lines.append(f'\n{caption}:\n\n{table}')
+    return '\n'.join(lines) + '\n'

@@ -1,0 +1,107 @@
+"""A finished training as a scorer of videos that it has never seen."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from trsum_jax.data.records import Dataset
+from trsum_jax.errors import InputError
+from trsum_jax.method.models import Summarizer
+from trsum_jax.training import checkpoint, corpus, experiment, outputs, scoring, settings, stages
+from trsum_jax.training.steps import Run, how_here
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The summarizers of a workdir.
+
+    Attributes:
+        workdir: where they are from, for messages.
+        config: what they were trained with.
+        width: D of the features that they were trained on.
+        encoder: what made those features, or None where the file did not say.
+        summarizer: the module.
+        params: of all runs, with a leading run axis.
+    """
+
+    workdir: pathlib.Path
+    config: ml_collections.ConfigDict
+    width: int
+    encoder: str | None
+    summarizer: Summarizer
+    params: Any
+
+
+def load(workdir: pathlib.Path) -> Trained:
+    """Reads the summarizers that a training left.
+
+    Args:
+        workdir: of the main job, both stages done.
+
+    Returns:
+        The trained scorer.
+
+    Raises:
+        InputError: no such workdir, no summarizer's checkpoint there, or one that does not fit its config.
+    """
+    for name in (experiment.CONFIG, experiment.RECORD):
+        if not (workdir / name).exists():
+            raise InputError(
+                f'{workdir}: expected the workdir of a training, with {name}; found none. '
+                'python -m trsum_jax.main --workdir=DIR makes one.'
+            )
+    config = ml_collections.ConfigDict(outputs.read_json(workdir / experiment.CONFIG))
+    record = outputs.read_json(workdir / experiment.RECORD)
+    settings.check(config)
+    width, n_runs = record['width'], len(record['runs'])
+    generator, summarizer = stages.build_models(config, width)
+    first = stages.generator_stage(config, generator, width)
+    second = stages.summarizer_stage(config, generator, summarizer, width, record['n_videos'])
+
+    def states() -> Any:
+        keys = jax.random.split(jax.random.key(0), n_runs)
+        runs = Run(keys, jnp.zeros((n_runs, 1), jnp.int32), jnp.ones((n_runs, 1)))
+        before = jax.vmap(first.init)(runs, ())
+        return jax.vmap(second.init)(runs, before.params)
+
+    folder = workdir / experiment.CHECKPOINTS / second.name
+    params = checkpoint.restore(folder, jax.eval_shape(states)).params
+    return Trained(workdir, config, width, record['encoder'], summarizer, params)
+
+
+def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The importance of every step of every video, averaged over all runs of the training.
+
+    Args:
+        trained: from `load`.
+        dataset: videos with features of the training's width, by the same encoder.
+
+    Returns:
+        By video key, [n_steps] float32.
+
+    Raises:
+        InputError: features of another width or of another encoder.
+    """
+    videos = list(dataset.videos.values())
+    width = videos[0].features.shape[1]
+    if width != trained.width:
+        raise InputError(
+            f'{dataset.path}: expected features {trained.width} wide, as {trained.workdir} was trained on, '
+            f'found {width}'
+        )
+    if trained.encoder and dataset.encoder and trained.encoder != dataset.encoder:
+        raise InputError(
+            f'{dataset.path}: expected features of the encoder {trained.encoder}, as {trained.workdir} was '
+            f'trained on, found {dataset.encoder}'
+        )
+    decomposition = trained.config.decomposition
+    segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
+    one = functools.partial(scoring.importance, trained.summarizer)
+    every = scoring.jit_over_runs(one, how_here(trained.config.layout.runs))(trained.params, segments)
+    return corpus.per_video(videos, np.asarray(every).mean(axis=0))
