@@ -9,7 +9,6 @@ frame), or JSON `{"video_N": [...]}`, where the length tells which. Without scor
 import functools
 import json
 import pathlib
-import zlib
 from collections.abc import Mapping, Sequence
 
 import h5py
@@ -147,7 +146,8 @@ def evaluate(
             if video.change_points is not None:
                 summaries[key] = evaluation.summarize(frames, video.change_points, video.n_frames, budget)
         if key in tested:
-            for name, metrics in _baselines(video, budget, rank_form, draws, seed).items():
+            options = {'budget': budget, 'rank_form': rank_form, 'draws': draws, 'seed': seed}
+            for name, metrics in baselines.without_model(video, **options).items():
                 rows.setdefault(name, {})[key] = metrics
 
     per_fold = {
@@ -179,21 +179,6 @@ def evaluate(
     results['notes'] = [*dataset.notes, *_notes(videos, results['constant_references'])]
     results['warnings'] = _warnings(constant, empty)
     return results, summaries
-
-
-def _baselines(
-    video: Video, budget: float, rank_form: str, draws: int, seed: int
-) -> dict[str, dict[str, float]]:
-    # a generator of its own per video: the draws do not depend on which other videos are evaluated
-    rng = np.random.default_rng([seed, zlib.crc32(video.key.encode())])
-    options = {'budget': budget, 'rank_form': rank_form}
-    rows = {'random': baselines.evaluate_random(video, rng, draws, **options)}
-    if video.change_points is not None:
-        rows['uniform'] = baselines.evaluate_summary(video, baselines.uniform_choice(video, budget))
-    if video.features is not None:
-        distances = baselines.distance_to_mean(video.features)
-        rows['distance_to_mean'] = evaluation.evaluate_video(video, distances, **options)
-    return rows | {'human': baselines.human_leave_one_out(video, rank_form)}
 
 
 def _notes(videos: Sequence[Video], constant_references: int) -> list[str]:

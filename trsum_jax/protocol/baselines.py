@@ -1,5 +1,7 @@
 """Rows that stand beside every model: random, uniform, distance to the mean, and people."""
 
+import zlib
+
 import numpy as np
 
 from trsum_jax.data.records import Video
@@ -133,3 +135,35 @@ def human_leave_one_out(video: Video, rank_form: str = 'per-user') -> dict[str, 
             'spearman_rho': evaluation.mean_defined(rhos),
         }
     return metrics
+
+
+def without_model(
+    video: Video,
+    *,
+    budget: float = evaluation.BUDGET,
+    rank_form: str = 'per-user',
+    draws: int = 20,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """All rows of one video that need no model.
+
+    Args:
+        video: the video.
+        budget: the summary's greatest share of the video.
+        rank_form: see `evaluation.rank_references`.
+        draws: random scores are the mean of as many draws.
+        seed: of the draws, with the video's key: one more video changes no other's.
+
+    Returns:
+        `random`, `uniform` (where there are shots), `distance_to_mean` (where there are features) and
+        `human`, each with the `evaluation.METRICS`.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(video.key.encode())])
+    options = {'budget': budget, 'rank_form': rank_form}
+    rows = {'random': evaluate_random(video, rng, draws, **options)}
+    if video.change_points is not None:
+        rows['uniform'] = evaluate_summary(video, uniform_choice(video, budget))
+    if video.features is not None:
+        distances = distance_to_mean(video.features)
+        rows['distance_to_mean'] = evaluation.evaluate_video(video, distances, **options)
+    return rows | {'human': human_leave_one_out(video, rank_form)}

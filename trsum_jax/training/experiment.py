@@ -251,9 +251,6 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     config, given, workdir = experiment.config, experiment.given, experiment.workdir
     labelled = any(given.dataset.videos[key].has_users for key in given.keys)
     scores = score(experiment, generator, summarizer, labelled)
-    rows = report.measure(given, scores, config.evaluation, len(experiment.places), labelled)
-    header = {'name': config.name, 'preset': config.preset, 'dataset': given.dataset.path}
-    results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
     of_model = {
         key: np.mean(
             [
@@ -264,6 +261,21 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         )
         for key in given.keys
     }
+    empty = [
+        key
+        for key, values in of_model.items()
+        if not outputs.describe_summary(given.dataset.videos[key], values, config.evaluation.budget)[
+            'summary_frames'
+        ]
+    ]
+    rows = report.measure(given, scores, config.evaluation, len(experiment.places), labelled)
+    header = {
+        'name': config.name,
+        'preset': config.preset,
+        'dataset': given.dataset.path,
+        'empty_summaries': empty,
+    }
+    results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
     videos, folds = report.csv_rows(given, rows, experiment.places)
     tables.write_csv(workdir / 'videos.csv', videos)
     tables.write_csv(workdir / 'folds.csv', folds)

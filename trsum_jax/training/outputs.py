@@ -35,7 +35,8 @@ def describe_summary(video: Video, scores: np.ndarray, budget: float) -> dict[st
         budget: the summary's share of the video.
 
     Returns:
-        `name`, `seconds` (length, None where the file tells no time), `summary_seconds`, `shots`: for each
+        `name`, `frames`, `summary_frames`, `seconds` (length, None where the file tells no time),
+        `summary_seconds`, `shots`: for each
         its first and last frame, start and end in seconds, mean score and whether it is chosen; and `scores`:
         for each step its frame, second and score.
     """
@@ -58,6 +59,7 @@ def describe_summary(video: Video, scores: np.ndarray, budget: float) -> dict[st
     return {
         'name': video.name,
         'frames': video.n_frames,
+        'summary_frames': sum(s['last_frame'] - s['first_frame'] + 1 for s in shots if s['chosen']),
         'seconds': seconds,
         'summary_seconds': sum(lengths) if seconds is not None else None,
         'shots': shots,

@@ -39,7 +39,8 @@ def measure(
     if settings.baselines and labelled:
         once: dict[str, dict[str, dict[str, float]]] = {}
         for video in tqdm(videos, desc='evaluation: baselines', unit='video', mininterval=1.0):
-            for name, metrics in _without_model(video, settings, options).items():
+            rows_of_video = baselines.without_model(video, draws=settings.random_draws, **options)
+            for name, metrics in rows_of_video.items():
                 once.setdefault(name, {})[video.key] = metrics
         rows |= {name: [metrics] * n_runs for name, metrics in once.items()}
     for name, runs in scores.items():
@@ -105,6 +106,9 @@ def render(results: dict[str, Any]) -> str:
     data = 'synthetic data' if results['synthetic'] else str(results['dataset'])
     lines = [f'# {results["name"]} ({results["preset"]}): {data}, {results["split"]}']
     lines += [f'\nNote: {note}' for note in results['notes']]
+    if results['empty_summaries']:
+        empty = ', '.join(results['empty_summaries'])
+        lines.append(f'\nWarning: no shot of positive score fits the budget, the summary is empty: {empty}')
     if not results['labelled']:
         return (
             '\n'.join([*lines, '\nThere are no people to compare with: no figures, only summaries.']) + '\n'
@@ -168,18 +172,6 @@ def csv_rows(
                 videos += [at | {'video': key} | values for key, values in chosen.items()]
                 folds += [at | {'videos': len(chosen)} | _mean_over(chosen.values())] if chosen else []
     return videos, folds
-
-
-def _without_model(video: Video, settings: Any, options: dict[str, Any]) -> dict[str, dict[str, float]]:
-    # The video's own stream, so that one more video changes no other's draws.
-    rng = np.random.default_rng([0, *video.key.encode()])
-    distance = baselines.distance_to_mean(video.features)
-    return {
-        'random': baselines.evaluate_random(video, rng, settings.random_draws, **options),
-        'distance_to_mean': evaluation.evaluate_video(video, distance, **options),
-        'uniform': baselines.evaluate_summary(video, baselines.uniform_choice(video, settings.budget)),
-        'human': baselines.human_leave_one_out(video, settings.rank),
-    }
 
 
 def _mean_metrics(video: Video, scores: np.ndarray, options: dict[str, Any]) -> dict[str, float]:
