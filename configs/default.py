@@ -6,7 +6,11 @@
 Marks: [P] the paper says so; [A] a default of the author's earlier released code (RS-SUM); [O] ours.
 """
 
+import dataclasses
+
 import ml_collections
+
+from trsum_jax.data import synthetic
 
 PRESETS = ('default', 'published')
 PUBLISHED = {
@@ -29,7 +33,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config.seeds = (0,)
 
     config.data = data = ml_collections.ConfigDict()
-    data.file = ''  # the feature file; empty: generate `synthetic`
+    data.file = ''  # the feature file
     data.user_scores = ''  # TVSum's ydata-anno.tsv or ydata-tvsum50.mat
     data.shots = 'file'  # file, kts, uniform
     data.splits = ''  # the field's JSON; empty: disjoint folds made here
@@ -37,7 +41,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     data.split_seed = 0
     data.extra_files = ()  # more feature files to train on
     data.setting = 'canonical'  # canonical, augmented, transfer
-    data.synthetic = ml_collections.ConfigDict()  # fields of trsum_jax.data.synthetic.Recipe
+    data.generate = False  # generate the data by `synthetic` instead of reading a file
+    data.synthetic = ml_collections.ConfigDict(dataclasses.asdict(synthetic.Recipe()))
 
     config.decomposition = ml_collections.ConfigDict()
     config.decomposition.length = 128  # L [P]

@@ -14,9 +14,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = default.get_config(preset)
     config.name = 'demo'
     config.data.folds = 2
-    config.data.synthetic = ml_collections.ConfigDict(
-        {'videos': 24, 'annotators': 'distinct', 'contents': 'shared', 'width': 64, 'pool': 60, 'seed': 1}
-    )
+    config.data.generate = True
+    config.data.synthetic.update({'videos': 24, 'width': 64, 'pool': 60, 'seed': 1})
     config.decomposition.length = 64
     config.model.width = 64
     config.model.heads = 4

@@ -7,7 +7,7 @@ from tiny import RECIPE, shorten, tiny_config
 
 from configs import default
 from trsum_jax.errors import InputError
-from trsum_jax.training import experiment, outputs, settings, suite
+from trsum_jax.training import experiment, files, outputs, settings, suite
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
@@ -34,14 +34,15 @@ def test_every_config_loads_and_is_sound(path, preset):
 def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     config = shorten(load(path, 'default'))
     config.data.file = ''
-    config.data.synthetic = ml_collections.ConfigDict(RECIPE | {'videos': 6})
+    config.data.generate = True
+    config.data.synthetic.update(RECIPE)
     config.data.folds = min(config.data.folds, 2)
     config.evaluation.one_out = False
     config.seeds = (0,)
     first = next(iter(suite.expand(config).values()), config)
     text = experiment.run(first, tmp_path / 'run')
     assert 'synthetic data' in text
-    results = outputs.read_json(tmp_path / 'run' / experiment.RESULTS)
+    results = outputs.read_json(tmp_path / 'run' / files.RESULTS)
     assert results['train_mean']['kendall_tau']['mean'] is not None
 
 
@@ -50,16 +51,26 @@ def test_a_suite_runs_every_variant_and_finishes_what_was_begun(tmp_path, capsys
     data = {'synthetic': {'annotators': 'null'}}
     config.variants = ml_collections.ConfigDict({'base': {}, 'null': {'data': data, **default.PUBLISHED}})
     text = suite.run(config, tmp_path)
-    results = outputs.read_json(tmp_path / experiment.RESULTS)['variants']
+    results = outputs.read_json(tmp_path / files.RESULTS)['variants']
     assert set(results) == {'base', 'null'}
     assert results['null']['preset'] == 'published'
     assert '| null ' in text
     assert (tmp_path / 'pictures' / 'variants.png').stat().st_size > 1000
     lone = experiment.run(suite.expand(config)['base'], tmp_path / 'lone')
-    assert lone.splitlines()[6:12] == (tmp_path / 'base' / experiment.TABLE).read_text().splitlines()[6:12]
+    assert lone.splitlines()[6:12] == (tmp_path / 'base' / files.TABLE).read_text().splitlines()[6:12]
     capsys.readouterr()
     assert suite.run(config, tmp_path) == text
     assert capsys.readouterr().out.count('nothing was run again') == 2
+
+
+def test_a_suite_overwrites_no_other_run(tmp_path):
+    config = tiny_config()
+    experiment.run(config, tmp_path)
+    before = (tmp_path / files.RESULTS).read_bytes()
+    config.variants = ml_collections.ConfigDict({'base': {}})
+    with pytest.raises(InputError, match='variants'):
+        suite.run(config, tmp_path)
+    assert (tmp_path / files.RESULTS).read_bytes() == before
 
 
 def test_a_variant_with_an_unknown_field_is_named():
@@ -75,10 +86,14 @@ def test_a_variant_with_an_unknown_field_is_named():
         ('model.norm', 'middle', 'pre, post'),
         ('model.heads', 3, 'divisor of model.width'),
         ('summarizer.episodes', 0, '1 or more'),
-        ('masking.mask_ratio', 1.5, 'from 0 to 1'),
-        ('generator.learning_rate', 0.0, 'above 0'),
+        ('masking.mask_ratio', 1.5, r'in \(0, 1\], found 1.5'),
+        ('masking.mask_ratio', 0.0, r'in \(0, 1\], found 0'),
+        ('generator.warmup', 1.0, r'in \[0, 1\)'),
+        ('summarizer.learning_rate', float('nan'), 'found nan'),
+        ('seeds', ('a',), 'whole numbers'),
+        ('generator.learning_rate', 0.0, r'in \(0, inf\), found 0'),
         ('layout.microbatch', 3, 'divisor of config.generator.batch'),
-        ('seeds', (1, 1), 'different seeds'),
+        ('seeds', (1, 1), 'different whole numbers'),
         ('decomposition.views', ('sideways',), 'sequential, dilated'),
         ('masking.replace', 0.9, 'add up to over 1'),
     ],
@@ -95,10 +110,10 @@ def test_several_faults_are_listed_together():
     config = tiny_config(
         **{'model.heads': 3, 'summarizer.baseline': 'leave_one_out', 'summarizer.episodes': 1}
     )
-    config.data.synthetic.colour = 3
+    config.seeds = ()
     with pytest.raises(InputError) as error:
         settings.check(config)
-    assert all(word in str(error.value) for word in ('model.heads', 'leave_one_out', 'colour'))
+    assert all(word in str(error.value) for word in ('model.heads', 'leave_one_out', 'config.seeds'))
 
 
 def test_published_differs_from_default_in_what_it_names_alone():

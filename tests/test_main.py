@@ -13,7 +13,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, tables
-from trsum_jax.training import checkpoint, experiment, inputs, metric_log, outputs, trained
+from trsum_jax.training import checkpoint, experiment, grid, inputs, metric_log, outputs, trained
 
 
 @pytest.fixture(scope='module')
@@ -123,11 +123,19 @@ def test_a_workdir_of_another_config_is_refused_with_the_field(finished):
     assert (workdir / 'results.md').read_text() == text
 
 
+@pytest.mark.parametrize('name', ['scores.h5', 'synthetic.h5', 'results.md', 'pictures'])
+def test_files_that_the_command_did_not_leave_are_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text('mine')
+    with pytest.raises(InputError, match=f'holds {name}'):
+        experiment.run(tiny_config(), tmp_path)
+    assert (tmp_path / name).read_text() == 'mine'
+
+
 def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
     config, _, _ = finished
     config = config.copy_and_resolve_references()
     config.data.file = str(tmp_path / 'data.h5')
-    config.data.synthetic = {}
+    config.data.generate = False
     videos = generate(Recipe(**RECIPE))
     datasets.write_dataset(tmp_path / 'data.h5', videos)
     experiment.prepare(config, tmp_path)
@@ -154,7 +162,19 @@ def test_stage_2_continues_from_the_checkpoint_of_stage_1_to_the_same_bits(finis
     assert one | {'dataset': ''} == other | {'dataset': ''}
 
 
-def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+def test_a_checkpoint_with_damaged_bytes_is_named(finished, tmp_path):
+    start = experiment.prepare(finished[0], tmp_path)
+    stage = start.stages[0]
+    folder = tmp_path / 'checkpoints' / 'generator'
+    checkpoint.save(folder, 2, grid.init(stage, start.runs, ()))
+    for path in folder.rglob('*'):
+        if path.is_file() and path.stat().st_size > 2000:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=r'checkpoints/generator/2'):
+        checkpoint.restore(folder, jax.eval_shape(jax.vmap(stage.init), start.runs, ()))
+
+
+def test_a_checkpoint_of_another_model_is_named(finished, tmp_path):
     start = experiment.prepare(finished[0], tmp_path)
     stage = start.stages[0]
     checkpoint.save(tmp_path / 'checkpoints' / 'generator', 2, {'other': np.zeros(3)})
@@ -186,6 +206,34 @@ def test_a_folder_without_a_training_cannot_score(tmp_path):
         trained.load(tmp_path)
 
 
+def test_scoring_the_training_videos_says_that_they_are(finished, tmp_path):
+    scorer = trained.load(finished[1])
+    datasets.write_dataset(tmp_path / 'new.h5', generate(Recipe(**RECIPE | {'seed': 8})))
+    assert trained.known_videos(scorer, datasets.read_dataset(tmp_path / 'new.h5')) == []
+    assert len(trained.known_videos(scorer, datasets.read_dataset(finished[1] / 'synthetic.h5'))) == 6
+
+
+def test_a_copy_of_the_dataset_as_an_extra_file_would_leak_and_is_refused(tmp_path):
+    for name in ('main', 'copy'):
+        datasets.write_dataset(tmp_path / f'{name}.h5', generate(Recipe(**RECIPE)))
+    config = tiny_config(**{'data.file': str(tmp_path / 'main.h5'), 'data.generate': False})
+    config.data.extra_files = (str(tmp_path / 'copy.h5'),)
+    with pytest.raises(InputError, match='canonical'):
+        inputs.load(config, tmp_path)
+    config.data.setting = 'augmented'
+    with pytest.raises(InputError, match='leak'):
+        inputs.load(config, tmp_path)
+
+
+def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [grid.Place(0, 0)])
+    path.write_text(path.read_text() + '{"stage": "gen')
+    assert metric_log.read(path, 'generator')['loss'].tolist() == [[0.5]]
+    metric_log.drop_stage(path, 'summarizer')
+    assert len(path.read_text().splitlines()) == 1
+
+
 def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
     rng = np.random.default_rng(0)
     with h5py.File(tmp_path / 'bare.h5', 'w') as file:
@@ -193,7 +241,7 @@ def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
             rows = np.repeat(rng.standard_normal((4, 12)), 6, axis=0) + 0.1 * rng.standard_normal((24, 12))
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             file[f'video_{i + 1}/features'] = rows.astype(np.float32)
-    config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.folds': 0})
+    config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.generate': False, 'data.folds': 0})
     text = experiment.run(config, tmp_path / 'run')
     assert 'no people to compare with' in text
     results = outputs.read_json(tmp_path / 'run' / 'results.json')
@@ -208,15 +256,14 @@ def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, trai
     datasets.write_dataset(tmp_path / 'main.h5', generate(Recipe(**RECIPE)))
     datasets.write_dataset(tmp_path / 'more.h5', generate(Recipe(**RECIPE | {'videos': 4, 'seed': 9})))
     config = tiny_config(**{
-        'data.file': str(tmp_path / 'main.h5'), 'data.setting': setting,
+        'data.file': str(tmp_path / 'main.h5'), 'data.generate': False, 'data.setting': setting,
         'data.extra_files': (str(tmp_path / 'more.h5'),),
     })  # fmt: skip
     given = inputs.load(config, tmp_path)
     assert {len(fold.train) for fold in given.folds} == {train}
     assert len(given.keys) == 6
-    assert given.split.startswith(setting)
-    text = experiment.run(config, tmp_path / 'run')
-    assert setting in text
+    assert setting in given.split
+    assert setting in experiment.run(config, tmp_path / 'run')
     results = outputs.read_json(tmp_path / 'run' / 'results.json')
     assert set(results['videos']) == set(given.keys)
     assert results['mean']['kendall_tau']['videos'] == 6
@@ -249,6 +296,14 @@ def test_a_misspelt_field_is_named():
     run = command('trsum_jax.main', '--config.model.widht=3')
     assert run.returncode != 0
     assert 'widht' in run.stderr
+
+
+def test_a_workdir_that_cannot_be_made_is_one_message(tmp_path):
+    (tmp_path / 'file').write_text('')
+    run = command('trsum_jax.main', '--config=configs/demo.py', f'--workdir={tmp_path}/file/sub')
+    assert run.returncode == 1
+    assert 'Traceback' not in run.stderr
+    assert str(tmp_path / 'file') in run.stderr
 
 
 def test_a_field_of_the_command_line_reaches_the_config():

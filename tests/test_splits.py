@@ -125,3 +125,14 @@ def test_describe_other_kinds_of_splits():
     assert splits.describe([Fold(('a', 'b'), ('c',))]) == 'one split: 1 of 3 videos tested'
     two = [Fold(('a', 'b'), ('c',)), Fold(('a', 'c'), ('b',))]
     assert splits.describe(two) == '2 disjoint test sets: 2 of 3 videos tested'
+
+
+def test_keys_of_several_datasets_are_refused_not_taken_for_ours(tmp_path):
+    path = tmp_path / 'augmented.json'
+    fold = {
+        'train_keys': ['../d/ovp.h5/video_1', '../d/tvsum.h5/video_2'],
+        'test_keys': ['../d/tvsum.h5/video_3'],
+    }
+    path.write_text(json.dumps([fold]))
+    with pytest.raises(InputError, match=r'keys of 2.*extra training files'):
+        splits.read_splits(path, ['video_1', 'video_2', 'video_3'])

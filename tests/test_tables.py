@@ -131,7 +131,6 @@ def test_markdown():
 
 def test_rows_per_video_and_per_fold():
     folds = [{'a': {'f_avg': 0.2, 'kendall_tau': NAN}, 'b': {'f_avg': 0.4, 'kendall_tau': 0.5}}, {'a': {}}]
-    assert tables.video_rows(folds)[1] == {'fold': 0, 'video': 'b', 'f_avg': 0.4, 'kendall_tau': 0.5}
     first, second = tables.fold_rows(folds)
     assert first == pytest.approx({'fold': 0, 'videos': 2, 'f_avg': 0.3, 'kendall_tau': 0.5})
     assert second['videos'] == 1 and math.isnan(second['f_avg'])
@@ -187,3 +186,24 @@ def test_what_cannot_be_written_is_said(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(InputError, match='cannot be written'):
         tables.write_json(tmp_path / 'file' / 'results.json', {})
+
+
+def test_a_video_in_several_folds_widens_no_interval_and_narrows_none():
+    """Training sets of 5 folds hold each video four times; the interval is that of the videos, not of four."""
+    values = np.random.default_rng(0).normal(size=30)
+    names = [f'video_{i}' for i in range(30)]
+    once = tables.estimate([values], keys=[names])
+    parts = [[i for i in range(30) if i % 5 != fold] for fold in range(5)]
+    several = tables.estimate(
+        [values[part] for part in parts], keys=[[names[i] for i in part] for part in parts]
+    )
+    assert several['videos'] == once['videos'] == 30
+    assert several['mean'] == pytest.approx(once['mean'])
+    assert several['high'] - several['low'] == pytest.approx(once['high'] - once['low'], rel=0.05)
+
+
+def test_overlapping_draws_keep_the_mean_of_the_folds():
+    found = tables.estimate([[1.0, 3.0], [3.0, 7.0, 8.0]], keys=[['a', 'b'], ['b', 'c', 'd']])
+    assert found['mean'] == pytest.approx((2.0 + 6.0) / 2)
+    assert found['videos'] == 4
+    assert found['low'] <= found['mean'] <= found['high']

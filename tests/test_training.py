@@ -22,6 +22,14 @@ def run_of(tree, i):
     return jax.tree.map(lambda leaf: leaf[i : i + 1], tree)
 
 
+def train_quietly(setting, stage, frozen, *, epochs, log_every):
+    return grid.train(
+        stage, grid.init(stage, setting.runs, frozen), setting.corpus, setting.runs, frozen,
+        grid=setting.places, epochs=epochs, how='map', log_every=log_every,
+        on_metrics=lambda epoch, metrics: None, last_good='CHECKPOINT',
+    )  # fmt: skip
+
+
 @pytest.fixture(scope='module')
 def setting():
     # Folds of different length, so that one of them is padded by more than a batch.
@@ -166,10 +174,13 @@ def test_a_batch_of_padding_is_no_step(setting, trained):
 
 
 def test_one_trace_per_stage(setting):
-    traces = []
-    stage = setting.stage1._replace(epoch=lambda *args: traces.append(1) or setting.stage1.epoch(*args))
-    setting.train(stage, epochs=4)
-    assert len(traces) == 1
+    frozen = ()
+    for stage in (setting.stage1, setting.stage2):
+        traces = []
+        counted = stage._replace(epoch=lambda *args, s=stage, t=traces: t.append(1) or s.epoch(*args))
+        states = train_quietly(setting, counted, frozen, epochs=5, log_every=2)
+        frozen = states.params
+        assert len(traces) == 1
 
 
 def test_on_a_still_video_the_trivial_reconstructions_are_perfect_and_the_untrained_one_is_not():
@@ -215,12 +226,18 @@ def test_one_out_loss_masks_the_frame_and_no_other(setting, trained):
 def test_a_loss_that_is_not_finite_stops_and_names_the_run():
     config = tiny_config(**{'generator.learning_rate': 1e30, 'generator.warmup': 0.0})
     setting = Setting(config, seeds=(4,))
-    states = grid.init(setting.stage1, setting.runs, ())
     with pytest.raises(InputError, match=r'generator, epoch \d+: loss is nan in seed 4, fold 0.*CHECKPOINT'):
-        grid.train(
-            setting.stage1, states, setting.corpus, setting.runs, (), grid=setting.places, epochs=6,
-            how='map', log_every=3, on_metrics=lambda epoch, metrics: None, last_good='CHECKPOINT',
-        )  # fmt: skip
+        train_quietly(setting, setting.stage1, (), epochs=6, log_every=3)
+
+
+def test_parameters_that_are_not_finite_after_the_last_step_stop_too():
+    """The last step's metrics are taken before its update."""
+    config = tiny_config()
+    # One step of -rate * (1 + decay * 1) on a norm's scale of 1: beyond float32.
+    config.generator.update({'learning_rate': 1e38, 'weight_decay': 10.0, 'warmup': 0.0, 'batch': 64})
+    setting = Setting(config)
+    with pytest.raises(InputError, match='a parameter is nan'):
+        train_quietly(setting, setting.stage1, (), epochs=1, log_every=1)
 
 
 @pytest.mark.parametrize('how', ['map', 'vmap'])

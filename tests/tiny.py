@@ -26,7 +26,8 @@ def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def tiny_config(**flat) -> ml_collections.ConfigDict:
     """The default config at toy size on toy data, with fields such as `summarizer.episodes` set."""
     config = shorten(default.get_config())
-    config.data.synthetic = ml_collections.ConfigDict(RECIPE)
+    config.data.generate = True
+    config.data.synthetic.update(RECIPE)
     config.data.folds = 2
     config.update_from_flattened_dict(flat)
     return config

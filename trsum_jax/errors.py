@@ -12,7 +12,7 @@ class InputError(ValueError):
 
 
 def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Runs `main` as an absl command: an `InputError` becomes one message on stderr and exit code 1.
+    """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
@@ -26,12 +26,16 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
         except InputError as error:
             print(f'error: {error}', file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            print('stopped by the user', file=sys.stderr)
-            return 130
         except BrokenPipeError:
             # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        except OSError as error:
+            # Folders that cannot be written, full disks: the system's own words name the file.
+            print(f'error: {error.strerror or error}: {error.filename or ""}', file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print('stopped by the user', file=sys.stderr)
+            return 130
 
     app.run(guarded)

@@ -39,10 +39,16 @@ def main(argv: Sequence[str]) -> int:
     dataset = datasets.read_dataset(values.dataset)
     for note in dataset.notes:
         print(f'note: {note}')
-    scores = trained.score(trained.load(pathlib.Path(values.checkpoint)), dataset)
+    scorer = trained.load(pathlib.Path(values.checkpoint))
+    scores = trained.score(scorer, dataset)
     outputs.write_scores(targets[0], scores)
     if values.summaries:
         outputs.write_summaries(targets[1], dataset, scores, values.budget)
+    if known := trained.known_videos(scorer, dataset):
+        print(
+            f'note: {len(known)} of {len(scores)} videos are those of the training: these scores are not '
+            f'held out. Held-out ones are in {values.checkpoint}/scores.h5.'
+        )
     print(f'{len(scores)} videos scored: {", ".join(map(str, targets))}')
     return 0
 

@@ -70,7 +70,7 @@ def read_splits(path: str | os.PathLike, dataset_keys: Iterable[str]) -> list[Fo
 
     Raises:
         InputError: no such file, another form, unknown videos, a fold that tests on a training video or
-            trains on none.
+            trains on none, keys of several datasets.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -83,6 +83,21 @@ def read_splits(path: str | os.PathLike, dataset_keys: Iterable[str]) -> list[Fo
         found = 'an empty list' if entries == [] else type(entries).__name__
         raise InputError(f'{path}: expected a list of folds, found {found}')
     known = set(dataset_keys)
+    names = [
+        name
+        for entry in entries
+        if isinstance(entry, dict)
+        for side in ('train_keys', 'test_keys')
+        for name in (entry[side] if isinstance(entry.get(side), list) else [])
+        if isinstance(name, str) and name not in known and '/' in name
+    ]
+    files = sorted({name.split('/')[-2] for name in names})
+    if len(files) > 1:
+        raise InputError(
+            f'{path}: expected videos of one dataset, found keys of {len(files)}: '
+            f'{", ".join(files[:4])}. Name the other files as extra training files '
+            '(data.extra_files, data.setting augmented or transfer) and only this dataset in the splits.'
+        )
     return [_fold(entry, known, f'{path}, fold {i} (counted from 0)') for i, entry in enumerate(entries)]
 
 

@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tabulate
@@ -20,53 +20,89 @@ Metrics = Mapping[str, float]
 Fold = Mapping[str, Metrics]
 
 
-def estimate(folds: Sequence[Sequence[float]], *, seed: int = 0, resamples: int = 9999) -> dict[str, float]:
+def estimate(
+    folds: Sequence[Sequence[float]],
+    *,
+    keys: Sequence[Sequence[str]] | None = None,
+    seed: int = 0,
+    resamples: int = 9999,
+) -> dict[str, float]:
     """The mean over each fold's videos, then over folds, with a 95% bootstrap interval over videos.
 
-    Videos are resampled within their fold (percentile bootstrap, stratified). Folds of one video cannot be
-    resampled within, so that all of these form one stratum together. A video in several folds counts as
-    several.
+    Where every video stands in one fold, videos are resampled within their fold (percentile bootstrap,
+    stratified); folds of one video cannot be resampled within, so that all of these form one stratum
+    together. Where a video stands in several folds (training sets, overlapping draws), whole videos are
+    resampled, each with all that it adds to the mean: its values in several folds are not independent.
 
     Args:
         folds: one value per video for every fold; NaN where the video has none.
+        keys: the videos' keys, shaped as `folds`; without them no video is taken to recur.
         seed: of the resampling.
         resamples: number of bootstrap samples.
 
     Returns:
-        `mean`, `low`, `high`, the number of values used (`videos`) and of NaNs left out (`missing`). The
-        interval is NaN where no stratum has two videos; so is the mean where there is none.
+        `mean`, `low`, `high`, the number of values used (`videos`, different ones where there are keys) and
+        of NaNs left out (`missing`). The interval is NaN where it would rest on one video; so is the mean
+        where there is none.
     """
     values = [np.asarray(fold, np.float64) for fold in folds]
-    used = [fold[~np.isnan(fold)] for fold in values]
-    videos = sum(map(len, used))
-    result = {'mean': float('nan'), 'low': float('nan'), 'high': float('nan'), 'videos': videos}
-    result['missing'] = sum(map(len, values)) - videos
-    used = [fold for fold in used if len(fold)]
+    names = keys or [[f'{i}/{j}' for j in range(len(fold))] for i, fold in enumerate(values)]
+    used = [(np.asarray(n)[~np.isnan(v)], v[~np.isnan(v)]) for n, v in zip(names, values, strict=True)]
+    used = [(name, value) for name, value in used if len(value)]
+    every = [name for fold, _ in used for name in fold]
+    result = {'mean': float('nan'), 'low': float('nan'), 'high': float('nan'), 'videos': len(set(every))}
+    result['missing'] = sum(map(len, values)) - len(every)
     if not used:
         return result
-    result['mean'] = float(np.mean([fold.mean() for fold in used]))
+    result['mean'] = float(np.mean([value.mean() for _, value in used]))
+    if len(set(every)) < 2:
+        return result
+    if len(set(every)) == len(every):
+        samples, statistic = _stratified([value for _, value in used])
+    else:
+        samples, statistic = _by_video(used)
+    if not samples:
+        return result
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=resamples,
+        method='percentile',
+        paired=statistic is _ratio,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return result | {'low': float(interval.low), 'high': float(interval.high)}
 
+
+def _stratified(used: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable]:
+    """Strata to resample within, and the mean over folds from one sample of each."""
     strata = [(fold, 1) for fold in used if len(fold) > 1]
     single = np.concatenate([fold for fold in used if len(fold) == 1] or [np.zeros(0)])
     fixed = single.sum() if len(single) == 1 else 0.0
     if len(single) > 1:
         strata.append((single, len(single)))
-    if not strata:
-        return result
 
     def mean_of_folds(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
         sums = [n * sample.mean(axis=axis) for sample, (_, n) in zip(samples, strata, strict=True)]
         return (sum(sums) + fixed) / len(used)
 
-    interval = stats.bootstrap(
-        [stratum for stratum, _ in strata],
-        mean_of_folds,
-        n_resamples=resamples,
-        method='percentile',
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return result | {'low': float(interval.low), 'high': float(interval.high)}
+    return [stratum for stratum, _ in strata], mean_of_folds
+
+
+def _by_video(used: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[np.ndarray], Callable]:
+    """What every video adds to the mean of the folds' means, and its weight there."""
+    added: dict[str, float] = {}
+    weight: dict[str, float] = {}
+    for names, values in used:
+        for name, value in zip(names, values, strict=True):
+            added[name] = added.get(name, 0.0) + value / len(values)
+            weight[name] = weight.get(name, 0.0) + 1 / len(values)
+    return [np.array(list(added.values())), np.array(list(weight.values()))], _ratio
+
+
+def _ratio(added: np.ndarray, weight: np.ndarray, axis: int = -1) -> np.ndarray:
+    return added.sum(axis=axis) / weight.sum(axis=axis)
 
 
 def aggregate(per_video: Sequence[Fold], *, seed: int = 0) -> dict[str, dict[str, float]]:
@@ -80,19 +116,13 @@ def aggregate(per_video: Sequence[Fold], *, seed: int = 0) -> dict[str, dict[str
         Metric to `estimate`, in the order of first appearance.
     """
     names = dict.fromkeys(name for fold in per_video for metrics in fold.values() for name in metrics)
+    keys = [list(fold) for fold in per_video]
     return {
-        name: estimate([[m.get(name, np.nan) for m in fold.values()] for fold in per_video], seed=seed)
+        name: estimate(
+            [[m.get(name, np.nan) for m in fold.values()] for fold in per_video], keys=keys, seed=seed
+        )
         for name in names
     }
-
-
-def video_rows(per_video: Sequence[Fold]) -> list[dict]:
-    """One row per fold and video: `fold` (from 0), `video`, then its metrics; for `write_csv`."""
-    return [
-        {'fold': number, 'video': key, **metrics}
-        for number, fold in enumerate(per_video)
-        for key, metrics in fold.items()
-    ]
 
 
 def fold_rows(per_video: Sequence[Fold]) -> list[dict]:

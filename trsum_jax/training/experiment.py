@@ -15,6 +15,7 @@ from trsum_jax.protocol import tables
 from trsum_jax.training import (
     checkpoint,
     corpus,
+    files,
     grid,
     inputs,
     metric_log,
@@ -27,14 +28,6 @@ from trsum_jax.training import (
 )
 from trsum_jax.training.steps import Run, how_here, over, stream
 
-CONFIG, RECORD, METRICS, RESULTS, TABLE = (
-    'config.json',
-    'experiment.json',
-    'metrics.jsonl',
-    'results.json',
-    'results.md',
-)
-CHECKPOINTS = 'checkpoints'
 _DRAWN_VIDEOS = 4
 
 
@@ -67,7 +60,7 @@ class Experiment:
 
     def folder(self, stage: stages.Stage) -> pathlib.Path:
         """Where a stage's checkpoints are."""
-        return self.workdir / CHECKPOINTS / stage.name
+        return self.workdir / files.CHECKPOINTS / stage.name
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
@@ -86,11 +79,11 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         InputError: a config or data that cannot be used; a workdir that holds another experiment.
     """
     settings.check(config)
-    _refuse_another(config, workdir)
+    files.refuse_another(config, workdir)
     experiment = prepare(config, workdir)
-    if (workdir / RESULTS).exists():
+    if (workdir / files.RESULTS).exists():
         print(f'{workdir} holds the finished results of this very config; nothing was run again.')
-        return (workdir / TABLE).read_text(encoding='utf-8')
+        return (workdir / files.TABLE).read_text(encoding='utf-8')
     generator, summarizer = train(experiment)
     return evaluate(experiment, generator, summarizer)
 
@@ -109,6 +102,7 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
         InputError: as `inputs.load`, and where the data are not those of the workdir's earlier session.
     """
     given = inputs.load(config, workdir)
+    tables.write_json(workdir / files.CONFIG, config.to_dict())
     for note in given.dataset.notes:
         print(f'note: {note}')
     videos = list(given.dataset.videos.values())
@@ -137,14 +131,14 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
         'n_videos': len(videos),
         'runs': [dataclasses.astuple(place) for place in places],
         'data': given.fingerprint(),
+        'videos': {key: inputs.digest(video) for key, video in given.dataset.videos.items()},
     }
-    path = workdir / RECORD
+    path = workdir / files.RECORD
     if path.exists() and outputs.read_json(path) != tables.to_json(record):
         raise InputError(
             f'{workdir}: the data or the folds are not those that this experiment began with '
             f'({given.dataset.path} has changed). Restore them, or choose another --workdir.'
         )
-    tables.write_json(workdir / CONFIG, config.to_dict())
     tables.write_json(path, record)
     print(
         f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {segments.n_segments} segments; '
@@ -171,7 +165,7 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
             states = grid.init(stage, experiment.runs, frozen_before)
             size = count_parameters(states.params) // len(experiment.places)
             print(f'{stage.name}: {size:,} parameters a run, {settings_of_stage.epochs} epochs')
-            log = experiment.workdir / METRICS
+            log = experiment.workdir / files.METRICS
             metric_log.drop_stage(log, stage.name)
             states = grid.train(
                 stage,
@@ -284,7 +278,7 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     drawn = workdir / 'pictures'
     pictures.learning_curves(
         drawn / 'learning_curves.png',
-        *(metric_log.read(workdir / METRICS, stage.name) for stage in experiment.stages),
+        *(metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages),
     )
     if labelled:
         pictures.results(drawn / 'results.png', results)
@@ -299,9 +293,9 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
     text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'
-    with tables.replacing(workdir / TABLE) as temporary:
+    with tables.replacing(workdir / files.TABLE) as temporary:
         temporary.write_text(text, encoding='utf-8')
-    tables.write_json(workdir / RESULTS, results)
+    tables.write_json(workdir / files.RESULTS, results)
     return text
 
 
@@ -321,23 +315,3 @@ def _log(log: pathlib.Path, stage: str, places: list[grid.Place], epoch: int, me
 def _last_good(experiment: Experiment) -> str:
     done = [stage for stage in experiment.stages if checkpoint.latest(experiment.folder(stage)) is not None]
     return str(experiment.folder(done[-1])) if done else 'none yet'
-
-
-def _refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f'--workdir: expected a folder, found a file: {workdir}')
-    path = workdir / CONFIG
-    if not path.exists():
-        foreign = [name for name in (RESULTS, METRICS, CHECKPOINTS) if (workdir / name).exists()]
-        if foreign:
-            raise InputError(
-                f'{workdir}: holds {", ".join(foreign)} but no {CONFIG}, so not what this command left. '
-                'Choose another --workdir.'
-            )
-        return
-    different = settings.differences(config, path)
-    if different:
-        raise InputError(
-            f'{workdir}: holds a run of another config, and nothing is overwritten. Choose another --workdir '
-            'or delete it. The fields that differ:\n  ' + '\n  '.join(different)
-        )

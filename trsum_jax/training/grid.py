@@ -122,7 +122,8 @@ def train(
         The states after the last epoch.
 
     Raises:
-        InputError: a loss or reward is not finite; names the epoch, the run and the last good checkpoint.
+        InputError: a metric or a parameter is not finite; names the epoch, the run and the last good
+            checkpoint.
     """
     step = compile_epoch(stage, how)
     waiting: list[tuple[int, dict[str, jax.Array]]] = []
@@ -145,6 +146,16 @@ def train(
                 )
                 bar.update(len(waiting))
                 waiting = []
+    finite = jax.tree.map(
+        lambda leaf: np.isfinite(leaf).reshape(len(grid), -1).all(axis=1), jax.device_get(states.params)
+    )
+    _check_finite(
+        stage,
+        epochs - 1,
+        {'a parameter': np.where(np.all(jax.tree.leaves(finite), axis=0), 0, np.nan)},
+        grid,
+        last_good,
+    )
     return states
 
 

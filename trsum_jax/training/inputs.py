@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 
 from trsum_jax.data import datasets, splits, synthetic
-from trsum_jax.data.records import Dataset
+from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 
@@ -18,6 +18,9 @@ OBTAIN = """
   eccv16_dataset_{tvsum,summe,ovp,youtube}_google_pool5.h5, with the code of its papers.
   Give the file's place with --config.data.file=PATH. For a run without any file: --config=configs/demo.py.
   For your own videos: python -m trsum_jax.extract --videos=DIR --output=FILE.h5 makes such a file."""
+
+
+SYNTHETIC = 'synthetic.h5'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +41,20 @@ class Inputs:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that training and evaluation read: a changed file is another experiment."""
-        digest = hashlib.sha256()
-        for key, video in self.dataset.videos.items():
-            digest.update(key.encode())
-            for array in (
-                video.features,
-                video.picks,
-                video.change_points,
-                video.user_summary,
-                video.user_scores,
-            ):
-                digest.update(b'-' if array is None else np.ascontiguousarray(array).tobytes())
-        digest.update(repr(self.folds).encode())
-        return digest.hexdigest()
+        sha = hashlib.sha256()
+        for video in self.dataset.videos.values():
+            for field in dataclasses.fields(video):
+                value = getattr(video, field.name)
+                array = isinstance(value, np.ndarray)
+                sha.update(f'{field.name}: {value.shape if array else value}\n'.encode())
+                sha.update(np.ascontiguousarray(value).tobytes() if array else b'')
+        sha.update(repr(self.folds).encode())
+        return sha.hexdigest()
+
+
+def digest(video: Video) -> str:
+    """SHA-256 of a video's features: the same video in another file has the same."""
+    return hashlib.sha256(np.ascontiguousarray(video.features).tobytes()).hexdigest()
 
 
 def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
@@ -58,7 +62,7 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
 
     Args:
         config: the whole config, checked.
-        workdir: where generated data are written, as `synthetic.h5`.
+        workdir: where generated data are written, as `SYNTHETIC`.
 
     Returns:
         The inputs.
@@ -74,6 +78,11 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
             f'config.data.setting: {settings.setting} trains on other files too; name them with '
             '--config.data.extra_files="(\'FILE.h5\',)"'
         )
+    if settings.setting == 'canonical' and settings.extra_files:
+        raise InputError(
+            'config.data.extra_files: the canonical setting trains on the dataset alone; set '
+            '--config.data.setting=augmented or transfer, or name no extra files'
+        )
     if settings.splits:
         folds = splits.read_splits(settings.splits, keys)
     elif settings.folds == 0:
@@ -86,25 +95,39 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
         ]
         dataset = datasets.merge(dataset, extras)
         extra_keys = tuple(key for key in dataset.videos if key not in keys)
+        _refuse_copies(dataset, keys, extra_keys)
         if settings.setting == 'augmented':
             folds = splits.augment(folds, extra_keys)
         else:
             folds = splits.transfer(keys, extra_keys)
-    split = splits.describe(folds)
-    if settings.setting != 'canonical':
-        split = f'{settings.setting}, {split}'
-    return Inputs(dataset, keys, folds, split)
+    return Inputs(dataset, keys, folds, splits.describe(folds))
+
+
+def _refuse_copies(dataset: Dataset, keys: tuple[str, ...], extra_keys: tuple[str, ...]) -> None:
+    """Training on a copy of a test video would leak it."""
+    own = {digest(dataset.videos[key]): key for key in keys}
+    for key in extra_keys:
+        if (twin := own.get(digest(dataset.videos[key]))) is not None:
+            raise InputError(
+                f'config.data.extra_files: expected other videos, found that {key} has the very features of '
+                f'{twin} of {dataset.path}: training on it would leak a test video'
+            )
 
 
 def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
     settings = config.data
+    if settings.file and settings.generate:
+        raise InputError(
+            f'config.data.generate: expected a file or generated data, found both; add '
+            f'--config.data.generate=False to use {settings.file}'
+        )
     if settings.file:
         return datasets.read_dataset(
             _existing(settings.file), shots=settings.shots, user_scores=settings.user_scores or None
         )
-    if not settings.synthetic:
+    if not settings.generate:
         raise InputError('config.data.file: no feature file is named.' + OBTAIN)
-    path = workdir / 'synthetic.h5'
+    path = workdir / SYNTHETIC
     recipe = {
         name: tuple(value) if isinstance(value, list | tuple) else value
         for name, value in settings.synthetic.items()

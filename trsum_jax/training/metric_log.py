@@ -57,4 +57,5 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    return path.read_text(encoding='utf-8').splitlines() if path.exists() else []
+    """The whole lines; one that a killed run left unfinished is none."""
+    return path.read_text(encoding='utf-8').split('\n')[:-1] if path.exists() else []

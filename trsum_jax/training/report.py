@@ -65,7 +65,7 @@ def summarize(
 
     Returns:
         `mean` and `train_mean` of the model, `baselines` and `train_baselines` by row, each by metric
-        (`tables.estimate`); `seeds`: mean and standard deviation over seeds of the model's held-out mean;
+        (`tables.estimate`); `seeds` and `train_seeds`: mean and standard deviation over seeds of these means;
         `videos`: the model's metrics per held-out video, averaged over the runs that held it out (over all
         runs where no fold tests it).
     """
@@ -77,17 +77,20 @@ def summarize(
     empty = {metric: tables.estimate([]) for metric in evaluation.METRICS}
     held_out, training = estimates['test'], estimates['train']
     videos = inputs.dataset.videos
-    first = videos[inputs.keys[0]]
+    evaluated = [videos[key] for key in inputs.keys]
+    against = sorted({name for video in evaluated if (name := evaluation.rank_against(video, rank))})
     return header | {
         'split': inputs.split,
         'held_out': any(fold.test for fold in inputs.folds),
         'synthetic': inputs.dataset.synthetic,
         'notes': list(inputs.dataset.notes),
-        'rank_against': evaluation.rank_against(first, rank),
-        'labelled': any(videos[key].has_users for key in inputs.keys),
+        'rank_against': ', '.join(against) or None,
+        'labelled': any(video.has_users for video in evaluated),
+        'constant_references': sum(evaluation.constant_references(v, rank) for v in evaluated),
         'mean': held_out[MODEL] or empty,
         'train_mean': training[MODEL] or empty,
-        'seeds': _over_seeds(inputs, rows[MODEL], grid),
+        'seeds': _over_seeds(inputs, rows[MODEL], grid, 'test'),
+        'train_seeds': _over_seeds(inputs, rows[MODEL], grid, 'train'),
         'baselines': {name: held_out[name] or empty for name in rows if name != MODEL},
         'train_baselines': {name: training[name] or empty for name in rows if name != MODEL},
         'videos': per_video(inputs, rows[MODEL], grid),
@@ -123,21 +126,24 @@ def render(results: dict[str, Any]) -> str:
             f'rank correlation against: {results["rank_against"]}.'
         )
         lines.append(tables.render(rows, caption))
-        constant = {
-            name: row['kendall_tau']['missing'] for name, row in rows.items() if row['kendall_tau']['missing']
-        }
-        if constant:
-            counts = ', '.join(f'{name} {count}' for name, count in constant.items())
-            lines.append(
-                f'\nWithout a rank (constant, or no users), videos left out of tau and rho: {counts}.'
+        # The uniform choice is a summary and has no ranks at all.
+        unranked = {name: row['kendall_tau']['missing'] for name, row in rows.items() if name != 'uniform'}
+        if any(unranked.values()):
+            counts = ', '.join(f'{name} {count}' for name, count in unranked.items() if count)
+            lines.append(f'\nLeft out of tau and rho (constant scores, or no users), videos: {counts}.')
+        seeds = results['seeds' if part == 'test' else 'train_seeds']
+        if seeds['count'] > 1:
+            spread = ', '.join(
+                f'{tables.TITLES[name].removesuffix(", %")} {of["mean"]:.3f} ± {of["std"]:.3f}'
+                for name, of in seeds.items()
+                if name in tables.TITLES
             )
-    if results['held_out'] and results['seeds']['count'] > 1:
-        spread = ', '.join(
-            f'{tables.TITLES[m]} {v["mean"]:.3f} ± {v["std"]:.3f}'
-            for m, v in results['seeds'].items()
-            if m in tables.TITLES
+            lines.append(f'\n{MODEL} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.')
+    if results['constant_references']:
+        lines.append(
+            f'\n{results["constant_references"]} references rate all steps alike: they have no rank and are '
+            "left out of their video's mean."
         )
-        lines.append(f'\nOver {results["seeds"]["count"]} seeds, mean ± std (F as a share): {spread}.')
     return '\n'.join(lines) + '\n'
 
 
@@ -199,8 +205,7 @@ def _folds(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place], part: str) -
     return folds
 
 
-def _over_seeds(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place]) -> dict[str, Any]:
-    part = 'test' if inputs.folds[0].test else 'train'
+def _over_seeds(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place], part: str) -> dict[str, Any]:
     seeds = list(dict.fromkeys(place.seed for place in grid))
     means = []
     for seed in seeds:
@@ -216,4 +221,4 @@ def _over_seeds(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place]) -> dict
         }
         for metric in evaluation.METRICS
     }
-    return {'count': len(seeds), 'set': part} | spread
+    return {'count': len(seeds)} | spread

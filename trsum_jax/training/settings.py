@@ -1,13 +1,12 @@
 """The config of the main job: what its fields may be, checked before any work begins."""
 
-import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 
 import ml_collections
 
-from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, rewards
 
@@ -48,16 +47,27 @@ AT_LEAST = {
     'layout.microbatch': 0,
     'data.folds': 0,
 }
-SHARES = (
-    'masking.window_ratio',
-    'masking.mask_ratio',
-    'masking.mask',
-    'masking.replace',
-    'summarizer.share',
-    'summarizer.baseline_momentum',
-    'model.dropout',
-    'evaluation.budget',
-)
+# Lower and upper end, and whether a value may be at each.
+RANGES = {
+    'masking.window_ratio': (0, 1, '(]'),
+    'masking.mask_ratio': (0, 1, '(]'),
+    'masking.mask': (0, 1, '[]'),
+    'masking.replace': (0, 1, '[]'),
+    'model.dropout': (0, 1, '[)'),
+    'model.score_std': (0, math.inf, '()'),
+    'generator.learning_rate': (0, math.inf, '()'),
+    'generator.warmup': (0, 1, '[)'),
+    'generator.weight_decay': (0, math.inf, '[)'),
+    'generator.clip': (0, math.inf, '()'),
+    'summarizer.learning_rate': (0, math.inf, '()'),
+    'summarizer.warmup': (0, 1, '[)'),
+    'summarizer.weight_decay': (0, math.inf, '[)'),
+    'summarizer.clip': (0, math.inf, '()'),
+    'summarizer.share': (0, 1, '[]'),
+    'summarizer.penalty_weight': (0, math.inf, '[)'),
+    'summarizer.baseline_momentum': (0, 1, '[)'),
+    'evaluation.budget': (0, 1, '(]'),
+}
 # What may differ between two sessions of one experiment.
 FREE = ('layout',)
 
@@ -82,9 +92,9 @@ def check(config: ml_collections.ConfigDict) -> None:
         if _at(config, name) < least
     ]
     faults += [
-        f'config.{name}: expected a share from 0 to 1, found {_at(config, name)}'
-        for name in SHARES
-        if not 0 <= _at(config, name) <= 1
+        f'config.{name}: expected a number in {ends[0]}{low}, {high}{ends[1]}, found {_at(config, name)}'
+        for name, (low, high, ends) in RANGES.items()
+        if not _within(_at(config, name), low, high, ends)
     ]
     views = tuple(config.decomposition.views)
     if not views or set(views) - set(decomposition.VIEWS):
@@ -98,10 +108,6 @@ def check(config: ml_collections.ConfigDict) -> None:
                 f'config.layout.microbatch: expected a divisor of config.{stage}.batch = {batch}, '
                 f'found {microbatch}'
             )
-        if config[stage].learning_rate <= 0:
-            faults.append(
-                f'config.{stage}.learning_rate: expected above 0, found {config[stage].learning_rate}'
-            )
     if config.model.heads > 0 and config.model.width % config.model.heads:
         faults.append(
             f'config.model.heads: expected a divisor of model.width = {config.model.width}, '
@@ -113,27 +119,22 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(
             'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
         )
-    if not config.seeds or len(set(config.seeds)) != len(config.seeds):
-        faults.append(f'config.seeds: expected one or more different seeds, found {tuple(config.seeds)}')
-    fields = {field.name for field in dataclasses.fields(Recipe)}
-    unknown = sorted(set(config.data.synthetic) - fields)
-    if unknown:
-        faults.append(
-            f'config.data.synthetic: {", ".join(unknown)} unknown; '
-            f'expected some of {", ".join(sorted(fields))}'
-        )
+    seeds = tuple(config.seeds)
+    if not seeds or len(set(seeds)) != len(seeds) or not all(isinstance(s, int) and s >= 0 for s in seeds):
+        faults.append(f'config.seeds: expected one or more different whole numbers from 0, found {seeds}')
     if faults:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
-    """A nested config as `{'model.width': 1024, …}`, in JSON's types."""
+    """A nested config as `{'model.width': 1024, …}`, in JSON's types; an empty part stays, as `{}`."""
     flat = {}
     for name, value in config.items():
-        if hasattr(value, 'items'):
+        if hasattr(value, 'items') and value:
             flat |= flatten(value, f'{prefix}{name}.')
         else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple | list) else value
+            plain = dict(value) if hasattr(value, 'items') else value
+            flat[prefix + name] = list(plain) if isinstance(plain, tuple | list) else plain
     return flat
 
 
@@ -160,6 +161,11 @@ def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[s
         for name in dict.fromkeys([*there, *now])
         if name.split('.')[0] not in FREE and there.get(name) != now.get(name)
     ]
+
+
+def _within(value: float, low: float, high: float, ends: str) -> bool:
+    above = value > low or (ends[0] == '[' and value == low)
+    return above and (value < high or (ends[1] == ']' and value == high))
 
 
 def _at(config: ml_collections.ConfigDict, name: str) -> Any:

@@ -8,7 +8,7 @@ import tabulate
 
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import tables
-from trsum_jax.training import experiment, outputs, pictures, report, settings
+from trsum_jax.training import experiment, files, outputs, pictures, report, settings
 
 ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
 _CAPTIONS = {
@@ -55,20 +55,25 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
 
     Returns:
         Their tables as Markdown. `results.json` holds `variants.NAME`, each as a lone experiment's.
+
+    Raises:
+        InputError: a variant that cannot run; a workdir that holds something else.
     """
     variants = expand(config)
+    files.refuse_another(config, workdir)
+    tables.write_json(workdir / files.CONFIG, config.to_dict())
     results: dict[str, Any] = {}
     for number, (name, one) in enumerate(variants.items()):
         print(f'\nvariant {number + 1} of {len(variants)}: {name}')
         experiment.run(one, workdir / name)
-        results[name] = outputs.read_json(workdir / name / experiment.RESULTS)
+        results[name] = outputs.read_json(workdir / name / files.RESULTS)
     text = render(config.name, results)
     picture = workdir / 'pictures' / 'variants.png'
     pictures.variants(picture, results)
     text += f'\nPicture: {picture}. Each variant has its own folder in {workdir}/.\n'
-    with tables.replacing(workdir / experiment.TABLE) as temporary:
+    with tables.replacing(workdir / files.TABLE) as temporary:
         temporary.write_text(text, encoding='utf-8')
-    tables.write_json(workdir / experiment.RESULTS, {'name': config.name, 'variants': results})
+    tables.write_json(workdir / files.RESULTS, {'name': config.name, 'variants': results})
     return text
 
 

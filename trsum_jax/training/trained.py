@@ -13,7 +13,7 @@ import numpy as np
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.method.models import Summarizer
-from trsum_jax.training import checkpoint, corpus, experiment, outputs, scoring, settings, stages
+from trsum_jax.training import checkpoint, corpus, files, inputs, outputs, scoring, settings, stages
 from trsum_jax.training.steps import Run, how_here
 
 
@@ -26,6 +26,7 @@ class Trained:
         config: what they were trained with.
         width: D of the features that they were trained on.
         encoder: what made those features, or None where the file did not say.
+        digests: of the videos that it was trained or tested on (`inputs.digest`).
         summarizer: the module.
         params: of all runs, with a leading run axis.
     """
@@ -34,6 +35,7 @@ class Trained:
     config: ml_collections.ConfigDict
     width: int
     encoder: str | None
+    digests: frozenset[str]
     summarizer: Summarizer
     params: Any
 
@@ -50,14 +52,14 @@ def load(workdir: pathlib.Path) -> Trained:
     Raises:
         InputError: no such workdir, no summarizer's checkpoint there, or one that does not fit its config.
     """
-    for name in (experiment.CONFIG, experiment.RECORD):
+    for name in (files.CONFIG, files.RECORD):
         if not (workdir / name).exists():
             raise InputError(
                 f'{workdir}: expected the workdir of a training, with {name}; found none. '
                 'python -m trsum_jax.main --workdir=DIR makes one.'
             )
-    config = ml_collections.ConfigDict(outputs.read_json(workdir / experiment.CONFIG))
-    record = outputs.read_json(workdir / experiment.RECORD)
+    config = ml_collections.ConfigDict(outputs.read_json(workdir / files.CONFIG))
+    record = outputs.read_json(workdir / files.RECORD)
     settings.check(config)
     width, n_runs = record['width'], len(record['runs'])
     generator, summarizer = stages.build_models(config, width)
@@ -70,9 +72,23 @@ def load(workdir: pathlib.Path) -> Trained:
         before = jax.vmap(first.init)(runs, ())
         return jax.vmap(second.init)(runs, before.params)
 
-    folder = workdir / experiment.CHECKPOINTS / second.name
+    folder = workdir / files.CHECKPOINTS / second.name
     params = checkpoint.restore(folder, jax.eval_shape(states)).params
-    return Trained(workdir, config, width, record['encoder'], summarizer, params)
+    digests = frozenset(record['videos'].values())
+    return Trained(workdir, config, width, record['encoder'], digests, summarizer, params)
+
+
+def known_videos(trained: Trained, dataset: Dataset) -> list[str]:
+    """The videos of a file that the training has seen: scores of theirs are not held out.
+
+    Args:
+        trained: from `load`.
+        dataset: videos with features.
+
+    Returns:
+        Their keys.
+    """
+    return [key for key, video in dataset.videos.items() if inputs.digest(video) in trained.digests]
 
 
 def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
