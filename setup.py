@@ -35,6 +35,7 @@ setup(
         'tpu': ['jax[tpu]>=0.9'],
         'video': VIDEO,
         'test': [*VIDEO, 'hypothesis>=6.100', 'pytest>=8.2', 'ruff>=0.12'],
+        'bench': ['torch>=2.9'],
         'dev': ['pre-commit>=4.0'],
     },
 )

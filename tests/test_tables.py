@@ -189,7 +189,7 @@ def test_what_cannot_be_written_is_said(tmp_path):
 
 
 def test_a_video_in_several_folds_widens_no_interval_and_narrows_none():
-    """Training sets of 5 folds hold each video four times; the interval is that of the videos, not of four."""
+    """Training sets of 5 folds hold each video four times; the interval is that of the videos."""
     values = np.random.default_rng(0).normal(size=30)
     names = [f'video_{i}' for i in range(30)]
     once = tables.estimate([values], keys=[names])

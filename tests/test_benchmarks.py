@@ -1,0 +1,36 @@
+"""The harness at toy size; no figure is checked here."""
+
+import pytest
+
+from benchmarks import measure, steps, workers
+from benchmarks.measure import Work
+
+
+def test_a_worker_that_dies_is_named():
+    with pytest.raises(RuntimeError, match='broken'):
+        measure.in_turn({'broken': Work('benchmarks.workers:ours', {'size': 'no such size', 'stage': 'x'})})
+
+
+def test_ratios_are_of_the_paired_times_and_twins_differ_little(monkeypatch):
+    times = {'ours': (1.0, 2.0, 4.0), 'twin': (1.1, 2.2, 4.4), 'theirs': (2.0, 4.0, 16.0)}
+    timings = {name: measure.Timing(0.0, 0.0, of, 2**20) for name, of in times.items()}
+    monkeypatch.setattr(measure, 'in_turn', lambda works, repetitions, label: timings)
+    found = measure.compare({'ours': Work(''), 'theirs': Work('')})
+    assert found['ratios']['theirs']['ratio'] == 0.5
+    assert not found['ratios']['theirs']['none']
+    assert found['twin_spread'] == pytest.approx(1.1)
+    timings['theirs'] = measure.Timing(0.0, 0.0, (1.05, 2.1, 4.2), 2**20)
+    assert measure.compare({'ours': Work(''), 'theirs': Work('')})['ratios']['theirs']['none']
+
+
+def test_flops_of_a_step_are_at_least_those_of_its_products():
+    # Forward and backward of three layers of 12 W² products over 4 segments of 16 frames.
+    products = 3 * 2 * (4 * 16**2 + 2 * 16 * 32) * 3 * 4 * 16
+    assert products < workers.step_flops('toy', 'generator') < 10 * products
+
+
+def test_the_comparison_runs_at_toy_size():
+    pytest.importorskip('torch')
+    found = steps.compare_steps('toy', 'summarizer', repetitions=1)
+    assert set(found['ratios']) == {'torch_best', 'torch_field'}
+    assert all(row['ours, s'] > 0 for row in steps.rows([found]))
