@@ -141,9 +141,8 @@ def train(
                     on_metrics(done, values)
                 rate = segments * len(waiting) / (time.perf_counter() - started)
                 started = time.perf_counter()
-                bar.set_postfix_str(
-                    f'{stage.headline} {values[stage.headline].mean():.4f}, {rate:.0f} segments/s'
-                )
+                shown = ', '.join(f'{name} {values[name].mean():.3f}' for name in stage.shown)
+                bar.set_postfix_str(f'{shown}, {rate:.0f} segments/s')
                 bar.update(len(waiting))
                 waiting = []
     finite = jax.tree.map(

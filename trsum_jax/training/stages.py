@@ -42,13 +42,13 @@ class Stage(NamedTuple):
         init: (run, frozen) -> state.
         epoch: (state, number of the epoch, corpus, run, frozen) -> (state, metrics), jit-able. `frozen` is
             what the stage reads and never changes: `()` in stage 1, the generator's parameters in stage 2.
-        headline: the metric that the progress bar shows.
+        shown: the metrics that stand beside the progress bar.
     """
 
     name: str
     init: Callable[..., Any]
     epoch: Callable[..., tuple[Any, dict[str, chex.Array]]]
-    headline: str
+    shown: tuple[str, ...]
 
 
 def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:
@@ -145,7 +145,7 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
 
         return scan_epoch(step, state, number, key, run, settings.batch)
 
-    return Stage('generator', init, epoch, 'loss')
+    return Stage('generator', init, epoch, ('loss', 'loss_segment_mean', 'loss_copy_nearest'))
 
 
 def summarizer_stage(
@@ -227,7 +227,7 @@ def summarizer_stage(
         metrics['advantage_rms'] = jnp.sqrt(metrics.pop('advantage_square'))
         return state, metrics
 
-    return Stage('summarizer', init, epoch, 'reward')
+    return Stage('summarizer', init, epoch, ('reward', 'reward_std', 'p_mean', 'p_std'))
 
 
 def init_summarizer(
