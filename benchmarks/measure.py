@@ -5,9 +5,9 @@ process, so that thread pools and memory are its own, and only one works at a ti
 twin of the first worker too: a difference below the twins' spread is none.
 """
 
+import argparse
 import dataclasses
 import importlib
-import json
 import multiprocessing
 import os
 import platform
@@ -228,13 +228,6 @@ def _ask(pipe: Any, question: str, name: str) -> float:
 
 def parse_json_flag(argv: Sequence[str], name: str) -> str:
     """The value of `--json=FILE`; other arguments are refused."""
-    import argparse
-
     parser = argparse.ArgumentParser(prog=f'python -m benchmarks.{name}')
     parser.add_argument('--json', default='', help='write the figures here too')
     return parser.parse_args(argv).json
-
-
-def pretty(found: Any) -> str:
-    """JSON for the terminal."""
-    return json.dumps(found, indent=1)

@@ -1,5 +1,6 @@
 """Stage 1 and stage 2 steps, and scoring, against PyTorch: `python -m benchmarks.steps [--json=FILE]`."""
 
+import functools
 import sys
 from typing import Any
 
@@ -80,9 +81,18 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(argv: list[str]) -> None:
     """Measures all sizes and prints the table."""
     path = measure.parse_json_flag(argv, 'steps')
-    found = [compare_steps(size, stage) for size in ('small', 'paper') for stage in workers.STAGES]
-    found += [compare_scoring(size) for size in ('small', 'paper')]
-    print(measure.table(rows(found)))
+    found = []
+    for compare in (
+        *(
+            functools.partial(compare_steps, size, stage)
+            for size in ('small', 'paper')
+            for stage in workers.STAGES
+        ),
+        *(functools.partial(compare_scoring, size) for size in ('small', 'paper')),
+    ):
+        found.append(compare())
+        # Each takes minutes: what is measured is shown at once.
+        print(f'\n{measure.table(rows(found[-1:]))}', flush=True)
     measure.write(path, 'steps', {'comparisons': found})
 
 
