@@ -116,6 +116,17 @@ def test_several_faults_are_listed_together():
     assert all(word in str(error.value) for word in ('model.heads', 'leave_one_out', 'config.seeds'))
 
 
+def test_an_unknown_field_of_the_recipe_is_named():
+    config = tiny_config()
+    config.data.synthetic.colour = 3
+    with pytest.raises(InputError, match='colour unknown'):
+        settings.check(config)
+    config = tiny_config()
+    config.variants = ml_collections.ConfigDict({'odd': {'data': {'synthetic': {'colour': 3}}}})
+    with pytest.raises(InputError, match=r'variants\.odd.*colour'):
+        suite.expand(config)
+
+
 def test_published_differs_from_default_in_what_it_names_alone():
     one, other = (settings.flatten(default.get_config(preset)) for preset in default.PRESETS)
     changed = {name for name in one if one[name] != other[name]}

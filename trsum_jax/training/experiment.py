@@ -160,9 +160,8 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
     for stage in experiment.stages:
         settings_of_stage = experiment.config[stage.name]
         states = _states(experiment, stage, frozen)
-        frozen_before = frozen
         if states is None:
-            states = grid.init(stage, experiment.runs, frozen_before)
+            states = grid.init(stage, experiment.runs, frozen)
             size = count_parameters(states.params) // len(experiment.places)
             print(f'{stage.name}: {size:,} parameters a run, {settings_of_stage.epochs} epochs')
             log = experiment.workdir / files.METRICS
@@ -172,7 +171,7 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
                 states,
                 experiment.corpus,
                 experiment.runs,
-                frozen_before,
+                frozen,
                 grid=experiment.places,
                 epochs=settings_of_stage.epochs,
                 how=experiment.how,
@@ -243,8 +242,7 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         The results as Markdown, with where the pictures are.
     """
     config, given, workdir = experiment.config, experiment.given, experiment.workdir
-    labelled = any(given.dataset.videos[key].has_users for key in given.keys)
-    scores = score(experiment, generator, summarizer, labelled)
+    scores = score(experiment, generator, summarizer, given.labelled)
     of_model = {
         key: np.mean(
             [
@@ -262,7 +260,7 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
             'summary_frames'
         ]
     ]
-    rows = report.measure(given, scores, config.evaluation, len(experiment.places), labelled)
+    rows = report.measure(given, scores, config.evaluation, len(experiment.places))
     header = {
         'name': config.name,
         'preset': config.preset,
@@ -280,7 +278,7 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         drawn / 'learning_curves.png',
         *(metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages),
     )
-    if labelled:
+    if given.labelled:
         pictures.results(drawn / 'results.png', results)
     pictures.timelines(
         drawn / 'timelines.png',
@@ -289,7 +287,7 @@ def evaluate(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         config.evaluation.budget,
     )
     text = report.render(results)
-    if not labelled:
+    if not given.labelled:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
     text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'

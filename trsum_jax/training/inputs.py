@@ -39,6 +39,11 @@ class Inputs:
     folds: list[Fold]
     split: str
 
+    @property
+    def labelled(self) -> bool:
+        """Whether there are people to compare with; without them there are no baselines."""
+        return any(self.dataset.videos[key].has_users for key in self.keys)
+
     def fingerprint(self) -> str:
         """SHA-256 of everything that training and evaluation read: a changed file is another experiment."""
         sha = hashlib.sha256()

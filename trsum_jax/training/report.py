@@ -19,7 +19,7 @@ RunMetrics = list[dict[str, dict[str, float]]]
 
 
 def measure(
-    inputs: Inputs, scores: dict[str, list[dict[str, np.ndarray]]], settings: Any, n_runs: int, labelled: bool
+    inputs: Inputs, scores: dict[str, list[dict[str, np.ndarray]]], settings: Any, n_runs: int
 ) -> dict[str, RunMetrics]:
     """The metrics of every row of the table, for every run and video.
 
@@ -28,7 +28,6 @@ def measure(
         scores: by row, for every run, by video key, [n_steps] or [K, n_steps] (K heads, averaged).
         settings: the config's `evaluation`.
         n_runs: R.
-        labelled: whether there are people to compare with; without them there are no baselines.
 
     Returns:
         By row, R dictionaries of metrics by video key.
@@ -36,7 +35,7 @@ def measure(
     options = {'budget': settings.budget, 'rank_form': settings.rank}
     videos = [inputs.dataset.videos[key] for key in inputs.keys]
     rows: dict[str, RunMetrics] = {}
-    if settings.baselines and labelled:
+    if settings.baselines and inputs.labelled:
         once: dict[str, dict[str, dict[str, float]]] = {}
         for video in tqdm(videos, desc='evaluation: baselines', unit='video', mininterval=1.0):
             rows_of_video = baselines.without_model(video, draws=settings.random_draws, **options)
@@ -85,7 +84,7 @@ def summarize(
         'synthetic': inputs.dataset.synthetic,
         'notes': list(inputs.dataset.notes),
         'rank_against': ', '.join(against) or None,
-        'labelled': any(video.has_users for video in evaluated),
+        'labelled': inputs.labelled,
         'constant_references': sum(evaluation.constant_references(v, rank) for v in evaluated),
         'mean': held_out[MODEL] or empty,
         'train_mean': training[MODEL] or empty,

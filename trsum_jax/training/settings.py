@@ -1,5 +1,6 @@
 """The config of the main job: what its fields may be, checked before any work begins."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -7,6 +8,7 @@ from typing import Any
 
 import ml_collections
 
+from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, rewards
 
@@ -118,6 +120,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     if config.summarizer.baseline == 'leave_one_out' and config.summarizer.episodes < 2:
         faults.append(
             'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
+        )
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    if unknown := sorted(set(config.data.synthetic) - fields):
+        faults.append(
+            f'config.data.synthetic: {", ".join(unknown)} unknown; '
+            f'expected some of {", ".join(sorted(fields))}'
         )
     seeds = tuple(config.seeds)
     if not seeds or len(set(seeds)) != len(seeds) or not all(isinstance(s, int) and s >= 0 for s in seeds):

@@ -34,9 +34,8 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
         one = config.copy_and_resolve_references()
         one.variants = ml_collections.ConfigDict()
         one.name = f'{config.name}/{name}'
-        # Fields that do not exist raise where locked; the recipe's own fields are checked with the rest.
+        # Fields that do not exist raise where locked.
         one.lock()
-        one.data.synthetic.unlock()
         try:
             one.update(fields.to_dict())
         except (KeyError, TypeError) as error:
