@@ -24,12 +24,11 @@ def compare_steps(size: str, stage: str, repetitions: int = 7) -> dict[str, Any]
     """
     steps = STEPS[size]
     same = {'size': size, 'stage': stage, 'steps': steps}
-    # Microbatches of 8 help both on a CPU, and `torch.compile` the opponent: it has the best of its options.
-    options = {'microbatch': 8} if size == 'small' else {}
+    # Ours has its defaults; the opponent the best of its options, microbatches of 8 and `torch.compile`.
     theirs = {'microbatch': 8} | ({'compile': 'default'} if size != 'toy' else {})
     found = measure.compare(
         {
-            'ours': Work('benchmarks.workers:ours', {**same, 'layout': options}),
+            'ours': Work('benchmarks.workers:ours', same),
             'torch_best': Work('benchmarks.workers:opponent', {**same, 'name': 'torch_best', **theirs}),
             'torch_field': Work('benchmarks.workers:opponent', {**same, 'name': 'torch_field'}),
             'ceiling': Work('benchmarks.measure:ceiling'),

@@ -46,7 +46,7 @@ AT_LEAST = {
     'evaluation.random_draws': 1,
     'evaluation.untrained_heads': 1,
     'layout.log_every': 1,
-    'layout.microbatch': 0,
+    'layout.microbatch': -1,
     'data.folds': 0,
 }
 # Lower and upper end, and whether a value may be at each.

@@ -16,7 +16,18 @@ from trsum_jax.method import episodes, losses, masking
 from trsum_jax.method.models import Encoder, Generator, Summarizer
 from trsum_jax.method.rewards import reconstruction_reward
 from trsum_jax.training.corpus import Corpus, Segment, gather
-from trsum_jax.training.steps import Run, adamw, gradients, how_here, over, scan_epoch, stream, update
+from trsum_jax.training.steps import (
+    Run,
+    adamw,
+    apply,
+    gradients,
+    how_here,
+    microbatch_here,
+    over,
+    scan_epoch,
+    stream,
+    update,
+)
 
 
 class GeneratorState(NamedTuple):
@@ -98,8 +109,8 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
     """
     settings, strategy = config.generator, _strategy(config.masking)
     corruption = functools.partial(masking.corrupt, mask=config.masking.mask, replace=config.masking.replace)
-    train = generator.encoder.dropout > 0
     optimizer = adamw(settings)
+    at_once = microbatch_here(config.layout.microbatch, settings.batch)
 
     def init(run: Run, frozen: tuple[()]) -> GeneratorState:
         del frozen
@@ -108,38 +119,41 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
         params = generator.init(stream(run.key, 'generator init'), *blank)['params']
         return GeneratorState(params, optimizer.init(params))
 
-    def segment_loss(params, segment: Segment, corpus: Corpus, key):
-        window_key, fate_key, dropout_key = jax.random.split(key, 3)
+    def corrupt(segment: Segment, corpus: Corpus, window_key, fate_key):
         window = strategy(window_key, segment.valid, segment.shot)
         fate = corruption(fate_key, window, segment.n_steps)
         shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
-        rebuilt = generator.apply(
-            {'params': params}, shown, segment.valid, fate.masked, not train, rngs={'dropout': dropout_key}
-        )
-        candidate = window >= 0
+        return shown, fate.masked, window >= 0
 
+    def measure(segment: Segment, shown, masked, candidate, rebuilt):
         def loss_of(reconstruction):
             return losses.mean_over(losses.frame_losses(segment.frames, reconstruction), candidate)
 
-        visible = segment.valid & ~fate.masked
+        visible = segment.valid & ~masked
         flat = jnp.broadcast_to(losses.mean_frame(shown, visible), shown.shape)
-        loss = loss_of(rebuilt)
-        return loss, {
-            'loss': loss,
+        return {
+            'loss': loss_of(rebuilt),
             'loss_segment_mean': loss_of(flat),
             'loss_copy_nearest': loss_of(losses.copy_nearest(shown, visible)),
         }
+
+    def batch_losses(params, batch: Segment, keys, corpus: Corpus):
+        window_keys, fate_keys, dropout_keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
+        shown, masked, candidate = jax.vmap(corrupt, (0, None, 0, 0))(batch, corpus, window_keys, fate_keys)
+        rebuilt = apply(generator, params, dropout_keys, shown, batch.valid, masked)
+        metrics = jax.vmap(measure)(batch, shown, masked, candidate, rebuilt)
+        return metrics['loss'], metrics
 
     def epoch(state: GeneratorState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
         del frozen
         key = jax.random.fold_in(stream(run.key, 'generator'), number)
 
         def step(state: GeneratorState, progress, segments, weight, step_key):
-            def loss(params, segment, segment_key):
-                return segment_loss(params, gather(corpus, segment), corpus, segment_key)
+            def loss(params, segments, keys):
+                return batch_losses(params, jax.vmap(gather, (None, 0))(corpus, segments), keys, corpus)
 
             keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, config.layout.microbatch)
+            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once)
             params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
             return GeneratorState(params, moments), metrics
 
@@ -165,8 +179,8 @@ def summarizer_stage(
         (over frames), `penalty` (before β).
     """
     settings = config.summarizer
-    train = summarizer.encoder.dropout > 0
     optimizer = adamw(settings)
+    at_once = microbatch_here(config.layout.microbatch, settings.batch)
     how = how_here(config.layout.episodes)
 
     def init(run: Run, frozen: Any) -> SummarizerState:
@@ -174,30 +188,20 @@ def summarizer_stage(
         baseline = episodes.start_baseline(n_videos, settings.baseline_start)
         return SummarizerState(params, optimizer.init(params), baseline)
 
-    def reward_of(frozen, segment: Segment, action):
-        rebuilt = generator.apply({'params': frozen}, segment.frames, segment.valid, ~action)
-        return reconstruction_reward(
-            segment.frames,
-            segment.valid,
-            action,
-            rebuilt,
-            reconstruct=settings.reward_reconstruction,
-            over=settings.reward_frames,
-        )
+    reward = functools.partial(
+        reconstruction_reward, reconstruct=settings.reward_reconstruction, over=settings.reward_frames
+    )
 
-    def segment_loss(params, segment: Segment, frozen, baseline, key):
-        sample_key, dropout_key = jax.random.split(key)
-        logits = summarizer.apply(
-            {'params': params}, segment.frames, segment.valid, not train, rngs={'dropout': dropout_key}
-        )
-        fixed = jax.lax.stop_gradient(logits)
-        actions = episodes.sample(sample_key, fixed, segment.valid, settings.episodes)
-        rewards = over(how, functools.partial(reward_of, frozen, segment), actions)
+    def rewards_of(frozen, batch: Segment, action):
+        rebuilt = generator.apply({'params': frozen}, batch.frames, batch.valid, ~action)
+        return jax.vmap(reward)(batch.frames, batch.valid, action, rebuilt)
+
+    def measure(segment: Segment, logits, actions, rewards, baseline):
         reward = jnp.mean(rewards)
         advantages = rewards - _baseline_of(settings.baseline, baseline, segment.video, rewards)
         policy = episodes.surrogate(logits, actions, advantages, segment.valid, settings.log_probability)
         penalty = episodes.length_penalty(logits, segment.valid, settings.share, settings.penalty)
-        p = jax.nn.sigmoid(fixed)
+        p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
         p_mean = losses.mean_over(p, segment.valid)
         return policy + settings.penalty_weight * penalty, {
             'reward': reward,
@@ -208,15 +212,24 @@ def summarizer_stage(
             'penalty': penalty,
         }
 
+    def batch_losses(params, batch: Segment, keys, frozen, baseline):
+        sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
+        logits = apply(summarizer, params, dropout_keys, batch.frames, batch.valid)
+        sample = functools.partial(episodes.sample, n_episodes=settings.episodes)
+        actions = jax.vmap(sample, out_axes=1)(sample_keys, jax.lax.stop_gradient(logits), batch.valid)
+        rewards = over(how, functools.partial(rewards_of, frozen, batch), actions)
+        return jax.vmap(measure, (0, 0, 1, 1, None))(batch, logits, actions, rewards, baseline)
+
     def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: Any):
         key = jax.random.fold_in(stream(run.key, 'summarizer'), number)
 
         def step(state: SummarizerState, progress, segments, weight, step_key):
-            def loss(params, segment, segment_key):
-                return segment_loss(params, gather(corpus, segment), frozen, state.baseline, segment_key)
+            def loss(params, segments, keys):
+                batch = jax.vmap(gather, (None, 0))(corpus, segments)
+                return batch_losses(params, batch, keys, frozen, state.baseline)
 
             keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, config.layout.microbatch)
+            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once)
             params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
             baseline = episodes.update_baseline(
                 state.baseline, corpus.video[segments], metrics['reward'], weight, settings.baseline_momentum

@@ -38,6 +38,19 @@ def how_here(how: str) -> str:
     return 'map' if jax.default_backend() == 'cpu' else 'vmap'
 
 
+def microbatch_here(microbatch: int, batch: int) -> int:
+    """Segments at a time: what `layout.microbatch` means here for a batch of `batch` segments.
+
+    -1 stands for the whole batch, but on a CPU for 8, or the next smaller divisor: there the temporaries of
+    a large batch do not fit the caches. 0 stands for the whole batch everywhere.
+    """
+    if microbatch > 0:
+        return microbatch
+    if microbatch == 0 or jax.default_backend() != 'cpu':
+        return batch
+    return max(size for size in range(1, 9) if batch % size == 0)
+
+
 def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
     """A run's named stream of random numbers."""
     names = ('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads')
@@ -67,38 +80,57 @@ def update(settings, optimizer, params, moments, grads, progress):
     return jax.tree.map(lambda p, u: p - rate * u, params, updates), moments
 
 
+def apply(module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array) -> chex.Array:
+    """A module in training on a batch of segments at once, with a dropout key for each.
+
+    Args:
+        module: a `Generator` or `Summarizer`.
+        params: its parameters.
+        keys: [B] typed keys.
+        *inputs: its inputs, [B, …] each.
+
+    Returns:
+        What the module gives, [B, …].
+    """
+    if module.encoder.dropout == 0:
+        return module.apply({'params': params}, *inputs)
+
+    def one(key, *inputs):
+        return module.apply({'params': params}, *inputs, False, rngs={'dropout': key})
+
+    # What is dropped in a segment must not depend on those beside it.
+    return jax.vmap(one)(keys, *inputs)
+
+
 def gradients(loss: Callable, params: Any, items: tuple, weight: chex.Array, microbatch: int):
     """Gradient of the weighted mean loss over a batch, and every segment's metrics.
 
     Args:
-        loss: (params, *item) -> (scalar, metrics).
+        loss: (params, *items) -> ([B], metrics [B, …]), the loss of every segment.
         params: to differentiate by.
         items: [B, …] arrays.
         weight: [B] float32.
-        microbatch: segments at a time; 0 takes the batch whole. Only float rounding depends on it.
+        microbatch: segments at a time, a divisor of B. Only float rounding depends on it.
 
     Returns:
         The gradient, and the metrics with a leading axis [B].
     """
     batch = weight.shape[0]
-    size = microbatch or batch
-    if batch % size:
-        raise ValueError(f'layout.microbatch {size} does not divide the batch {batch}')
     share = weight / jnp.maximum(jnp.sum(weight), 1.0)
 
     def chunk_loss(params, items, share):
-        values, metrics = jax.vmap(loss, (None, *(0 for _ in items)))(params, *items)
+        values, metrics = loss(params, *items)
         return jnp.sum(jnp.where(share > 0, values, 0.0) * share), metrics
 
     gradient = jax.grad(chunk_loss, has_aux=True)
-    if size == batch:
+    if microbatch == batch:
         return gradient(params, items, share)
 
     def add(total, chunk):
         grads, metrics = gradient(params, *chunk)
         return jax.tree.map(jnp.add, total, grads), metrics
 
-    chunks = jax.tree.map(lambda x: x.reshape(batch // size, size, *x.shape[1:]), (items, share))
+    chunks = jax.tree.map(lambda x: x.reshape(batch // microbatch, microbatch, *x.shape[1:]), (items, share))
     total, metrics = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), chunks)
     return total, jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), metrics)
 

@@ -1,0 +1,128 @@
+"""Every setting of a training, set to what learns; `published` makes the paper's literal choices.
+
+Marks: [P] the paper says so; [A] a default of the author's earlier released code (RS-SUM); [O] ours.
+"""
+
+import dataclasses
+
+import ml_collections
+
+from trsum_jax.data import synthetic
+
+PRESETS = ('default', 'published')
+PUBLISHED = {
+    'preset': 'published',
+    'model': {'centred': False, 'cosine_start': False, 'scale_features': False},
+    'summarizer': {
+        'baseline_start': 'zero',
+        'penalty_weight': 0.001,  # β [P]
+        'reward_reconstruction': 'generator',
+    },
+}
+
+
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+    """The whole config of the main job.
+
+    Args:
+        preset: one of `PRESETS`.
+
+    Returns:
+        All fields; `data.file` or `data.generate` is still to be set.
+
+    Raises:
+        ValueError: no such preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f'preset: expected one of {", ".join(PRESETS)}, found {preset!r}')
+    config = ml_collections.ConfigDict()
+    config.name = 'trsum'
+    config.preset = preset
+    config.seeds = (0,)
+
+    config.data = data = ml_collections.ConfigDict()
+    data.file = ''  # the feature file
+    data.user_scores = ''  # TVSum's ydata-anno.tsv or ydata-tvsum50.mat
+    data.shots = 'file'  # file, kts, uniform
+    data.splits = ''  # the field's JSON; empty: disjoint folds made here
+    data.folds = 5  # 0: train on all videos, hold none out
+    data.split_seed = 0
+    data.extra_files = ()  # more feature files to train on
+    data.setting = 'canonical'  # canonical, augmented, transfer
+    data.generate = False  # generate the data by `synthetic` instead of reading a file
+    data.synthetic = ml_collections.ConfigDict(dataclasses.asdict(synthetic.Recipe()))
+
+    config.decomposition = ml_collections.ConfigDict()
+    config.decomposition.length = 128  # L [P]
+    config.decomposition.views = ('sequential', 'dilated')  # [P]
+
+    config.model = model = ml_collections.ConfigDict()
+    model.width = 1024  # [P]
+    model.layers = 3  # [P]
+    model.heads = 8  # [P]
+    model.feed_forward = 4096  # makes the paper's 37.8M [O]
+    model.norm = 'pre'  # pre, post [O]
+    model.positions = 'sinusoidal'  # sinusoidal, learned, none [O]
+    model.activation = 'gelu'  # gelu, relu, silu [O]
+    model.dropout = 0.0  # [O]
+    model.mask_token = 'zero'  # zero [A], learned
+    model.centred = True  # [O]
+    model.cosine_start = True  # [O]
+    model.scale_features = True  # features times sqrt(D) going in [O]
+    model.score_std = 0.02  # [O]
+    model.dtype = 'auto'  # auto: bfloat16 on GPU and TPU, float32 on CPU
+
+    config.masking = masking = ml_collections.ConfigDict()
+    masking.strategy = 'dynamic'  # dynamic [P], fixed, random
+    masking.window_ratio = 0.5  # D_R [P]
+    masking.mask_ratio = 0.25  # M_R [P]
+    masking.fixed_length = 8  # of `fixed` [O]
+    masking.mask = 0.8  # [P]
+    masking.replace = 0.1  # [P]
+
+    config.generator = generator = ml_collections.ConfigDict()
+    generator.epochs = 250  # [P]
+    generator.batch = 8  # segments [O]
+    generator.learning_rate = 1e-4  # [O]
+    generator.warmup = 0.05  # share of the epochs [O]
+    generator.weight_decay = 1e-2  # [O]
+    generator.clip = 5.0  # gradient norm [A]
+
+    config.summarizer = summarizer = ml_collections.ConfigDict()
+    summarizer.epochs = 100  # [P]
+    summarizer.batch = 8  # [O]
+    summarizer.learning_rate = 1e-4  # [O]
+    summarizer.warmup = 0.05  # [O]
+    summarizer.weight_decay = 1e-2  # [O]
+    summarizer.clip = 5.0  # [A]
+    summarizer.episodes = 5  # N [P]
+    summarizer.baseline = 'moving_average'  # moving_average [P], leave_one_out, none
+    summarizer.baseline_start = 'first'  # first [O], zero
+    summarizer.baseline_momentum = 0.9  # [O]
+    summarizer.log_probability = 'sum'  # sum [P], mean
+    summarizer.share = 0.5  # δ [P]
+    summarizer.penalty = 'square'  # square [O], absolute
+    summarizer.penalty_weight = 1.0  # β; the paper's .001 is far too weak for summed log-probabilities [O]
+    summarizer.reward_reconstruction = 'composed'  # composed [O], generator
+    summarizer.reward_frames = 'all'  # all [O], unselected
+    summarizer.from_generator = True  # start from the generator's weights [P]
+
+    config.evaluation = evaluation = ml_collections.ConfigDict()
+    evaluation.budget = 0.15  # of the video's length
+    evaluation.rank = 'per-user'  # per-user, mean-user: where there are only user summaries
+    evaluation.random_draws = 20
+    evaluation.untrained_heads = 8
+    evaluation.one_out = True
+    evaluation.baselines = True
+
+    config.layout = layout = ml_collections.ConfigDict()
+    layout.runs = 'auto'  # auto, map (one after another), vmap (one big product)
+    layout.episodes = 'auto'  # auto, map, vmap
+    layout.microbatch = -1  # segments at a time; 0: the whole batch, -1: 8 on a CPU, else the whole batch
+    layout.log_every = 10  # epochs
+
+    config.variants = ml_collections.ConfigDict()  # NAME: fields that differ; each runs in WORKDIR/NAME
+
+    if preset == 'published':
+        config.update(PUBLISHED)
+    return config
