@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, tables
-from trsum_jax.training import checkpoint, experiment, grid, inputs, metric_log, outputs, trained
+from trsum_jax.training import checkpoint, experiment, files, grid, inputs, metric_log, outputs, trained
 
 
 @pytest.fixture(scope='module')
@@ -199,6 +200,25 @@ def test_scoring_features_of_another_width_is_refused(finished, tmp_path):
     datasets.write_dataset(path, generate(Recipe(**RECIPE | {'width': 9})))
     with pytest.raises(InputError, match=r'6 wide.*found 9'):
         trained.score(trained.load(finished[1]), datasets.read_dataset(path))
+
+
+def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
+    def features(encoder, **recipe):
+        path = tmp_path / f'{encoder}.h5'
+        datasets.write_dataset(path, generate(Recipe(**RECIPE | recipe)), encoder=encoder)
+        return path
+
+    config = tiny_config(**{'data.file': str(features('alpha-1')), 'data.generate': False})
+    experiment.prepare(config, tmp_path / 'run')
+    record = outputs.read_json(tmp_path / 'run' / files.RECORD)
+    assert record['encoder'] == 'alpha-1'
+
+    scorer = dataclasses.replace(trained.load(finished[1]), encoder=record['encoder'])
+    for width in (6, 9):
+        with pytest.raises(InputError, match=r'beta-1\.h5: expected .* alpha-1, .* found beta-1; extract'):
+            trained.score(scorer, datasets.read_dataset(features('beta-1', width=width)))
+    same, unknown = (trained.score(scorer, datasets.read_dataset(features(e))) for e in ('alpha-1', None))
+    np.testing.assert_array_equal(same['video_1'], unknown['video_1'])
 
 
 def test_a_folder_without_a_training_cannot_score(tmp_path):

@@ -14,6 +14,7 @@ from trsum_jax.method.models import Generator, Summarizer, count_parameters
 from trsum_jax.protocol import tables
 from trsum_jax.training import (
     checkpoint,
+    compilation,
     corpus,
     files,
     grid,
@@ -80,6 +81,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     """
     settings.check(config)
     files.refuse_another(config, workdir)
+    compilation.remember()
     experiment = prepare(config, workdir)
     if (workdir / files.RESULTS).exists():
         print(f'{workdir} holds the finished results of this very config; nothing was run again.')

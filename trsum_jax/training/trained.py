@@ -13,7 +13,17 @@ import numpy as np
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.method.models import Summarizer
-from trsum_jax.training import checkpoint, corpus, files, inputs, outputs, scoring, settings, stages
+from trsum_jax.training import (
+    checkpoint,
+    compilation,
+    corpus,
+    files,
+    inputs,
+    outputs,
+    scoring,
+    settings,
+    stages,
+)
 from trsum_jax.training.steps import Run, how_here
 
 
@@ -58,6 +68,7 @@ def load(workdir: pathlib.Path) -> Trained:
                 f'{workdir}: expected the workdir of a training, with {name}; found none. '
                 'python -m trsum_jax.main --workdir=DIR makes one.'
             )
+    compilation.remember()
     config = ml_collections.ConfigDict(outputs.read_json(workdir / files.CONFIG))
     record = outputs.read_json(workdir / files.RECORD)
     settings.check(config)
@@ -102,19 +113,19 @@ def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
         By video key, [n_steps] float32.
 
     Raises:
-        InputError: features of another width or of another encoder.
+        InputError: features of another encoder (where both are known) or of another width.
     """
+    if trained.encoder and dataset.encoder and trained.encoder != dataset.encoder:
+        raise InputError(
+            f'{dataset.path}: expected features of the encoder {trained.encoder}, as {trained.workdir} was '
+            f'trained on, found {dataset.encoder}; extract them anew with that encoder, or train on these'
+        )
     videos = list(dataset.videos.values())
     width = videos[0].features.shape[1]
     if width != trained.width:
         raise InputError(
             f'{dataset.path}: expected features {trained.width} wide, as {trained.workdir} was trained on, '
             f'found {width}'
-        )
-    if trained.encoder and dataset.encoder and trained.encoder != dataset.encoder:
-        raise InputError(
-            f'{dataset.path}: expected features of the encoder {trained.encoder}, as {trained.workdir} was '
-            f'trained on, found {dataset.encoder}'
         )
     decomposition = trained.config.decomposition
     segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))

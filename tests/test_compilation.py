@@ -1,0 +1,76 @@
+"""The compilation cache of the commands: hit by a second process, without a trace in the results."""
+
+import os
+import subprocess
+import sys
+
+# Runs an experiment at toy size and prints hits and misses.
+EXPERIMENT = """
+import pathlib, sys
+sys.path.insert(0, 'tests')
+import jax
+from tiny import tiny_config
+from trsum_jax.training import experiment
+counts = {'cache_hits': 0, 'cache_misses': 0}
+def count(event, **_):
+    name = event.rpartition('/')[2]
+    if name in counts:
+        counts[name] += 1
+jax.monitoring.register_event_listener(count)
+config = tiny_config(**{'evaluation.baselines': False, 'model.layers': 1})
+experiment.run(config, pathlib.Path(sys.argv[1]))
+print(*counts.values())
+"""
+REMEMBER = """
+import jax
+from trsum_jax.training import compilation
+print(compilation.remember(), jax.config.jax_compilation_cache_dir)
+"""
+
+
+def last_line(program, *arguments, **environment):
+    """The words of the last line printed; a warning fails."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(('JAX_COMP', 'JAX_PERS', 'JAX_ENABLE'))}
+    done = subprocess.run(
+        [sys.executable, '-W', 'error::UserWarning', '-c', program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean | {name: str(value) for name, value in environment.items()},
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'arning' not in done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_a_second_process_compiles_nothing_and_gives_the_same_bits(tmp_path):
+    cache = tmp_path / 'cache'
+    _, misses = map(int, last_line(EXPERIMENT, tmp_path / 'first', XDG_CACHE_HOME=cache))
+    assert misses > 0
+    assert list((cache / 'trsum_jax').glob('*/*'))
+    hits, misses = map(int, last_line(EXPERIMENT, tmp_path / 'second', XDG_CACHE_HOME=cache))
+    assert hits > 0
+    assert misses == 0
+    off = {'XDG_CACHE_HOME': cache, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
+    assert last_line(EXPERIMENT, tmp_path / 'without', **off) == ['0', '0']
+    for name in ('metrics.jsonl', 'videos.csv'):
+        first = (tmp_path / 'first' / name).read_text()
+        assert first == (tmp_path / 'second' / name).read_text() == (tmp_path / 'without' / name).read_text()
+
+
+def test_the_users_own_folder_stands(tmp_path):
+    mine, home = str(tmp_path / 'mine'), tmp_path / 'home'
+    found = last_line(REMEMBER, XDG_CACHE_HOME=home, JAX_COMPILATION_CACHE_DIR=mine)
+    assert found == ['None', mine]
+    assert not (home / 'trsum_jax').exists()
+
+
+def test_it_is_on_by_default_in_the_users_cache(tmp_path):
+    found = last_line(REMEMBER, XDG_CACHE_HOME=tmp_path)
+    assert found[0] == found[1]
+    assert found[0].startswith(str(tmp_path / 'trsum_jax'))
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / 'file').write_text('')
+    assert last_line(REMEMBER, XDG_CACHE_HOME=tmp_path / 'file') == ['None', 'None']

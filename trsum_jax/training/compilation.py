@@ -1,0 +1,33 @@
+"""Compiled programs kept between processes: the second start of a command compiles nothing."""
+
+import os
+import pathlib
+import platform
+
+import jax
+
+
+def remember() -> pathlib.Path | None:
+    """Turns on JAX's persistent compilation cache, unless the user has decided otherwise.
+
+    The folder is `$XDG_CACHE_HOME/trsum_jax/HOST` (`~/.cache` by default): homes are shared between machines,
+    programs for a processor are not. `JAX_COMPILATION_CACHE_DIR` names another, an empty one means none, and
+    `JAX_ENABLE_COMPILATION_CACHE=false` turns it off. The programs, and so the results, are the same bits.
+
+    Returns:
+        The folder, None where it is the user's business or cannot be written.
+    """
+    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+        return None
+    home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')  # noqa: PTH111
+    folder = pathlib.Path(home) / 'trsum_jax' / (platform.node() or 'here')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return None
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    # JAX's own threshold of a second would leave out most of a small model's programs.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    return folder
