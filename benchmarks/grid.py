@@ -182,12 +182,12 @@ def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     return table
 
 
-def measure_all(size: str = 'demo', rounds: int = 2, repetitions: int = 7, **grid: Any) -> dict[str, Any]:
+def measure_all(size: str = 'demo', rounds: int = 1, repetitions: int = 7, **grid: Any) -> dict[str, Any]:
     """Everything that `rows` shows.
 
     Args:
         size: one of `SIZES`.
-        rounds: of the processes, without the cache; with it one, as each takes minutes.
+        rounds: of the processes, as each takes minutes.
         repetitions: of the rest.
         **grid: `folds` and `seeds` of the processes.
     """
@@ -197,8 +197,8 @@ def measure_all(size: str = 'demo', rounds: int = 2, repetitions: int = 7, **gri
         for stage in ('generator', 'summarizer')
     ]
     processes = {
-        cache: [compare_grid(size, cache, **grid) for _ in tqdm(range(count), desc=f'cache {cache}')]
-        for cache, count in (('off', rounds), ('on', 1))
+        cache: [compare_grid(size, cache, **grid) for _ in tqdm(range(rounds), desc=f'cache {cache}')]
+        for cache in _CACHED
     }
     import jax
 

@@ -117,3 +117,25 @@ def test_the_same_key_gives_the_same_windows():
     np.testing.assert_array_equal(
         draw(masking.dynamic_windows, 20, **options), draw(masking.dynamic_windows, 20, **options)
     )
+
+
+@pytest.mark.parametrize(
+    ('strategy', 'options', 'longest', 'expected'),
+    [
+        # Of 16 frames 4 are wanted. Three shots of one frame first, then half of the 13 that are left: 3 + 7.
+        (masking.dynamic_windows, {'window_ratio': 0.5}, lambda frames: 0.5 * frames, 10),
+        # Three frames short of the grid's fourth: windows of 3 reach 3, then 6.
+        (masking.fixed_windows, {'window_length': 3}, lambda frames: 3, 6),
+        (masking.random_frames, {}, lambda frames: 1, 4),
+    ],
+)
+def test_most_candidates_is_reached_and_never_passed(strategy, options, longest, expected):
+    assert masking.most_candidates(16, 0.25, longest) == expected
+    rng = np.random.default_rng(0)
+    shots = [[0, 1, 2] + [3] * 13, *(np.cumsum(rng.random((40, 16)) < rng.random((40, 1)), axis=1).tolist())]
+    found = jax.vmap(
+        lambda key, shot: jax.vmap(
+            lambda key: strategy(key, jnp.ones(16, bool), shot, mask_ratio=0.25, **options)
+        )(jax.random.split(key, 100))
+    )(jax.random.split(jax.random.key(0), len(shots)), jnp.array(shots, jnp.int32))
+    assert int(jnp.sum(found >= 0, axis=-1).max()) == expected

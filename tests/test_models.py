@@ -95,6 +95,27 @@ def test_a_centred_summarizer_ignores_a_common_shift():
     np.testing.assert_allclose(moved[:5], module.apply(params, frames, valid)[:5], atol=1e-4)
 
 
+@pytest.mark.parametrize('norm', models.NORMS)
+def test_wanted_frames_are_those_of_the_whole_segment(norm):
+    module = models.Generator(ENCODER.clone(norm=norm), feature_scale=2.0)
+    frames = jax.random.normal(jax.random.key(0), (3, 7, WIDTH))
+    valid = jnp.arange(7) < jnp.array([[7], [5], [2]])
+    masked = jnp.zeros((3, 7), bool).at[:, 1].set(True)
+    wanted = jnp.array([[1, 6, 0], [4, 1, 2], [1, 0, 3]])
+    params = module.init(jax.random.key(1), frames, valid, masked)
+
+    def whole(params):
+        rebuilt = module.apply(params, frames, valid, masked)
+        return jnp.take_along_axis(rebuilt, wanted[..., None], axis=1)
+
+    def alone(params):
+        return module.apply(params, frames, valid, masked, wanted)
+
+    np.testing.assert_allclose(alone(params), whole(params), atol=1e-5)
+    expected, found = (jax.grad(lambda p, f=f: jnp.sum(jnp.sin(f(p))))(params) for f in (whole, alone))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, expected)
+
+
 def test_attention_is_that_of_jax():
     module = models.Attention(heads=2, dropout=0.0, cosine_start=False, dtype=jnp.float32)
     x = jax.random.normal(jax.random.key(0), (5, 8))

@@ -5,6 +5,8 @@ each window. Everything is a pure function of a key, with static shapes, for one
 In a segment the valid positions come first and the padding last.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -101,6 +103,24 @@ def random_frames(key: chex.PRNGKey, valid: chex.Array, shot: chex.Array, *, mas
         [L] int32, the position of a candidate, -1 where the frame is none.
     """
     return fixed_windows(key, valid, shot, window_length=1, mask_ratio=mask_ratio)
+
+
+def most_candidates(length: int, mask_ratio: float, longest: Callable[[int], float]) -> int:
+    """The most candidates that a strategy above can name in one segment.
+
+    It takes windows until `ceil(mask_ratio * length)` are reached. One frame short of that, as much as the
+    frames that are left allow may still be added at once.
+
+    Args:
+        length: L.
+        mask_ratio: M_R.
+        longest: of that many frames, the length of the longest window within them.
+
+    Returns:
+        At most L.
+    """
+    short = math.ceil(mask_ratio * length) - 1
+    return min(short + math.ceil(longest(length - short)), length)
 
 
 def corrupt(

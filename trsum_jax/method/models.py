@@ -60,16 +60,22 @@ class Attention(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: chex.Array, valid: chex.Array, deterministic: bool) -> chex.Array:
-        """[B * L, W] and [B, L] bool to [B * L, W], B of any rank; padded positions are never attended to."""
+    def __call__(
+        self, x: chex.Array, valid: chex.Array, deterministic: bool, rows: chex.Array | None = None
+    ) -> chex.Array:
+        """[B * L, W] and [B, L] bool to [B * L, W], B of any rank; padded positions are never attended to.
+
+        With `rows`, [B * K] int32, only these look at the others: [B * K, W] comes out.
+        """
         width = x.shape[-1]
         inner, outer = nn.initializers.xavier_uniform(), nn.initializers.xavier_uniform()
         if self.cosine_start:
             inner, outer = _identity(_COSINE_QUERY, _COSINE_QUERY, 1.0), _identity(-1.0)
         fused = nn.Dense(3 * width, kernel_init=inner, dtype=self.dtype, name='query_key_value')(x)
-        by_head = (*valid.shape, self.heads, width // self.heads)
+        query, key, value = jnp.split(fused, 3, axis=-1)
+        by_head = (*valid.shape[:-1], -1, self.heads, width // self.heads)
         query, key, value = (
-            jnp.swapaxes(part.reshape(by_head), -2, -3) for part in jnp.split(fused, 3, axis=-1)
+            jnp.swapaxes(part.reshape(by_head), -2, -3) for part in (_at(query, rows), key, value)
         )
         logits = _product(query * (width // self.heads) ** -0.5, jnp.swapaxes(key, -1, -2))
         padding = jnp.where(valid, 0.0, -1e30)[..., None, None, :]
@@ -79,7 +85,7 @@ class Attention(nn.Module):
         total = jnp.sum(odds, axis=-1, keepdims=True)
         odds = nn.Dropout(self.dropout, name='weights')(odds, deterministic)
         mixed = (_product(odds.astype(value.dtype), value) / total).astype(self.dtype)
-        mixed = jnp.swapaxes(mixed, -2, -3).reshape(x.shape)
+        mixed = jnp.swapaxes(mixed, -2, -3).reshape(-1, width)
         return nn.Dense(width, kernel_init=outer, dtype=self.dtype, name='out')(mixed)
 
 
@@ -102,8 +108,10 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: chex.Array, valid: chex.Array, deterministic: bool) -> chex.Array:
-        """[B * L, W] and [B, L] bool to [B * L, W]."""
+    def __call__(
+        self, x: chex.Array, valid: chex.Array, deterministic: bool, rows: chex.Array | None = None
+    ) -> chex.Array:
+        """[B * L, W] and [B, L] bool to [B * L, W], or with `rows`, [B * K] int32, to [B * K, W]."""
         attention = Attention(self.heads, self.dropout, self.cosine_start, self.dtype, name='attention')
         widen = nn.Dense(self.feed_forward, dtype=self.dtype, name='widen')
         narrow = nn.Dense(x.shape[-1], dtype=self.dtype, name='narrow')
@@ -112,13 +120,11 @@ class Block(nn.Module):
         norms = [
             nn.LayerNorm(dtype=self.dtype, name=f'norm_{name}') for name in ('attention', 'feed_forward')
         ]
-        branches = [lambda y: attention(y, valid, deterministic), lambda y: narrow(activation(widen(y)))]
-        for norm, branch in zip(norms, branches, strict=True):
-            if self.norm == 'pre':
-                x = x + drop(branch(norm(x)), deterministic)
-            else:
-                x = norm(x + drop(branch(x), deterministic))
-        return x
+        if self.norm == 'pre':
+            x = _at(x, rows) + drop(attention(norms[0](x), valid, deterministic, rows), deterministic)
+            return x + drop(narrow(activation(widen(norms[1](x)))), deterministic)
+        x = norms[0](_at(x, rows) + drop(attention(x, valid, deterministic, rows), deterministic))
+        return norms[1](x + drop(narrow(activation(widen(x))), deterministic))
 
 
 class Encoder(nn.Module):
@@ -146,8 +152,18 @@ class Encoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: chex.Array, valid: chex.Array, deterministic: bool = True) -> chex.Array:
-        """[..., L, D] and [..., L] bool to [..., L, width]."""
+    def __call__(
+        self,
+        x: chex.Array,
+        valid: chex.Array,
+        deterministic: bool = True,
+        wanted: chex.Array | None = None,
+    ) -> chex.Array:
+        """[..., L, D] and [..., L] bool to [..., L, width].
+
+        With `wanted`, [..., K] int32 different positions, to [..., K, width]: the last block leaves out the
+        others, which nothing reads.
+        """
         chex.assert_shape(valid, x.shape[:-1])
         if x.shape[-1] != self.width:
             x = nn.Dense(self.width, dtype=self.dtype, name='map_in')(x)
@@ -160,6 +176,11 @@ class Encoder(nn.Module):
         # One row a frame: the gradient of a product by three-dimensional input is 3 times as slow on a CPU.
         shape, valid = x.shape, valid.reshape(-1, length)
         x = x.astype(self.dtype).reshape(-1, self.width)
+        rows = None
+        if wanted is not None:
+            shape = (*wanted.shape, self.width)
+            rows = wanted.reshape(len(valid), -1) + length * jnp.arange(len(valid), dtype=jnp.int32)[:, None]
+            rows = rows.ravel()
         for i in range(self.layers):
             x = Block(
                 self.heads,
@@ -170,7 +191,7 @@ class Encoder(nn.Module):
                 self.cosine_start and i == 0,
                 self.dtype,
                 name=f'block_{i}',
-            )(x, valid, deterministic)
+            )(x, valid, deterministic, rows if i == self.layers - 1 else None)
         return x.reshape(shape)
 
 
@@ -192,18 +213,24 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(
-        self, frames: chex.Array, valid: chex.Array, masked: chex.Array, deterministic: bool = True
+        self,
+        frames: chex.Array,
+        valid: chex.Array,
+        masked: chex.Array,
+        wanted: chex.Array | None = None,
+        deterministic: bool = True,
     ) -> chex.Array:
-        """Reconstructs every frame from those that are not masked.
+        """Reconstructs frames from those that are not masked.
 
         Args:
             frames: [..., L, D] float32.
             valid: [..., L] bool.
             masked: [..., L] bool; what `frames` holds there has no influence.
+            wanted: [..., K] int32, different positions to reconstruct; all L by default.
             deterministic: no dropout.
 
         Returns:
-            [..., L, D] float32.
+            [..., K, D] float32.
         """
         visible = valid & ~masked
         mean = _mean_of(frames, visible) if self.centred else jnp.zeros(())
@@ -211,7 +238,7 @@ class Generator(nn.Module):
         if self.mask_token == 'learned':
             token = self.param('mask_token', nn.initializers.normal(0.02), (frames.shape[-1],))
             x = jnp.where((valid & masked)[..., None], jnp.broadcast_to(token, x.shape), x)
-        x = self.encoder(x, valid, deterministic)
+        x = self.encoder(x, valid, deterministic, wanted)
         if x.shape[-1] != frames.shape[-1]:
             x = nn.Dense(frames.shape[-1], dtype=self.encoder.dtype, name='map_out')(x)
         return x.astype(jnp.float32) / self.feature_scale + mean
@@ -269,6 +296,11 @@ def sinusoids(length: int, width: int) -> np.ndarray:
 def count_parameters(params: Any) -> int:
     """Number of scalars in a tree of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _at(x: chex.Array, rows: chex.Array | None) -> chex.Array:
+    """`x[rows]` of different rows within bounds; `x` where there are none."""
+    return x if rows is None else x.at[rows].get(mode='promise_in_bounds', unique_indices=True)
 
 
 def _mean_of(frames: chex.Array, chosen: chex.Array) -> chex.Array:

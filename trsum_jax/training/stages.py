@@ -107,7 +107,7 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
         The stage. Its metrics: `loss`, and for the same candidates the loss of the two trivial
         reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
     """
-    settings, strategy = config.generator, _strategy(config.masking)
+    settings, (strategy, most) = config.generator, _strategy(config.masking, config.decomposition.length)
     corruption = functools.partial(masking.corrupt, mask=config.masking.mask, replace=config.masking.replace)
     optimizer = adamw(settings)
     at_once = microbatch_here(config.layout.microbatch, settings.batch)
@@ -123,25 +123,29 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
         window = strategy(window_key, segment.valid, segment.shot)
         fate = corruption(fate_key, window, segment.n_steps)
         shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
-        return shown, fate.masked, window >= 0
+        # The candidates first: nothing else is compared, and so nothing else need be rebuilt.
+        return shown, fate.masked, window >= 0, jnp.argsort(window < 0)[:most]
 
-    def measure(segment: Segment, shown, masked, candidate, rebuilt):
+    def measure(segment: Segment, shown, masked, candidate, wanted, rebuilt):
         def loss_of(reconstruction):
-            return losses.mean_over(losses.frame_losses(segment.frames, reconstruction), candidate)
+            return losses.mean_over(
+                losses.frame_losses(segment.frames[wanted], reconstruction), candidate[wanted]
+            )
 
         visible = segment.valid & ~masked
         flat = jnp.broadcast_to(losses.mean_frame(shown, visible), shown.shape)
         return {
             'loss': loss_of(rebuilt),
-            'loss_segment_mean': loss_of(flat),
-            'loss_copy_nearest': loss_of(losses.copy_nearest(shown, visible)),
+            'loss_segment_mean': loss_of(flat[wanted]),
+            'loss_copy_nearest': loss_of(losses.copy_nearest(shown, visible)[wanted]),
         }
 
     def batch_losses(params, batch: Segment, keys, corpus: Corpus):
         window_keys, fate_keys, dropout_keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
-        shown, masked, candidate = jax.vmap(corrupt, (0, None, 0, 0))(batch, corpus, window_keys, fate_keys)
-        rebuilt = apply(generator, params, dropout_keys, shown, batch.valid, masked)
-        metrics = jax.vmap(measure)(batch, shown, masked, candidate, rebuilt)
+        corrupted = jax.vmap(corrupt, (0, None, 0, 0))(batch, corpus, window_keys, fate_keys)
+        shown, masked, _, wanted = corrupted
+        rebuilt = apply(generator, params, dropout_keys, shown, batch.valid, masked, wanted)
+        metrics = jax.vmap(measure)(batch, *corrupted, rebuilt)
         return metrics['loss'], metrics
 
     def epoch(state: GeneratorState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
@@ -273,13 +277,13 @@ def _baseline_of(kind: str, baseline: episodes.Baseline, video, rewards):
     return episodes.current_baseline(baseline, video, jnp.mean(rewards))
 
 
-def _strategy(settings: ml_collections.ConfigDict) -> Callable:
+def _strategy(settings: ml_collections.ConfigDict, length: int) -> tuple[Callable, int]:
+    """The masking strategy, and the most candidates that it names in a segment."""
+    ratio = settings.mask_ratio
     if settings.strategy == 'dynamic':
-        return functools.partial(
-            masking.dynamic_windows, window_ratio=settings.window_ratio, mask_ratio=settings.mask_ratio
-        )
-    if settings.strategy == 'fixed':
-        return functools.partial(
-            masking.fixed_windows, window_length=settings.fixed_length, mask_ratio=settings.mask_ratio
-        )
-    return functools.partial(masking.random_frames, mask_ratio=settings.mask_ratio)
+        window = settings.window_ratio
+        strategy = functools.partial(masking.dynamic_windows, window_ratio=window, mask_ratio=ratio)
+        return strategy, masking.most_candidates(length, ratio, lambda frames: window * frames)
+    size = settings.fixed_length if settings.strategy == 'fixed' else 1
+    strategy = functools.partial(masking.fixed_windows, window_length=size, mask_ratio=ratio)
+    return strategy, masking.most_candidates(length, ratio, lambda frames: size)
