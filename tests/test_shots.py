@@ -1,9 +1,5 @@
-"""KTS against the reference's change points and brute force; shots that cover a video."""
+"""Shots that cover a video, and fit into a summary."""
 
-import itertools
-import math
-
-import h5py
 import numpy as np
 import pytest
 
@@ -11,81 +7,10 @@ from trsum_jax.data import shots
 from trsum_jax.errors import InputError
 
 
-def objective(features, changes, vmax):
-    n, m = len(features), len(changes)
-    segments = np.split(features.astype(np.float64), changes)
-    cost = sum(((segment - segment.mean(axis=0)) ** 2).sum() for segment in segments)
-    return cost / n + (vmax * m / (2 * n) * (math.log(n / m) + 1) if m else 0)
-
-
-def all_changes(n, max_changes):
-    return itertools.chain.from_iterable(
-        itertools.combinations(range(1, n), m) for m in range(min(max_changes, n - 1) + 1)
-    )
-
-
 def assert_covers(change_points, n_frames):
     assert change_points.dtype == np.int64
     covered = np.concatenate([np.arange(first, last + 1) for first, last in change_points])
     np.testing.assert_array_equal(covered, np.arange(n_frames))
-
-
-def test_reference_change_points(shared):
-    with h5py.File(shared / 'vectors' / 'kts.h5') as file:
-        assert len(file) == 10
-        for name, group in file.items():
-            found = shots.kts(
-                group['features'][()], max_changes=int(group['max_change_points'][()]), vmax=group['vmax'][()]
-            )
-            assert found.dtype == np.int64
-            np.testing.assert_array_equal(found, group['change_points'][()], err_msg=name)
-
-
-@pytest.mark.parametrize('max_changes', [0, 2, 8, 50])
-@pytest.mark.parametrize('vmax', [0.02, 0.3, 1.0])
-def test_brute_force(max_changes, vmax):
-    numbers = set()
-    for seed in range(8):
-        features = np.random.default_rng(seed).normal(size=(9, 3)).astype(np.float32) * 0.5
-        best = min(all_changes(9, max_changes), key=lambda changes: objective(features, changes, vmax))
-        assert tuple(shots.kts(features, max_changes=max_changes, vmax=vmax)) == best
-        numbers.add(len(best))
-    assert max_changes == 0 or numbers != {0}
-
-
-def test_all_blocks_of_a_long_video():
-    # Two contents that alternate after 70, 61 and 130 steps: the changes are known without a search.
-    contents = np.repeat([0, 1, 0, 1], [70, 61, 130, 9])
-    features = np.eye(2, dtype=np.float32)[contents]
-    np.testing.assert_array_equal(shots.kts(features, max_changes=269, vmax=1.0), [70, 131, 261])
-
-
-def test_every_step_its_own_shot():
-    features = np.eye(6, dtype=np.float32)
-    np.testing.assert_array_equal(shots.kts(features, max_changes=5, vmax=1e-6), np.arange(1, 6))
-
-
-def test_constant_and_tiny_videos_have_no_changes():
-    for n in (1, 2, 3, 40):
-        constant = np.full((n, 5), 1e4 / 3, np.float32)
-        assert shots.kts(constant, max_changes=n, vmax=1.0).shape == (0,)
-    assert shots.kts(np.zeros((0, 5), np.float32), max_changes=3, vmax=1.0).shape == (0,)
-    two = np.array([[0.0], [10.0]], np.float32)
-    np.testing.assert_array_equal(shots.kts(two, max_changes=1, vmax=1.0), [1])
-
-
-def test_kts_does_not_depend_on_an_offset_of_the_features():
-    features = np.random.default_rng(3).normal(size=(50, 4)).cumsum(axis=0)
-    plain = shots.kts(features, max_changes=49, vmax=1.0)
-    assert len(plain) > 2
-    np.testing.assert_array_equal(shots.kts(features + 1000, max_changes=49, vmax=1.0), plain)
-
-
-def test_kts_refuses_nonsense():
-    with pytest.raises(InputError, match='finite'):
-        shots.kts(np.array([[0.0], [np.nan]]), max_changes=1, vmax=1.0)
-    with pytest.raises(InputError, match='vmax'):
-        shots.kts(np.zeros((4, 2)), max_changes=1, vmax=-1.0)
 
 
 def test_uniform_shots_by_hand():
@@ -153,3 +78,69 @@ def test_detect_refuses_what_it_cannot_use():
         shots.detect(None, np.arange(4), 4)
     with pytest.raises(InputError, match='4 steps, found 3 rows'):
         shots.detect(np.zeros((3, 2), np.float32), np.arange(4), 4)
+
+
+def test_detect_keeps_the_limit_before_the_number_of_changes():
+    features = np.eye(3, dtype=np.float32)[np.repeat([0, 1, 2], [5, 8, 7])]
+    found = shots.detect(features, np.arange(20), 20, max_changes=1, longest=8)
+    np.testing.assert_array_equal(found, [[0, 4], [5, 12], [13, 19]])
+    found = shots.detect(None, np.arange(20), 20, method='uniform', longest=8)
+    np.testing.assert_array_equal(found, [[0, 5], [6, 12], [13, 19]])
+    assert len(shots.detect(None, np.arange(20), 20, method='uniform', longest=12)) == 2
+
+
+def contents(kind, n_steps):
+    rng = np.random.default_rng(n_steps)
+    return {
+        'still': np.ones((n_steps, 4)),
+        'black': np.zeros((n_steps, 4)),
+        'duplicates': np.repeat(rng.normal(size=(n_steps, 4)), 6, axis=0)[:n_steps],
+        'noise': rng.normal(size=(n_steps, 4)),
+        'one flash': np.eye(n_steps)[:, [n_steps // 2]],
+    }[kind].astype(np.float32)
+
+
+@pytest.mark.parametrize('kind', ['still', 'black', 'duplicates', 'noise', 'one flash'])
+@pytest.mark.parametrize('method', ['kts', 'uniform'])
+def test_a_summary_of_15_percent_has_a_shot_that_fits_at_every_length(kind, method):
+    for n_steps in (*range(2, 14), 19, 29, 31, 100):
+        # From 7 frames on, 15% is at least one frame; the last step may be cut short, the first come late.
+        for n_frames, late in (
+            (15 * n_steps, 0),
+            (15 * n_steps - 14, 0),
+            (15 * n_steps, 3),
+            (4 * n_steps, 0),
+        ):
+            gap = 4 if n_frames == 4 * n_steps else 15
+            picks = late + gap * np.arange(n_steps)
+            found = shots.detect_short(contents(kind, n_steps), picks, n_frames, method=method)
+            assert_covers(found, n_frames)
+            lengths = found[:, 1] - found[:, 0] + 1
+            assert lengths.min() >= 1
+            assert lengths.max() <= max(1, int(0.15 * n_frames)) + late
+            assert n_steps < 10 or set(found[1:, 0]) <= set(picks)
+
+
+@pytest.mark.parametrize('fps', [8.0, 10.0, 23.976, 25.0, 60.0])
+@pytest.mark.parametrize('seconds', [0.1, 0.3, 0.5, 0.6, 1.0, 1.5, 4.0, 5.3, 9.9, 30.0])
+def test_shots_fit_a_summary_of_some_seconds(fps, seconds):
+    # Ten minutes sampled twice a second: the first frame at or after every half second.
+    picks = np.ceil(np.arange(1200) * fps / 2).astype(np.int64)
+    n_frames = int(600 * fps)
+    found = shots.detect_short(contents('noise', 1200), picks, n_frames, longest=seconds)
+    assert_covers(found, n_frames)
+    longest = (found[:, 1] - found[:, 0] + 1).max()
+    assert longest <= max(1, int(min(seconds, 10.1) * fps))
+    assert seconds < 1.5 or longest > 0.6 * min(seconds, 10) * fps
+
+
+def test_a_limit_on_length_keeps_the_true_changes():
+    # Scenes of 6, 13 and 4 s under a limit of 5 s: the scenes' edges stay, and one cut or two are added.
+    scene = np.repeat([0, 1, 2, 0, 1, 2, 0, 1], [12, 26, 8, 12, 26, 8, 12, 26])
+    rng = np.random.default_rng(0)
+    features = np.eye(8)[scene] + 0.02 * rng.normal(size=(len(scene), 8))
+    picks = 15 * np.arange(len(scene))
+    edges = picks[np.flatnonzero(np.diff(scene)) + 1]
+    found = shots.detect_short(features, picks, 15 * len(scene), longest=5.2)
+    assert set(edges) <= set(found[:, 0])
+    assert len(found) == 3 * 2 + 3 * 3 + 2
