@@ -4,7 +4,9 @@ import pathlib
 
 from setuptools import find_packages, setup
 
-VIDEO = ['av>=14', 'scikit-image>=0.24']
+VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'platformdirs>=4', 'scikit-image>=0.24']
+ONNX = ['onnxruntime>=1.20']
+TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
 
 setup(
     name='trsum_jax',
@@ -15,6 +17,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['trsum_jax', 'trsum_jax.*']),
+    package_data={'trsum_jax.video': ['*.html', '*.css', '*.js']},
     install_requires=[
         'absl-py>=2.1',
         'chex>=0.1.90',
@@ -34,7 +37,19 @@ setup(
         'gpu': ['jax[cuda13]>=0.9'],
         'tpu': ['jax[tpu]>=0.9'],
         'video': VIDEO,
-        'test': [*VIDEO, 'hypothesis>=6.100', 'pytest>=8.2', 'ruff>=0.12'],
+        'onnx': ONNX,
+        'timeline': TIMELINE,
+        'test': [
+            *VIDEO,
+            *ONNX,
+            *TIMELINE,
+            'html5lib>=1.1',
+            'hypothesis>=6.100',
+            'onnx>=1.17',
+            'pytest>=8.2',
+            'ruff>=0.12',
+            'selenium>=4.25',
+        ],
         'bench': ['torch>=2.9'],
         'dev': ['pre-commit>=4.0'],
     },

@@ -61,3 +61,63 @@ def steady(path: pathlib.Path, n_frames: int, fps: Fraction | int, **how) -> pat
     """A video of `n_frames` at a constant rate; frame `i` is grey of level `40 + i % 100`."""
     pictures = (grey(40 + i % 100) for i in range(n_frames))
     return write_video(path, pictures, range(n_frames), tick=1 / Fraction(fps), fps=fps, **how)
+
+
+def levels(frames: Iterable[av.VideoFrame]) -> np.ndarray:
+    """Mean brightness of every frame, [n] float in 0 to 255."""
+    return np.array([frame.to_ndarray(format='gray').mean() for frame in frames])
+
+
+def flash_and_beep(
+    path: pathlib.Path,
+    ticks: Iterable[int],
+    flashes: Iterable[int],
+    *,
+    tick: Fraction,
+    rate: int = 48_000,
+    layout: str = 'stereo',
+    audio_codec: str = 'aac',
+    sound_from: float = 0.0,
+    sound_until: float | None = None,
+    codec: str = 'libx264',
+) -> pathlib.Path:
+    """Frame `i` is grey of level `40 + i % 100`, or white at `flashes`, with 1 kHz for 50 ms from then on.
+
+    Args:
+        path: its suffix is the container.
+        ticks: when each frame is shown, in `tick` seconds; the sound's clock is the same.
+        flashes: frames.
+        tick: seconds.
+        rate: samples per second.
+        layout: of the sound's channels.
+        audio_codec: of the sound.
+        sound_from: seconds; the sound stream begins there.
+        sound_until: seconds; it ends there, by default with the last frame.
+        codec: of the pictures.
+    """
+    ticks, flashes = list(ticks), set(flashes)
+    end = float(ticks[-1] * tick) if sound_until is None else sound_until
+    seconds = np.arange(round(sound_from * rate), round(end * rate)) / rate
+    tone = np.zeros(len(seconds), np.float32)
+    for flash in flashes:
+        begin = float(ticks[flash] * tick)
+        beep = slice(*np.searchsorted(seconds, (begin, begin + 0.05)))
+        tone[beep] = 0.5 * np.sin(2000 * np.pi * (seconds[beep] - begin))
+    with av.open(str(path), 'w') as container:
+        pictures = container.add_stream(codec, rate=round(1 / (tick * (ticks[1] - ticks[0]))))
+        pictures.height, pictures.width, pictures.pix_fmt = HEIGHT, WIDTH, 'yuv420p'
+        pictures.codec_context.time_base = tick
+        sound = container.add_stream(audio_codec, rate=rate, layout=layout)
+        for begin in range(0, len(tone), 4096):
+            block = np.tile(tone[begin : begin + 4096], (sound.channels, 1))
+            frame = av.AudioFrame.from_ndarray(block, 'fltp', layout)
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = round(sound_from * rate) + begin
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+        for i, at in enumerate(ticks):
+            frame = av.VideoFrame.from_ndarray(grey(255 if i in flashes else 40 + i % 100), format='rgb24')
+            frame.pts, frame.time_base = at, tick
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode())
+    return path

@@ -1,108 +1,234 @@
+import dataclasses
+import inspect
+import itertools
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 
+pytest.importorskip('av')
 pytest.importorskip('skimage')
 
-from rendered import scene
+from rendered import grey, scene, steady, write_video
 
-from trsum_jax.video.encoders import descriptor
+from trsum_jax.errors import InputError
+from trsum_jax.video import encoders, reading
+from trsum_jax.video.descriptor import descriptor
+from trsum_jax.video.encoders import Encoder, encode_video, load
+from trsum_jax.video.reading import VideoReader, picture
 
-SEEDS = range(8)
-PARTS = {'layout': (0, 192), 'colour': (192, 352), 'gradient': (352, 864), 'texture': (864, 1024)}
-
-
-def distance(a, b):
-    return float(np.linalg.norm(a - b))
-
-
-def between_scenes():
-    vectors = [descriptor(scene(seed, height=240, width=320)) for seed in SEEDS]
-    return [distance(a, b) for i, a in enumerate(vectors) for b in vectors[:i]]
+UNEVEN = [0, 40, 500, 510, 520, 1700, 1750, 2000, 2499, 2501, 3333, 3400]
 
 
-def test_width_length_and_repeatability():
-    picture = scene(0, height=120, width=90)
-    vector = descriptor(picture)
-    assert vector.shape == (1024,)
-    assert vector.dtype == np.float32
-    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_array_equal(vector, descriptor(picture.copy()))
+def levels(batch, clip=1, stride=1):
+    """Features are the grey levels themselves, and each batch's size is checked."""
+
+    def run(prepared):
+        assert len(prepared) == batch
+        return prepared.reshape(batch, clip).astype(np.float32)
+
+    return Encoder('levels', batch, lambda picture: np.rint(picture.mean()), run, clip, stride)
 
 
-def test_every_part_weighs_the_same():
-    vector = descriptor(scene(1, height=240, width=320))
-    squares = [np.sum(vector[start:stop] ** 2) for start, stop in PARTS.values()]
-    np.testing.assert_allclose(squares, 0.25, atol=0.05)
+def uneven(path):
+    return write_video(path, [grey(40 + 16 * i) for i in range(12)], UNEVEN)
 
 
-@pytest.mark.parametrize('level', [0, 1, 119, 255])
-def test_plain_frames(level):
-    vector = descriptor(np.full((60, 80, 3), level, np.uint8))
-    assert np.isfinite(vector).all()
-    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(vector[slice(*PARTS['gradient'])], 0, atol=1e-4)
+@pytest.mark.parametrize('n', [1, 4, 5, 8])
+def test_batches_are_filled_up_and_the_filling_is_dropped(n):
+    pictures = [grey(level) for level in range(n)]
+    np.testing.assert_array_equal(levels(4).encode(pictures)[:, 0], np.arange(n))
 
 
-def test_noise_on_black_is_still_black():
-    rng = np.random.default_rng(0)
-    noisy = descriptor(rng.integers(0, 3, (480, 640, 3), np.uint8))
-    black = descriptor(np.zeros((480, 640, 3), np.uint8))
-    white = descriptor(np.full((480, 640, 3), 255, np.uint8))
-    assert distance(noisy, black) < 0.6 * distance(white, black)
+def test_no_more_pictures_than_a_batch_are_held():
+    alive = 0
+    most = 0
+
+    def given():
+        nonlocal alive, most
+        for level in range(20):
+            alive += 1
+            most = max(most, alive)
+            yield np.array(float(level))
+
+    def run(prepared):
+        nonlocal alive
+        alive = 0
+        return prepared[:, None]
+
+    list(Encoder('e', 6, lambda picture: picture, run).batches(given()))
+    assert most == 6
 
 
-@pytest.mark.parametrize('seed', SEEDS)
-def test_same_picture_at_other_sizes(seed):
-    large = scene(seed, height=960, width=1280)
-    half = large.reshape(480, 2, 640, 2, 3).mean((1, 3)).round().astype(np.uint8)
-    nearest = min(between_scenes())
-    assert distance(descriptor(large), descriptor(half)) < 0.02
-    assert distance(descriptor(large), descriptor(scene(seed, height=243, width=431))) < 0.5 * nearest
+def test_descriptor_is_an_encoder():
+    pictures = [scene(seed) for seed in range(3)]
+    encoder = load('descriptor')
+    assert encoder.name == 'descriptor-1'
+    np.testing.assert_array_equal(encoder.encode(pictures), [descriptor(picture) for picture in pictures])
 
 
-@pytest.mark.parametrize('seed', SEEDS)
-def test_brightness_matters_less_than_the_scene(seed):
-    picture = scene(seed, height=240, width=320)
-    darker = (picture * 0.9).astype(np.uint8)
-    assert 0 < distance(descriptor(picture), descriptor(darker)) < 0.3 * min(between_scenes())
+def test_video_picture_by_picture(tmp_path):
+    done = []
+    with VideoReader(uneven(tmp_path / 'v.mkv')) as reader:
+        picks, features = encode_video(reader, levels(4), progress=done.append)
+    with VideoReader(tmp_path / 'v.mkv') as reader:
+        expected = [(index, seconds) for index, seconds, _ in reader.sample(2.0)]
+    assert list(zip(picks, done, strict=True)) == expected
+    np.testing.assert_allclose(features[:, 0], 40 + 16 * picks, atol=3)
+    assert picks.dtype == np.int64
+    assert reader.n_frames == 12
 
 
-def test_where_and_what_colour_both_matter():
-    picture = scene(3, height=240, width=320)
-    assert distance(descriptor(picture), descriptor(picture[:, ::-1])) > 0.2
-    assert distance(descriptor(picture), descriptor(picture[..., ::-1])) > 0.2
+@pytest.mark.parametrize('rate', [0.7, 2.0, 3.0, 1000.0])
+@pytest.mark.parametrize(('clip', 'stride'), [(2, 1), (3, 1), (4, 2), (5, 3), (40, 1)])
+def test_clips_surround_the_sampled_frames(rate, clip, stride, tmp_path):
+    with VideoReader(uneven(tmp_path / 'v.mkv')) as reader:
+        picks, features = encode_video(reader, levels(4, clip, stride), rate)
+    with VideoReader(tmp_path / 'v.mkv') as reader:
+        assert list(picks) == [index for index, _, _ in reader.sample(rate)]
+    wanted = np.clip(picks[:, None] + (np.arange(clip) - clip // 2) * stride, 0, 11)
+    np.testing.assert_allclose(features, 40 + 16 * wanted, atol=3)
 
 
-def test_layout_is_the_mean_colour_of_cells():
-    # CIELAB of sRGB white, black and red, from the standard's formulas (D65).
-    picture = np.zeros((96, 96, 3), np.uint8)
-    picture[:48, :48] = 255
-    picture[48:, :48] = (255, 0, 0)
-    layout = descriptor(picture)[:192].reshape(8, 8, 3)
-    expected = {(0, 0): (50, 0, 0), (0, 7): (-50, 0, 0), (7, 0): (3.24, 80.09, 67.20)}
-    scale = layout[0, 0, 0] / 50
-    for cell, colour in expected.items():
-        np.testing.assert_allclose(layout[cell] / scale, colour, atol=0.05)
+@pytest.mark.parametrize('clip', [1, 3])
+def test_the_same_bits_in_the_same_order_as_one_after_the_other(clip, tmp_path):
+    path = write_video(tmp_path / 'v.mkv', [scene(seed) for seed in range(12)], UNEVEN)
+    seen = []
+    calls = itertools.count()
+
+    def prepare(rgb):
+        time.sleep(0.02 * (next(calls) % 3 == 0))
+        seen.append(rgb.mean())
+        return descriptor(rgb)
+
+    encoder = Encoder('e', 5, prepare, lambda rows: rows.reshape(5, -1), clip)
+    with VideoReader(path) as reader:
+        picks, features = encode_video(reader, encoder, 2.0)
+    with VideoReader(path) as reader:
+        pictures = [picture(frame) for _, _, frame in reader.frames()]
+    around = np.clip(picks[:, None] + np.arange(clip) - clip // 2, 0, 11)
+    expected = [np.concatenate([descriptor(pictures[i]) for i in row]) for row in around]
+    np.testing.assert_array_equal(features, expected)
+    assert seen == [pictures[i].mean() for i in (picks if clip == 1 else range(12))]
 
 
-def test_gradient_says_the_direction():
-    stripes = np.zeros((96, 96, 3), np.uint8)
-    stripes[:, (np.arange(96) // 4) % 2 == 0] = 255
-    upright = descriptor(stripes)[352:864].reshape(8, 8, 8).sum((0, 1))
-    lying = descriptor(stripes.transpose(1, 0, 2).copy())[352:864].reshape(8, 8, 8).sum((0, 1))
-    assert upright.argmax() != lying.argmax()
-    assert upright.max() > 0.9 * upright.sum()
-    assert lying.max() > 0.9 * lying.sum()
+@pytest.mark.parametrize('clip', [1, 3])
+def test_reading_waits_for_what_is_not_yet_prepared(clip, tmp_path, monkeypatch):
+    taken = 0
+    most = []
+
+    def counted(frame):
+        nonlocal taken
+        taken += 1
+        return picture(frame)
+
+    def prepare(rgb):
+        time.sleep(0.005)
+        most.append(taken - len(most))
+        return rgb.mean()
+
+    monkeypatch.setattr(reading, 'picture', counted)
+    encoder = Encoder('slow', 4, prepare, lambda rows: rows.reshape(4, -1), clip)
+    with VideoReader(steady(tmp_path / 'v.mp4', 60, 10)) as reader:
+        encode_video(reader, encoder, 10.0)
+    assert len(most) == 60
+    assert 1 < max(most) <= 4
 
 
-@pytest.mark.parametrize('shape', [(1, 1), (2, 300), (95, 97)])
-def test_odd_sizes(shape):
-    vector = descriptor(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
-    assert np.isfinite(vector).all()
-    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+@pytest.mark.parametrize('error', [InputError, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize('place', ['prepare', 'run', 'progress', 'reading'])
+def test_what_goes_wrong_is_raised_and_no_thread_stays(error, place, tmp_path, monkeypatch):
+    calls = []
+
+    def failing(at, value=None):
+        calls.append(at)
+        if at == place and calls.count(at) == 7:
+            raise error(place)
+        return value
+
+    monkeypatch.setattr(reading, 'picture', lambda frame: failing('reading', picture(frame)))
+    encoder = Encoder(
+        'e', 1, lambda rgb: failing('prepare', rgb.mean()), lambda rows: failing('run', rows[:, None])
+    )
+    threads = threading.active_count()
+    with (
+        VideoReader(steady(tmp_path / 'v.mp4', 60, 10)) as reader,
+        pytest.raises(error, match=place),
+    ):
+        encode_video(reader, encoder, 10.0, progress=lambda _: failing('progress'))
+    assert threading.active_count() == threads
+    assert calls.count('prepare') < 15
 
 
-@pytest.mark.parametrize('frame', [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
-def test_refuses_what_is_no_frame(frame):
-    with pytest.raises(ValueError, match='expected a frame'):
-        descriptor(frame)
+def test_clips_given_as_arrays():
+    clips = np.stack([[grey(1), grey(2)], [grey(3), grey(4)], [grey(5), grey(6)]])
+    np.testing.assert_array_equal(levels(2, clip=2).encode(clips), [[1, 2], [3, 4], [5, 6]])
+
+
+def test_features_that_are_no_numbers_are_refused(tmp_path):
+    def run(prepared):
+        return np.where(prepared[:, None] > 60, np.nan, 1.0)
+
+    broken = dataclasses.replace(levels(4), run=run)
+    with (
+        VideoReader(steady(tmp_path / 'v.mp4', 60, 10)) as reader,
+        pytest.raises(
+            InputError, match=r'v\.mp4: expected finite features, found NaN or .* frame 25 from levels'
+        ),
+    ):
+        encode_video(reader, broken)
+
+
+def test_rows_of_length_one():
+    rows = encoders.unit_rows(np.array([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0]]))
+    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('clip', {}, '--encoder=clip: expected one of descriptor, googlenet, onnx'),
+        ('descriptor', {'weights': 'a.pth'}, '--weights is an option of --encoder=googlenet, found with'),
+        ('descriptor', {'model': 'a.onnx'}, '--onnx is an option of --encoder=onnx, found with'),
+        (
+            'googlenet',
+            {'clip': 3},
+            '--onnx_clip is an option of --encoder=onnx, found with --encoder=googlenet',
+        ),
+    ],
+)
+def test_options_of_another_encoder(name, options, message):
+    with pytest.raises(InputError, match=message):
+        load(name, **options)
+
+
+def test_every_option_of_an_encoder_is_a_flag():
+    pytest.importorskip('platformdirs')
+    pytest.importorskip('onnxruntime')
+    from trsum_jax.video import googlenet, onnx
+
+    wanted = {('googlenet', name) for name in inspect.signature(googlenet.load).parameters}
+    wanted |= {('onnx', name) for name in inspect.signature(onnx.load).parameters}
+    assert set(encoders._FLAGS.values()) == wanted
+
+
+@pytest.mark.parametrize(
+    ('name', 'package', 'extra'),
+    [
+        ('descriptor', 'skimage', 'video'),
+        ('googlenet', 'platformdirs', 'video'),
+        ('onnx', 'onnxruntime', 'onnx'),
+    ],
+)
+def test_a_package_that_is_missing_is_named(name, package, extra):
+    program = (
+        f'import sys; sys.modules[{package!r}] = None\n'
+        'from trsum_jax.errors import InputError\n'
+        'from trsum_jax.video.encoders import load\n'
+        f'try: load({name!r})\nexcept InputError as error: print(error)'
+    )
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
+    assert f'package {package}, which is not installed; run: pip install "trsum_jax[{extra}]"' in done.stdout

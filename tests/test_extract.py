@@ -12,6 +12,7 @@ from rendered import scene, steady, write_video
 from trsum_jax import extract
 from trsum_jax.data import datasets, shots
 from trsum_jax.errors import InputError
+from trsum_jax.video.encoders import Encoder
 
 HIDE = (
     'import runpy, sys; sys.modules[{!r}] = None; runpy.run_module("trsum_jax.extract", run_name="__main__")'
@@ -93,6 +94,45 @@ def test_even_a_still_picture_has_shots_that_fit_a_summary(method, n_steps):
     lengths = found[:, 1] - found[:, 0] + 1
     assert lengths.sum() == 15 * n_steps
     assert lengths.max() <= min(0.15 * 15 * n_steps, 300)
+
+
+def test_another_encoder_is_recorded(folder, tmp_path):
+    means = Encoder('means-7 of colours', 5, lambda picture: picture.mean((0, 1)), lambda rows: rows / 255)
+    extract.extract(folder, tmp_path / 'f.h5', encoder=means)
+    dataset = datasets.read_dataset(tmp_path / 'f.h5')
+    assert dataset.encoder == 'means-7 of colours'
+    rows = dataset.videos['video_2'].features
+    assert rows.shape == (24, 3)
+    for number, seed in enumerate([0, 1, 2]):
+        expected = scene(seed).mean((0, 1)) / 255
+        np.testing.assert_allclose(rows[8 * number : 8 * number + 8], np.tile(expected, (8, 1)), atol=0.03)
+
+
+def test_features_that_are_no_numbers_name_the_video(folder, tmp_path):
+    broken = Encoder('broken', 1, lambda picture: picture.mean((0, 1)), lambda rows: rows * np.nan)
+    with pytest.raises(InputError, match=r'(?s)nothing was written.*a\.MKV: expected finite features'):
+        extract.extract(folder, tmp_path / 'f.h5', encoder=broken)
+    assert not (tmp_path / 'f.h5').exists()
+
+
+def test_an_onnx_model_from_the_command_line(folder, tmp_path):
+    pytest.importorskip('onnxruntime')
+    onnx = pytest.importorskip('onnx')
+    path, output = tmp_path / 'means.onnx', tmp_path / 'f.h5'
+    text = """<ir_version: 9, opset_import: ["": 17]>
+        means (float[n, 3, 32, 32] x) => (float[n, 3] y) { y = ReduceMean<axes = [2, 3], keepdims = 0>(x) }"""
+    onnx.save(onnx.parser.parse_model(text), path)
+    flags = (f'--videos={folder}', f'--output={output}', '--encoder=onnx', f'--onnx={path}')
+    done = command(*flags, '--onnx_mean=0,0,0', '--onnx_std=1,1,1', '--noonnx_unit', '--onnx_resize=36')
+    assert done.returncode == 0, done.stderr
+    dataset = datasets.read_dataset(output)
+    assert f'encoder: {dataset.encoder}' in done.stdout
+    assert 'resize=36 crop=32x32' in dataset.encoder
+    assert 'unit-length' not in dataset.encoder
+    assert dataset.videos['video_1'].features.shape == (16, 3)
+    wrong = command(*flags[:2], '--overwrite', f'--onnx={path}')
+    assert wrong.returncode == 1
+    assert '--onnx is an option of --encoder=onnx, found with --encoder=descriptor' in wrong.stderr
 
 
 def test_nothing_is_overwritten_unasked(folder, tmp_path):

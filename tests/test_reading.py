@@ -62,10 +62,52 @@ def test_other_rates(tmp_path):
         picks(path, 0.0)
 
 
-def test_old_containers_without_presentation_times(tmp_path):
-    indices, reader = picks(steady(tmp_path / 'a.avi', 21, 10, codec='mpeg4'))
-    assert indices == [0, 5, 10, 15, 20]
-    np.testing.assert_allclose(reader.frame_times, np.arange(21) / 10, atol=1e-6)
+@pytest.mark.parametrize(
+    ('suffix', 'codec'),
+    [
+        ('mp4', 'libx264'),
+        ('mp4', 'mpeg4'),
+        ('mp4', 'libvpx-vp9'),
+        ('mkv', 'libx264'),
+        ('mkv', 'libvpx'),
+        ('webm', 'libvpx'),
+        ('webm', 'libvpx-vp9'),
+        ('avi', 'mpeg4'),
+        ('avi', 'libx264'),  # frames shown in another order than they are coded, and no presentation times
+    ],
+)
+def test_containers_and_codecs(tmp_path, suffix, codec):
+    pictures = map(grey, range(40, 240, 8))
+    how = {'tick': Fraction(1, 10), 'fps': 10, 'codec': codec}
+    path = write_video(tmp_path / f'a.{suffix}', pictures, range(25), **how)
+    with VideoReader(path) as reader:
+        samples = [(index, rgb.mean()) for index, _, rgb in reader.sample(2.0)]
+    assert [index for index, _ in samples] == [0, 5, 10, 15, 20]
+    np.testing.assert_allclose([level for _, level in samples], [40, 80, 120, 160, 200], atol=4)
+    np.testing.assert_allclose(reader.frame_times, np.arange(25) / 10, atol=1e-3)
+    assert reader.duration == pytest.approx(2.5, abs=2e-3)
+    assert reader.notes == []
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'codec'),
+    [('mp4', 'libx264'), ('mkv', 'libx264'), ('webm', 'libvpx'), ('mkv', 'mpeg4'), ('avi', 'mpeg4')],
+)
+def test_dropped_frames(tmp_path, suffix, codec):
+    times = np.delete(np.arange(30), [7, 8, 9, 20])
+    how = {'tick': Fraction(1, 10), 'fps': 10, 'codec': codec}
+    path = write_video(tmp_path / f'a.{suffix}', (grey(12 + 8 * t) for t in times), times, **how)
+    with VideoReader(path) as reader:
+        samples = [(round(10 * time), rgb.mean()) for _, time, rgb in reader.sample(2.0)]
+    np.testing.assert_allclose(reader.frame_times, times / 10, atol=1e-3)
+    assert [time for time, _ in samples] == [0, 5, 10, 15, 21, 25]
+    np.testing.assert_allclose([level for _, level in samples], [12 + 8 * t for t, _ in samples], atol=4)
+
+
+def test_an_address_is_no_file(tmp_path):
+    for address in ('https://example.org/a.mp4', 'file:///a.mp4', 'rtsp://camera/1'):
+        with pytest.raises(InputError, match='found an address; download it first'):
+            VideoReader(address)
 
 
 def test_frames_come_one_at_a_time(tmp_path):

@@ -5,103 +5,21 @@ import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import tabulate
 import tqdm
 from absl import flags
 
-from trsum_jax.data import datasets, records, shots
+from trsum_jax.data import datasets, records
 from trsum_jax.errors import InputError, run_command
-
-SUFFIXES = ('.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ogv', '.ts')
-SUFFIXES += ('.webm', '.wmv')
-RATE = 2.0
-BAR = '{desc}: {n:.0f} of {total_fmt} s |{bar}| {elapsed}, {remaining} left'
-
-
-def find_videos(folder: str | pathlib.Path) -> list[pathlib.Path]:
-    """The video files of a folder by name, known by their suffix; a single file stands for itself.
-
-    Args:
-        folder: a folder (those below it and hidden files are not looked at), or one file of any suffix.
-
-    Returns:
-        at least one path, sorted by name.
-
-    Raises:
-        InputError: nothing there, or no video among the files.
-    """
-    folder = pathlib.Path(folder)
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise InputError(f'--videos={folder}: expected a folder of videos or one video, found nothing there')
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith('.')]
-    videos = sorted((p for p in files if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
-    if not videos:
-        raise InputError(
-            f'--videos={folder}: expected files ending in {" ".join(SUFFIXES)}, found {len(files)} files and '
-            'none of these (folders below are not searched; a file of another suffix can be given by itself)'
-        )
-    return videos
-
-
-def extract_video(
-    path: pathlib.Path,
-    key: str,
-    *,
-    rate: float = RATE,
-    method: str = 'kts',
-    bar: tqdm.tqdm | None = None,
-) -> tuple[records.Video, list[str]]:
-    """Samples, describes and segments one video.
-
-    Args:
-        path: the video.
-        key: its name in the feature file.
-        rate: samples per second.
-        method: `kts` or `uniform`, how shots are found.
-        bar: shows the seconds done, of those that the file announces.
-
-    Returns:
-        the video, named after its file, and what the reader had to note about it.
-
-    Raises:
-        InputError: it cannot be read, or gives fewer than two samples.
-    """
-    encoders, reading = _video_layer()
-    picks, features = [], []
-    with reading.VideoReader(path) as reader:
-        for index, seconds, picture in reader.sample(rate):
-            picks.append(index)
-            features.append(encoders.descriptor(picture))
-            if bar is not None:
-                bar.total = round(reader.announced) if reader.announced else None
-                bar.update(seconds - bar.n)
-    if len(picks) < 2:
-        raise InputError(
-            f'{path}: too short: expected at least 2 samples at {rate:g} a second, found {len(picks)} in '
-            f'{reader.n_frames} frames, {reader.duration:.2f} s'
-        )
-    picks, features = np.array(picks, np.int64), np.stack(features)
-    video = records.Video(
-        key=key,
-        picks=picks,
-        n_frames=reader.n_frames,
-        features=features,
-        change_points=shots.detect_short(features, picks, reader.n_frames, rate=rate, method=method),
-        name=path.name,
-        fps=reader.fps,
-        frame_times=np.array(reader.frame_times),
-    )
-    return video, reader.notes
+from trsum_jax.video import encoders
 
 
 def extract(
     videos: str | pathlib.Path,
     output: str | pathlib.Path,
     *,
-    rate: float = RATE,
+    encoder: encoders.Encoder | None = None,
+    rate: float = 2.0,
     method: str = 'kts',
     overwrite: bool = False,
     skip_unreadable: bool = False,
@@ -112,7 +30,8 @@ def extract(
 
     Args:
         videos: the folder, or one video.
-        output: the feature file to write.
+        output: the feature file to write; it records the encoder's name.
+        encoder: from `encoders.load`; the built-in descriptor where None.
         rate: samples per second.
         method: `kts` or `uniform`, how shots are found.
         overwrite: replace `output` if it exists.
@@ -124,7 +43,7 @@ def extract(
     Raises:
         InputError: no videos, `output` exists or cannot be written, or a video that cannot be used.
     """
-    encoders, reading = _video_layer()
+    describing, reading = _video_layer()
     output = pathlib.Path(output)
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
@@ -135,7 +54,8 @@ def extract(
         raise InputError(
             f'--output={output}: exists already; give another name, or --overwrite to replace it'
         )
-    paths = find_videos(videos)
+    paths = describing.find_videos(videos)
+    encoder = encoder or encoders.load('descriptor')
 
     faults = {}
     for path in paths:
@@ -154,9 +74,14 @@ def extract(
                 continue
             title = f'{number}/{len(paths)} {path.name}'
             try:
-                with tqdm.tqdm(desc=title, bar_format=BAR) as bar:
+                with tqdm.tqdm(desc=title, bar_format=describing.BAR) as bar:
                     key = f'video_{len(found) + 1}'
-                    video, notes = extract_video(path, key, rate=rate, method=method, bar=bar)
+                    video, notes = describing.describe(path, key, encoder, rate=rate, method=method, bar=bar)
+                if video.n_steps < 2:
+                    raise InputError(
+                        f'{path}: too short: expected at least 2 samples at {rate:g} a second, found '
+                        f'{video.n_steps} in {video.n_frames} frames, {video.n_frames / video.fps:.2f} s'
+                    )
             except InputError as error:
                 faults[path] = str(error)
                 if not skip_unreadable:
@@ -169,24 +94,24 @@ def extract(
         if not found:
             raise _refusal(faults)
 
-    datasets.write_dataset(output, usable(), encoder=encoders.DESCRIPTOR, attributes={'rate': rate})
+    datasets.write_dataset(output, usable(), encoder=encoder.name, attributes={'rate': rate})
     for fault in faults.values():
         print(f'left out: {fault}', file=sys.stderr)
     return found
 
 
 def _video_layer():
-    """The modules that need the `video` extra; `--help` and wrong paths are answered without it."""
+    """The modules that need the `video` extra; `--help` is answered without it."""
     try:
-        from trsum_jax.video import encoders, reading
+        from trsum_jax.video import describing, reading
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split('.')[0] not in ('av', 'skimage'):
+        if error.name is None or error.name.split('.')[0] != 'av':
             raise
         raise InputError(
             f'reading videos needs the package {error.name}, which is not installed; '
             'run: pip install "trsum_jax[video]"'
         ) from error
-    return encoders, reading
+    return describing, reading
 
 
 def _refusal(faults: dict[pathlib.Path, str]) -> InputError:
@@ -211,16 +136,19 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --videos=…?')
     given = flags.FLAGS
+    encoder = encoders.from_flags(given)
     videos = extract(
         given.videos,
         given.output,
+        encoder=encoder,
         rate=given.rate,
         method=given.shots,
         overwrite=given.overwrite,
         skip_unreadable=given.skip_unreadable,
     )
     print(_table(videos))
-    print(f'\nwritten: {given.output}; to train on it and score it:')
+    print(f'\nencoder: {encoder.name}')
+    print(f'written: {given.output}; to train on it and score it:')
     print(f'  python -m trsum_jax.main --config=configs/videos.py --config.data.file={given.output}')
     return 0
 
@@ -228,8 +156,9 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == '__main__':
     flags.DEFINE_string('videos', None, 'folder of videos, or one video', required=True)
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
-    flags.DEFINE_float('rate', RATE, 'samples per second')
+    flags.DEFINE_float('rate', 2.0, 'samples per second')
     flags.DEFINE_enum('shots', 'kts', ['kts', 'uniform'], 'how shots are found')
+    encoders.define_flags()
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
     flags.DEFINE_bool('skip_unreadable', False, 'leave out videos that cannot be used, naming them')
     run_command(main)

@@ -1,119 +1,280 @@
-"""Frames to features without downloaded weights: colour, gradient and layout statistics."""
+"""What turns pictures into features: one interface, the encoders by name, and a whole video through one."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage import color, feature, transform
+from absl import flags
+from PIL import Image
 
-DESCRIPTOR = 'descriptor-1'
-WIDTH = 1024
+from trsum_jax.errors import InputError
 
-_SIDE = 96
-_LAYOUT = 8
-_HUES, _TONES = 16, 8
-_CELLS, _ORIENTATIONS = 8, 8
-_PATCHES, _PATTERNS = 4, 10
-_FULL_CHROMA = 64.0
-_FAINT_CONTRAST = 0.02
+if TYPE_CHECKING:
+    from trsum_jax.video.reading import VideoReader
+
+NAMES = ('descriptor', 'googlenet', 'onnx')
+FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+
+# Pictures read and not yet prepared: enough that neither thread waits when frames come unevenly.
+_AHEAD = 3
+_EXTRAS = {'skimage': 'video', 'av': 'video', 'platformdirs': 'video', 'onnxruntime': 'onnx'}
+_FLAGS = {
+    'weights': ('googlenet', 'weights'),
+    'onnx': ('onnx', 'model'),
+    **{f'onnx_{option}': ('onnx', option) for option in ('size', 'resize', 'filter', 'scale', 'mean', 'std')},
+    **{f'onnx_{option}': ('onnx', option) for option in ('clip', 'stride', 'layout', 'output', 'batch')},
+    'onnx_unit': ('onnx', 'unit'),
+}
 
 
-def descriptor(rgb: np.ndarray) -> np.ndarray:
-    """Describes one frame by what colours, edges and textures it has, and where.
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """Pictures in, rows of features out, in batches of one size.
 
-    The frame is first averaged down to 96 x 96 pixels whatever its size and shape, so that the same picture
-    in two resolutions has nearly the same descriptor. Four parts, each of length one before they are joined
-    (none outweighs the others), and the whole of length one again:
+    Attributes:
+        name: encoder, version and preprocessing; features files record it, and only features of one name
+            can be compared.
+        batch: how many pictures (or clips) `run` takes at once.
+        prepare: makes of one picture [H, W, 3] uint8 what `run` wants, small whatever the picture's size.
+        run: [batch, …] prepared to [batch, width] float32.
+        clip: pictures in a clip, for models of motion; 1 for encoders of single pictures.
+        stride: frames of the video from one picture of a clip to the next.
+    """
 
-    | part      | width                 | what                                                              |
-    |-----------|-----------------------|-------------------------------------------------------------------|
-    | layout    | 192 = 8 x 8 x 3       | mean CIELAB colour of each cell, mid-grey as the origin           |
-    | colour    | 160 = 5 x (16 + 8 + 8)| of the frame and its quarters: hue weighted by chroma, lightness, |
-    |           |                       | chroma; square roots of shares                                    |
-    | gradient  | 512 = 8 x 8 x 8       | histogram of oriented gradients, normalised over the frame        |
-    | texture   | 160 = 4 x 4 x 10      | uniform local binary patterns; square roots of shares             |
+    name: str
+    batch: int
+    prepare: Callable[[np.ndarray], np.ndarray]
+    run: Callable[[np.ndarray], np.ndarray]
+    clip: int = 1
+    stride: int = 1
 
-    A frame without edges (black, a fade) has gradient zero, and faint edges count less, so that the noise of
-    a dark frame is not blown up. Colour and texture are never zero, so every frame, black ones too, has a
-    descriptor of length one.
+    def encode(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Features of some pictures.
+
+        Args:
+            pictures: at least one, of any size, [H, W, 3] uint8; or clips [clip, H, W, 3] of them, where
+                `clip` is above 1.
+
+        Returns:
+            [n, width] float32, in the same order.
+        """
+        if self.clip > 1:
+            prepared = (np.stack([self.prepare(picture) for picture in clip]) for clip in pictures)
+        else:
+            prepared = (self.prepare(picture) for picture in pictures)
+        return np.concatenate(list(self.batches(prepared)))
+
+    def batches(self, prepared: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Rows of features, a batch at a time; a short last batch is filled up, so that one size is compiled.
+
+        Args:
+            prepared: results of `prepare`, stacked to clips where `clip` is above 1.
+
+        Yields:
+            [up to batch, width] float32.
+        """
+        prepared = iter(prepared)
+        while items := list(itertools.islice(prepared, self.batch)):
+            filler = [items[-1]] * (self.batch - len(items))
+            yield np.asarray(self.run(np.stack(items + filler)), np.float32)[: len(items)]
+
+
+def load(name: str, **options) -> Encoder:
+    """The encoder of a name, ready to run.
 
     Args:
-        rgb: [H, W, 3] uint8.
+        name: `descriptor`, `googlenet` or `onnx`.
+        options: of `googlenet.load` (`weights`) or `onnx.load` (`model`, `size`, …); None is the default.
 
     Returns:
-        [1024] float32 of Euclidean length 1.
+        The encoder.
 
     Raises:
-        ValueError: `rgb` has another shape or dtype.
+        InputError: an unknown name, an option of another encoder, a package that is not installed, or what
+            the encoder finds wrong with its files.
     """
-    if rgb.ndim != 3 or rgb.shape[-1] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f'expected a frame [H, W, 3] uint8, found {list(rgb.shape)} {rgb.dtype}')
-    small = transform.resize_local_mean(
-        rgb.astype(np.float32), (_SIDE, _SIDE), preserve_range=True, channel_axis=-1
-    )
-    small = np.clip(small / 255, 0, 1)
-    lab = color.rgb2lab(small)
-    grey = color.rgb2gray(small)
-    parts = [_layout(lab), _colour(lab), _gradient(grey), _texture(grey)]
-    joined = np.concatenate(parts).astype(np.float64)
-    return (joined / np.linalg.norm(joined)).astype(np.float32)
-
-
-def _unit(part: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(part)
-    return part / length if length > 0 else part
-
-
-def _layout(lab: np.ndarray) -> np.ndarray:
-    cells = transform.resize_local_mean(lab, (_LAYOUT, _LAYOUT), preserve_range=True, channel_axis=-1)
-    return _unit((cells - np.array([50, 0, 0])).ravel())
-
-
-def _shares(position: np.ndarray, weight: np.ndarray, bins: int, *, circular: bool) -> np.ndarray:
-    """Shares of `bins` bins, every pixel split between the two bins whose centres are nearest."""
-    low = np.floor(position - 0.5).astype(np.int64)
-    part = position - 0.5 - low
-    ends = np.stack([low, low + 1])
-    ends = ends % bins if circular else np.clip(ends, 0, bins - 1)
-    counts = np.bincount(ends.ravel(), np.stack([weight * (1 - part), weight * part]).ravel(), minlength=bins)
-    return counts / position.size
-
-
-def _colour(lab: np.ndarray) -> np.ndarray:
-    lch = color.lab2lch(lab)
-    chroma = np.minimum(lch[..., 1] / _FULL_CHROMA, 1)
-    hue = lch[..., 2] / (2 * np.pi) * _HUES
-    lightness = lch[..., 0] / 100 * _TONES
-    half = _SIDE // 2
-    quarters = [(slice(y, y + half), slice(x, x + half)) for y in (0, half) for x in (0, half)]
-    shares = [
-        _shares(position[region].ravel(), weight[region].ravel(), bins, circular=circular)
-        for region in [(slice(None), slice(None)), *quarters]
-        for position, weight, bins, circular in (
-            (hue, chroma, _HUES, True),
-            (lightness, np.ones_like(chroma), _TONES, False),
-            (chroma * _TONES, np.ones_like(chroma), _TONES, False),
+    if name not in NAMES:
+        raise InputError(f'--encoder={name}: expected one of {", ".join(NAMES)}')
+    try:
+        if name == 'descriptor':
+            from trsum_jax.video.descriptor import load as make
+        elif name == 'googlenet':
+            from trsum_jax.video.googlenet import load as make
+        else:
+            from trsum_jax.video.onnx import load as make
+    except ModuleNotFoundError as error:
+        package = (error.name or '').split('.')[0]
+        if package not in _EXTRAS:
+            raise
+        raise InputError(
+            f'--encoder={name} needs the package {package}, which is not installed; '
+            f'run: pip install "trsum_jax[{_EXTRAS[package]}]"'
+        ) from error
+    given = {option: value for option, value in options.items() if value is not None}
+    if foreign := set(given) - set(inspect.signature(make).parameters):
+        by_option = {option: (flag, owner) for flag, (owner, option) in _FLAGS.items()}
+        flag, owner = by_option.get(min(foreign), (min(foreign), 'none'))
+        raise InputError(
+            f'--{flag} is an option of --encoder={owner}, found with --encoder={name}; leave it out'
         )
-    ]
-    return _unit(np.sqrt(np.concatenate(shares)))
+    return make(**given)
 
 
-def _gradient(grey: np.ndarray) -> np.ndarray:
-    cell = _SIDE // _CELLS
-    halves = feature.hog(
-        grey,
-        orientations=2 * _ORIENTATIONS,
-        pixels_per_cell=(cell, cell),
-        cells_per_block=(_CELLS, _CELLS),
-        block_norm='L2',
+def define_flags() -> None:
+    """Declares `--encoder` and the options of all encoders, for the commands that read videos."""
+    flags.DEFINE_enum('encoder', 'descriptor', NAMES, 'what describes the pictures')
+    flags.DEFINE_string(
+        'weights', None, "googlenet: torchvision's checkpoint; else downloaded once to a cache"
     )
-    # Joined across 0 degrees, so that an upright edge is the middle of a bin and not the border of two.
-    histograms = np.roll(halves.reshape(-1, 2 * _ORIENTATIONS), 1, axis=1).reshape(-1, 2).sum(axis=1)
-    contrast = grey.std()
-    return _unit(histograms) * contrast / (contrast + _FAINT_CONTRAST)
+    flags.DEFINE_string('onnx', None, 'onnx: the model, pictures in and features out')
+    flags.DEFINE_list('onnx_size', None, 'onnx: side, or height,width, where the model does not say')
+    flags.DEFINE_integer(
+        'onnx_resize', None, 'onnx: shorter side before the centre is cut out; else the size'
+    )
+    flags.DEFINE_enum('onnx_filter', None, list(FILTERS), 'onnx: how pictures are resized; else bilinear')
+    flags.DEFINE_float('onnx_scale', None, 'onnx: what pixels are multiplied by first; else 1/255')
+    flags.DEFINE_list('onnx_mean', None, "onnx: then subtracted, for R,G,B; else ImageNet's mean")
+    flags.DEFINE_list('onnx_std', None, "onnx: then divided by, for R,G,B; else ImageNet's deviation")
+    flags.DEFINE_integer('onnx_clip', None, 'onnx: pictures in a clip, where the model does not say')
+    flags.DEFINE_integer('onnx_stride', None, 'onnx: frames from one picture of a clip to the next; else 1')
+    flags.DEFINE_string('onnx_layout', None, 'onnx: NCHW, NHWC, NCTHW, …; else found by the axis of size 3')
+    flags.DEFINE_string('onnx_output', None, "onnx: which output; else the model's first")
+    flags.DEFINE_integer('onnx_batch', None, 'onnx: pictures or clips at once, where the model does not say')
+    flags.DEFINE_bool('onnx_unit', None, 'onnx: scale rows to length 1; else yes')
 
 
-def _texture(grey: np.ndarray) -> np.ndarray:
-    patterns = feature.local_binary_pattern(np.round(grey * 255).astype(np.uint8), 8, 1, method='uniform')
-    patch = _SIDE // _PATCHES
-    rows, columns = np.indices(grey.shape) // patch
-    cells = (rows * _PATCHES + columns) * _PATTERNS + patterns.astype(np.int64)
-    counts = np.bincount(cells.ravel(), minlength=_PATCHES**2 * _PATTERNS)
-    return _unit(np.sqrt(counts))
+def from_flags(values: flags.FlagValues) -> Encoder:
+    """The encoder that the command line asks for (`define_flags`).
+
+    Raises:
+        InputError: as `load`.
+    """
+    return load(values.encoder, **{option: values[flag].value for flag, (_, option) in _FLAGS.items()})
+
+
+def encode_video(
+    reader: 'VideoReader',
+    encoder: Encoder,
+    rate: float = 2.0,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples a video at a steady rate and describes the samples; holds a batch of them and few more.
+
+    Pictures are prepared in order, by one thread beside the one that reads.
+
+    Args:
+        reader: a video that nothing was read of.
+        encoder: from `load`.
+        rate: samples per second.
+        progress: told the seconds done.
+
+    Returns:
+        picks [n] int64, the frame of every sample; features [n, width] float32.
+
+    Raises:
+        InputError: nothing decodes, or features that are not finite.
+    """
+    picks = []
+
+    def prepared(pool: concurrent.futures.Executor) -> Iterator[np.ndarray]:
+        found = (_pictures if encoder.clip == 1 else _clips)(reader, encoder, rate, pool)
+        for index, seconds, item in found:
+            picks.append(index)
+            yield item
+            if progress is not None:
+                progress(seconds)
+
+    with concurrent.futures.ThreadPoolExecutor(1, 'prepare') as pool:
+        features = np.concatenate(list(encoder.batches(prepared(pool))))
+    if not np.isfinite(features).all():
+        row = int(np.isfinite(features).all(axis=1).argmin())
+        raise InputError(
+            f'{reader.path}: expected finite features, found NaN or infinity at frame {picks[row]} from '
+            f'{encoder.name}; are the weights whole, and is the normalisation the one of its training?'
+        )
+    return np.array(picks, np.int64), features
+
+
+def _pictures(
+    reader: 'VideoReader', encoder: Encoder, rate: float, pool: concurrent.futures.Executor
+) -> Iterator[tuple[int, float, np.ndarray]]:
+    return _prepared(reader.sample(rate), encoder, pool)
+
+
+def _prepared(
+    found: Iterable[tuple[int, float, np.ndarray]], encoder: Encoder, pool: concurrent.futures.Executor
+) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Prepares pictures, in order, on the pool's one thread, while those after them are read."""
+    waiting = collections.deque()
+    for index, seconds, picture in found:
+        waiting.append((index, seconds, pool.submit(encoder.prepare, picture)))
+        if len(waiting) == _AHEAD:
+            index, seconds, item = waiting.popleft()
+            yield index, seconds, item.result()
+    for index, seconds, item in waiting:
+        yield index, seconds, item.result()
+
+
+def _clips(
+    reader: 'VideoReader', encoder: Encoder, rate: float, pool: concurrent.futures.Executor
+) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Clips whose picture `clip // 2` is the sampled frame (of `reader.sample`); the video's ends repeat."""
+    from trsum_jax.video import reading
+
+    span = (encoder.clip - 1) * encoder.stride
+    after = span - encoder.clip // 2 * encoder.stride
+    recent = collections.deque(maxlen=span + 1)
+    waiting = collections.deque()
+    due = 0
+    found = ((index, seconds, reading.picture(frame)) for index, seconds, frame in reader.frames())
+    for last, seconds, item in _prepared(found, encoder, pool):
+        recent.extend([item] if recent else [item] * (span + 1))
+        if seconds >= due / rate:
+            waiting.append((last, seconds))
+            while due / rate <= seconds:
+                due += 1
+        if waiting and waiting[0][0] + after == last:
+            yield *waiting.popleft(), np.stack(list(recent)[:: encoder.stride])
+    for index in range(last + 1, last + after + 1):
+        recent.append(item)
+        if waiting and waiting[0][0] + after == index:
+            yield *waiting.popleft(), np.stack(list(recent)[:: encoder.stride])
+
+
+def fit(picture: np.ndarray, size: tuple[int, int], resize: int, resampling: Image.Resampling) -> np.ndarray:
+    """Resizes with antialiasing and cuts out the centre, as torchvision's Resize and CenterCrop do.
+
+    Args:
+        picture: [H, W, 3] uint8.
+        size: height and width to cut out.
+        resize: what the shorter side of `size` grows to, with the other in proportion, and the picture is
+            resized to cover; the rest is cut off. For a square: the shorter side of the resized picture.
+        resampling: of Pillow.
+
+    Returns:
+        [*size, 3] uint8.
+    """
+    height, width = picture.shape[:2]
+    cover = [max(side, round(side * resize / min(size))) for side in size]
+    if height * cover[1] <= width * cover[0]:
+        whole = cover[0], cover[0] * width // height
+    else:
+        whole = cover[1] * height // width, cover[1]
+    top, left = (round((full - side) / 2) for full, side in zip(whole, size, strict=True))
+    # A box in the picture's own pixels: what is cut off anyway is never computed.
+    down, across = height / whole[0], width / whole[1]
+    box = (left * across, top * down, (left + size[1]) * across, (top + size[0]) * down)
+    box = (box[0], box[1], min(box[2], width), min(box[3], height))
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], resampling, box))
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows [n, width] scaled to length 1, as the field's feature files have them; zeros stay zeros."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1)

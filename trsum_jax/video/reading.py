@@ -1,6 +1,8 @@
 """A video's frames in order of presentation, and some of them as pictures, in one pass with PyAV."""
 
+import collections
 import pathlib
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -8,6 +10,9 @@ import av
 import numpy as np
 
 from trsum_jax.errors import InputError
+
+# A scheme of two letters or more, which no drive has; `Path` makes one slash of two.
+_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
 
 
 class VideoReader:
@@ -20,6 +25,7 @@ class VideoReader:
     Attributes:
         path: the file.
         announced: seconds that the file's header promises, or None: for a progress bar, not for arithmetic.
+        origin: the first frame's time on the file's own clock, in seconds; None before it is read or without.
         frame_times: seconds of every frame read so far.
         notes: what a person should know once the pass is over (damage, missing times, a file cut short).
     """
@@ -31,14 +37,21 @@ class VideoReader:
             InputError: no such file, not a video, or no pictures in it.
         """
         self.path = pathlib.Path(path)
+        self.origin: Fraction | None = None
         self.frame_times: list[float] = []
         self.notes: list[str] = []
         self._end = 0.0
+        if _ADDRESS.match(str(path)):
+            raise InputError(f'{path}: expected a file on this machine, found an address; download it first')
         if not self.path.is_file():
             found = 'a folder' if self.path.is_dir() else 'nothing'
             raise InputError(f'{path}: expected a video file, found {found} there; check the path')
         try:
             self._container = av.open(str(self.path))
+        except PermissionError as error:
+            raise InputError(
+                f'{path}: may not be read ({error.strerror}); ask its owner, or chmod'
+            ) from error
         except av.error.FFmpegError as error:
             raise InputError(
                 f'{path}: cannot be opened as a video ({error.strerror}); expected a whole file that FFmpeg '
@@ -50,6 +63,13 @@ class VideoReader:
             found = ', '.join(sorted({s.type for s in self._container.streams})) or 'nothing'
             self._container.close()
             raise InputError(f'{path}: expected a video stream, found only {found}; leave this file out')
+        streams = [stream for stream in streams if stream.codec_context is not None]
+        if not streams:
+            self._container.close()
+            raise InputError(
+                f'{path}: its pictures are in a codec that this FFmpeg has no decoder for; expected h264, '
+                'hevc, vp8, vp9, av1, mpeg4 or another that it knows. Convert the video first'
+            )
         best = self._container.streams.best('video')
         self._stream = best if best in streams else streams[0]
         self._stream.thread_type = 'AUTO'
@@ -69,6 +89,11 @@ class VideoReader:
     def close(self) -> None:
         """Closes the file; what was read of it stays."""
         self._container.close()
+
+    @property
+    def stream(self) -> av.VideoStream:
+        """The picture stream: its tick, the shape of its pixels."""
+        return self._stream
 
     @property
     def n_frames(self) -> int:
@@ -98,10 +123,10 @@ class VideoReader:
         start, previous = None, None
         untimed = restarts = 0
         for frame in self._decoded():
-            stamp = frame.pts if frame.pts is not None else frame.dts
-            clock = None if stamp is None else stamp * frame.time_base
+            clock = _clock(frame)
             if previous is None:
                 start, time = clock, Fraction(0)
+                self.origin = clock
             elif clock is None or start is None:
                 untimed += 1
                 time = previous + usual
@@ -155,26 +180,79 @@ class VideoReader:
                 wanted += 1
             yield index, time, picture(frame)
 
+    def from_time(self, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
+        """The frames from a little before a time, found by seeking; for a file whose clock never goes back.
+
+        Args:
+            seconds: from the first frame, which must have been read.
+
+        Yields:
+            time of the frame in seconds from the first one, the decoded frame.
+
+        Raises:
+            ValueError: the file cannot be sought in, or has a frame without a time.
+        """
+        try:
+            # Files are sought by decoding time, which differs from presentation by some frames.
+            target = self.origin + Fraction(seconds) - 1
+            self._container.seek(int(target / self._stream.time_base), stream=self._stream)
+        except av.error.FFmpegError as error:
+            raise ValueError(f'{self.path}: cannot be sought in') from error
+        for frame in self._decoded():
+            clock = _clock(frame)
+            if clock is None:
+                raise ValueError(f'{self.path}: a frame without a time')
+            yield float(clock - self.origin), frame
+
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        """The frames that decode; a damaged packet costs its frames, a damaged container the rest."""
+        """The frames that decode; a damaged packet costs its frames, a damaged container the rest.
+
+        AVI keeps no presentation times: the frames, shown in order, take the packets' times in order.
+        """
         damaged = 0
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError as error:
-                self.notes.append(f'breaks off ({error.strerror}); the part before it is used')
-                break
-            if packet is None:
-                break
+        untimed = 'avi' in self._container.format.name.split(',')
+        times = collections.deque()
+        for packet in packets(self._container, self._stream, self.notes):
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError:
                 damaged += 1
                 continue
+            if untimed:
+                times.extend([packet.dts] if packet.size else [])
+                for frame in decoded:
+                    frame.pts = times.popleft() if times else None
             yield from decoded
         if damaged:
             self.notes.append(f'{damaged} damaged packets left out')
+
+
+def _clock(frame: av.VideoFrame) -> Fraction | None:
+    stamp = frame.pts if frame.pts is not None else frame.dts
+    return None if stamp is None else stamp * frame.time_base
+
+
+def packets(container: av.container.InputContainer, stream: av.stream.Stream, notes: list[str]) -> Iterator:
+    """The packets of a stream up to where the file breaks off, which is noted.
+
+    Args:
+        container: an open file.
+        stream: one of its streams.
+        notes: gets a line if the file breaks off.
+
+    Yields:
+        av.Packet.
+    """
+    found = container.demux(stream)
+    while True:
+        try:
+            packet = next(found, None)
+        except av.error.FFmpegError as error:
+            notes.append(f'breaks off ({error.strerror}); the part before it is used')
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def picture(frame: av.VideoFrame) -> np.ndarray:

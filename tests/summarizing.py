@@ -1,0 +1,54 @@
+"""The command in this process, with a training that takes seconds; and small films for it."""
+
+import functools
+
+import numpy as np
+from absl import flags
+from rendered import scene, write_video
+from tiny import shorten
+
+from trsum_jax import summarize
+from trsum_jax.errors import InputError
+from trsum_jax.training import default_config
+
+
+def toy_config(videos=(), seed=0):
+    config = shorten(default_config.get_config())
+    config.seeds = (seed,)
+    config.data.folds = 0
+    return config
+
+
+def film(path, seeds=(0, 1, 2, 0, 3, 0), *, seconds=2, fps=10, **how):
+    """Still scenes one after another; by default 12 s, 24 samples."""
+    pictures = [scene(seed) for seed in seeds for _ in range(seconds * fps)]
+    return write_video(path, pictures, range(0, len(pictures) * 1000 // fps, 1000 // fps), fps=fps, **how)
+
+
+class Command:
+    """`python -m trsum_jax.summarize` without a new process, on flags of its own."""
+
+    def __init__(self, monkeypatch):
+        self.flags = flags.FlagValues()
+        for kind in ('string', 'float', 'integer', 'bool', 'enum', 'list'):
+            name = f'DEFINE_{kind}'
+            monkeypatch.setattr(flags, name, functools.partial(getattr(flags, name), flag_values=self.flags))
+        monkeypatch.setattr(flags, 'FLAGS', self.flags)
+        monkeypatch.setattr('trsum_jax.training.own_videos.small_config', toy_config)
+        summarize.define_flags()
+
+    def __call__(self, *arguments) -> str | None:
+        """Runs it; None where it went well, else its one message."""
+        self.flags.unparse_flags()
+        for name in self.flags:
+            self.flags[name].unparse()
+        self.flags(['summarize', *map(str, arguments)])
+        try:
+            assert summarize.main(['summarize']) == 0
+        except InputError as error:
+            return str(error)
+        return None
+
+
+def black(n_frames, height=48, width=64):
+    return [np.zeros((height, width, 3), np.uint8)] * n_frames

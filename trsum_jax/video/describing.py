@@ -1,0 +1,125 @@
+"""Video files to records: frames sampled, encoded and cut into shots, one file at a time."""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+import tqdm
+
+from trsum_jax.data import records, shots
+from trsum_jax.errors import InputError
+from trsum_jax.video import encoders, reading
+
+SUFFIXES = ('.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ogv', '.ts')
+SUFFIXES += ('.webm', '.wmv')
+RATE = 2.0
+BAR = '{desc}: {n:.0f} of {total_fmt} s |{bar}| {elapsed}, {remaining} left'
+# Of 255: how little the pixels of a blank picture differ.
+_BLANK = 4.0
+# Seconds; shots are not cut shorter for the sake of a short summary, which shows a piece of one then.
+_WATCHABLE = 2.0
+
+
+def find_videos(folder: str | pathlib.Path) -> list[pathlib.Path]:
+    """The video files of a folder by name, known by their suffix; a single file stands for itself.
+
+    Args:
+        folder: a folder (those below it and hidden files are not looked at), or one file of any suffix.
+
+    Returns:
+        at least one path, sorted by name.
+
+    Raises:
+        InputError: nothing there, or no video among the files.
+    """
+    folder = pathlib.Path(folder)
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise InputError(f'--videos={folder}: expected a folder of videos or one video, found nothing there')
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith('.')]
+    videos = sorted((p for p in files if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
+    if not videos:
+        raise InputError(
+            f'--videos={folder}: expected files ending in {" ".join(SUFFIXES)}, found {len(files)} files and '
+            'none of these (folders below are not searched; a file of another suffix can be given by itself)'
+        )
+    return videos
+
+
+def describe(
+    path: pathlib.Path,
+    key: str,
+    encoder: encoders.Encoder,
+    *,
+    rate: float = RATE,
+    method: str = 'kts',
+    longest: float = math.inf,
+    share: float = 1.0,
+    bar: tqdm.tqdm | None = None,
+) -> tuple[records.Video, list[str]]:
+    """Samples, encodes and segments one video.
+
+    Args:
+        path: the video.
+        key: its name among others.
+        encoder: of the sampled pictures.
+        rate: samples per second.
+        method: `kts` or `uniform`, how shots are found.
+        longest: seconds of a summary, into which every shot is to fit if it can with 2 s or more.
+        share: of the video in a summary, as `longest`.
+        bar: shows the seconds done, of those that the file announces.
+
+    Returns:
+        the video, named after its file (of one step if it is that short), and what the reader had to note.
+
+    Raises:
+        InputError: it cannot be read, or its features are not finite.
+    """
+
+    def progress(seconds: float) -> None:
+        if bar is not None:
+            bar.total = max(round(reader.announced), seconds) if reader.announced else None
+            bar.update(seconds - bar.n)
+
+    with reading.VideoReader(path) as reader:
+        picks, features = encoders.encode_video(reader, encoder, rate, progress=progress)
+    progress(reader.duration)
+    longest = max(min(longest, share * reader.duration), _WATCHABLE)
+    video = records.Video(
+        key=key,
+        picks=picks,
+        n_frames=reader.n_frames,
+        features=features,
+        change_points=shots.detect_short(
+            features, picks, reader.n_frames, rate=rate, method=method, longest=longest
+        ),
+        name=path.name,
+        fps=reader.fps,
+        frame_times=np.array(reader.frame_times),
+    )
+    return video, reader.notes
+
+
+def noting_blanks(encoder: encoders.Encoder) -> tuple[encoders.Encoder, list[bool]]:
+    """The encoder, and what it finds of every picture that it prepares from now on: whether it is blank.
+
+    A blank picture, black or in the midst of a fade, is unlike all others, so that a method that seeks the
+    distinctive would show it.
+
+    Args:
+        encoder: any.
+
+    Returns:
+        The encoder that takes notes, and the notes: of every sampled picture, or of every frame where `clip`
+        is above 1.
+    """
+    notes = []
+
+    def prepare(picture: np.ndarray) -> np.ndarray:
+        step = max(1, min(picture.shape[:2]) // 64)
+        notes.append(bool(picture[::step, ::step].std(axis=(0, 1)).max() < _BLANK))
+        return encoder.prepare(picture)
+
+    return dataclasses.replace(encoder, prepare=prepare), notes

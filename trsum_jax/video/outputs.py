@@ -1,0 +1,115 @@
+"""The files of one summary: their names, whether they may be written, and the writing."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import tabulate
+import tqdm
+
+from trsum_jax.errors import InputError
+from trsum_jax.video import page, storyboard, timeline, writing
+from trsum_jax.video.summary import Summary, clock
+
+BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png'}
+_ENDINGS = {
+    'video': ('.mp4',),
+    'page': ('.html', '.htm'),
+    'json': ('.json',),
+    'storyboard': ('.png', '.jpg', '.jpeg'),
+    'timeline': ('.otio', '.edl'),
+}
+_BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """Where the parts of one summary go; None for what is not wanted."""
+
+    video: pathlib.Path
+    page: pathlib.Path | None = None
+    json: pathlib.Path | None = None
+    storyboard: pathlib.Path | None = None
+    timeline: pathlib.Path | None = None
+
+    def files(self) -> dict[str, pathlib.Path]:
+        """By name of the part, those that are written; the video first."""
+        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: path for name, path in named if path is not None}
+
+
+def check(targets: Sequence[Targets], sources: Sequence[pathlib.Path], overwrite: bool) -> None:
+    """Refuses, before any work, what could not be written after it.
+
+    Args:
+        targets: of all summaries.
+        sources: the videos; none of them is written to.
+        overwrite: whether files that exist may be replaced.
+
+    Raises:
+        InputError: a file that exists, another one's place, a folder that is missing or not writable, or an
+            ending that tells no format; a timeline without the package that writes it.
+    """
+    taken = {path.resolve(): f'the video {path}' for path in sources}
+    for name, path in (item for one in targets for item in one.files().items()):
+        flag = f'--{"output" if name == "video" else name}={path}'
+        if path.suffix.lower() not in _ENDINGS[name]:
+            raise InputError(f'{flag}: expected a name ending in {" or ".join(_ENDINGS[name])}')
+        if path.resolve() in taken:
+            raise InputError(f'{flag}: expected a file of its own, found {taken[path.resolve()]}')
+        taken[path.resolve()] = f'that it is {flag.split("=")[0]} too'
+        if path.is_dir() or not path.parent.is_dir():
+            missing = 'a folder there' if path.is_dir() else f'no folder {path.parent}; make it first'
+            raise InputError(f'{flag}: expected the name of a file to write, found {missing}')
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f'{flag}: nothing may be written to {path.parent}; give another --output')
+        if path.exists() and not overwrite:
+            raise InputError(f'{flag}: exists already; give another name, or --overwrite to replace it')
+        if name == 'timeline':
+            timeline.check(path)
+
+
+def write(summary: Summary, targets: Targets) -> list[str]:
+    """Writes all parts of a summary, each whole or not at all, with a progress bar.
+
+    Args:
+        summary: what to write.
+        targets: where to.
+
+    Returns:
+        What a person should know.
+
+    Raises:
+        InputError: a file that cannot be written.
+    """
+    with tqdm.tqdm(desc=f'writing {targets.video.name}', total=1.0, bar_format=_BAR) as bar:
+        notes = writing.write_video(summary, targets.video, progress=lambda done: bar.update(done - bar.n))
+    if targets.json:
+        timeline.write_json(summary, targets.json)
+    if targets.timeline:
+        timeline.write_otio(summary, targets.timeline)
+    if targets.storyboard:
+        storyboard.draw(summary, targets.storyboard)
+    if targets.page:
+        page.write_page(summary, targets.video, targets.page)
+    return notes
+
+
+def table(summary: Summary) -> str:
+    """When the parts of a summary begin and end, and how they scored, for a terminal.
+
+    Args:
+        summary: to show.
+
+    Returns:
+        One row a part; the score is the mean of its shots, by their lengths.
+    """
+    rows = []
+    for (first, last), (start, end) in zip(summary.parts, summary.seconds(summary.parts), strict=True):
+        inside = (summary.shots[:, 0] >= first) & (summary.shots[:, 1] <= last)
+        lengths = (summary.shots[:, 1] - summary.shots[:, 0] + 1)[inside]
+        score = (summary.shot_scores[inside] * lengths).sum() / lengths.sum()
+        rows.append((len(rows) + 1, clock(start), clock(end), end - start, score))
+    headers = ('part', 'from', 'to', 'seconds', 'score')
+    return tabulate.tabulate(rows, headers, floatfmt=('', '', '', '.1f', '.2f'), disable_numparse=[1, 2])

@@ -1,0 +1,130 @@
+"""The summary on one picture: key frames of its parts with their times, and the score along the video."""
+
+import math
+import pathlib
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+from PIL import Image
+
+from trsum_jax.errors import InputError
+from trsum_jax.protocol import tables
+from trsum_jax.video.picking import frames_among
+from trsum_jax.video.reading import VideoReader, picture
+from trsum_jax.video.summary import Summary, clock
+
+_SCORE, _CHOSEN, _FAINT = '#c1440e', '#f2c14e', '#8a8a8a'
+_WIDTH, _CURVE, _CAPTION = 11.0, 2.4, 0.32
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
+_MOST, _PIXELS, _DOTS = 30, 240, 120
+
+
+def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndarray]:
+    """One picture for each span: its frame of highest score, the middle one where no score lies in it.
+
+    Args:
+        summary: of the video; it is read once, from the first key frame wanted to the last.
+        spans: [n, 2] int, first and last frame, both inclusive; in any order, they may overlap.
+        height: pixels of each picture.
+
+    Returns:
+        n pictures [height, W, 3] uint8, upright and with square pixels.
+
+    Raises:
+        InputError: the video cannot be read, or has fewer frames than when it was summarized.
+    """
+    frames = [_key_frame(summary, int(first), int(last)) for first, last in spans]
+    wanted = np.unique(frames)
+    found = {}
+    with VideoReader(summary.path) as reader:
+        for index, frame in frames_among(reader, np.stack([wanted, wanted], axis=1), summary.frame_times):
+            upright = Image.fromarray(picture(frame))
+            shape = float(reader.stream.sample_aspect_ratio or 1)
+            turned = upright.size == (frame.height, frame.width) and frame.rotation % 180 != 0
+            aspect = upright.width / upright.height * (1 / shape if turned else shape)
+            size = (max(1, round(height * aspect)), height)
+            found[index] = np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
+    if len(found) < len(wanted):
+        raise InputError(
+            f'{summary.path}: expected {len(wanted)} key frames, found {len(found)}; the file has changed '
+            'since it was summarized: summarize it again'
+        )
+    return [found[frame] for frame in frames]
+
+
+def draw(summary: Summary, output: pathlib.Path) -> None:
+    """Draws the score along the video with the chosen parts marked, and below it their key frames.
+
+    Of more than 30 parts the 30 longest are shown, in order.
+
+    Args:
+        summary: what to draw.
+        output: a picture (.png, .jpg, …), replaced where it exists.
+
+    Raises:
+        InputError: the video cannot be read, the ending tells no format, or the file cannot be written.
+    """
+    form = output.suffix.lower().removeprefix('.')
+    if form not in FigureCanvasAgg.filetypes:
+        raise InputError(
+            f'{output}: expected a picture ending in .png or .jpg, found {output.suffix or "none"}'
+        )
+    parts = summary.parts
+    lengths = np.diff(summary.seconds(parts), axis=1)[:, 0]
+    shown = np.sort(np.argsort(-lengths, kind='stable')[:_MOST])
+    pictures = key_frames(summary, parts[shown], _PIXELS)
+    rows = math.ceil(len(shown) / 5)
+    columns = max(3, math.ceil(len(shown) / rows))
+    tallest = max(shot.shape[0] / shot.shape[1] for shot in pictures)
+    row = _WIDTH / columns * min(tallest, 1.4) + _CAPTION
+
+    with matplotlib.rc_context({'font.family': 'DejaVu Sans', 'font.size': 9}):
+        figure = Figure(figsize=(_WIDTH, _CURVE + rows * row), layout='constrained', facecolor='white')
+        FigureCanvasAgg(figure)
+        grid = figure.add_gridspec(rows + 1, columns, height_ratios=[_CURVE] + [row] * rows)
+        _draw_curve(figure.add_subplot(grid[0, :]), summary, shown)
+        for number, (shot, (start, end)) in enumerate(
+            zip(pictures, summary.seconds(parts[shown]), strict=True)
+        ):
+            axis = figure.add_subplot(grid[1 + number // columns, number % columns])
+            axis.imshow(shot, interpolation='antialiased')
+            axis.set(xticks=[], yticks=[], anchor='N')
+            axis.set_xlabel(f'{shown[number] + 1}:  {clock(start)} – {clock(end)}')
+            axis.spines[:].set(color=_FAINT, lw=0.5)
+        with tables.replacing(output) as temporary:
+            figure.savefig(temporary, dpi=_DOTS, format=form)
+
+
+def _draw_curve(axis: Axes, summary: Summary, shown: np.ndarray) -> None:
+    for number, (start, end) in enumerate(summary.seconds(summary.parts)):
+        axis.axvspan(start, end, color=_CHOSEN, alpha=0.7, lw=0)
+        if number in shown:
+            axis.text(
+                (start + end) / 2, 1.01, number + 1, ha='center', transform=axis.get_xaxis_transform(), size=7
+            )
+    axis.vlines(summary.seconds(summary.shots)[1:, 0], 0, 0.04, color=_FAINT, lw=0.6)
+    times = np.append(summary.frame_times[summary.picks], summary.duration)
+    axis.stairs(summary.scores, times, color=_SCORE, lw=1.2, baseline=None)
+    axis.set(xlim=(0, summary.duration), ylim=(0, 1), ylabel='score')
+    step = next((step for step in _STEPS if summary.duration / step <= 10), 3600)
+    axis.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, tenths=step < 1))
+    axis.xaxis.set_major_locator(MultipleLocator(step))
+    axis.spines[['top', 'right']].set_visible(False)
+    n_parts = len(summary.parts)
+    told = f'{n_parts} part{"s" * (n_parts > 1)}'
+    told += f', the {len(shown)} longest below' if len(shown) < n_parts else ''
+    axis.set_title(summary.path.name, loc='left', pad=14, weight='bold', size=12, parse_math=False)
+    axis.set_title(
+        f'{clock(summary.length)} of {clock(summary.duration)} in {told}', loc='right', pad=14, color=_FAINT
+    )
+
+
+def _key_frame(summary: Summary, first: int, last: int) -> int:
+    inside = np.flatnonzero((summary.picks >= first) & (summary.picks <= last))
+    if not len(inside):
+        return (first + last) // 2
+    return int(summary.picks[inside[np.argmax(summary.scores[inside])]])

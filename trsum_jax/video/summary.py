@@ -1,0 +1,60 @@
+"""What a summary of one video is, before anything of it is written."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The scores of a video, its shots, and those that its summary shows.
+
+    Attributes:
+        path: the video.
+        fps: frames per second on average.
+        duration: seconds, to the end of the last frame.
+        frame_times: [n_frames] float64, seconds of every frame from the first one.
+        picks: [n_steps] int64, the frame of every score.
+        scores: [n_steps] float32, importance in [0, 1].
+        shots: [n_shots, 2] int64, first and last frame of every shot, both inclusive, covering the video.
+        shot_scores: [n_shots] float64, mean frame score of every shot.
+        chosen: [n_shots] bool, the shots of the summary; at least one.
+    """
+
+    path: pathlib.Path
+    fps: float
+    duration: float
+    frame_times: np.ndarray
+    picks: np.ndarray
+    scores: np.ndarray
+    shots: np.ndarray
+    shot_scores: np.ndarray
+    chosen: np.ndarray
+
+    @property
+    def parts(self) -> np.ndarray:
+        """[n_parts, 2] int64, first and last frame of every uninterrupted part; chosen neighbours are one."""
+        chosen = self.shots[self.chosen]
+        starts = np.append(True, chosen[1:, 0] != chosen[:-1, 1] + 1)
+        ends = np.append(starts[1:], True)
+        return np.stack([chosen[starts, 0], chosen[ends, 1]], axis=1)
+
+    def seconds(self, spans: np.ndarray) -> np.ndarray:
+        """Spans of frames, [n, 2] int both inclusive, as [n, 2] float64 seconds: from, up to."""
+        edges = np.append(self.frame_times, self.duration)
+        return np.stack([edges[spans[:, 0]], edges[spans[:, 1] + 1]], axis=1)
+
+    @property
+    def length(self) -> float:
+        """Seconds of the summary."""
+        return float(np.diff(self.seconds(self.parts), axis=1).sum())
+
+
+def clock(seconds: float, tenths: bool = True) -> str:
+    """Seconds as a person reads them: `0:07.4`, `1:02:03.0`; without tenths `0:07`."""
+    whole, tenth = divmod(round(10 * seconds), 10) if tenths else (round(seconds), 0)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
+    return f'{text}.{tenth}' if tenths else text
