@@ -4,7 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
-VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'platformdirs>=4', 'scikit-image>=0.24']
+VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'platformdirs>=4', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
 ONNX = ['onnxruntime>=1.20']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
 

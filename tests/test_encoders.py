@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 pytest.importorskip('av')
 pytest.importorskip('skimage')
@@ -161,6 +162,20 @@ def test_what_goes_wrong_is_raised_and_no_thread_stays(error, place, tmp_path, m
         encode_video(reader, encoder, 10.0, progress=lambda _: failing('progress'))
     assert threading.active_count() == threads
     assert calls.count('prepare') < 15
+
+
+@pytest.mark.parametrize('threads', [1, 2, 4])
+def test_features_do_not_depend_on_the_number_of_cores(threads, tmp_path):
+    # 854 is no multiple of what BLAS takes at once: its threads share such a picture out at other places.
+    path = write_video(
+        tmp_path / 'v.mkv', [scene(seed, height=480, width=854) for seed in range(3)], range(3)
+    )
+    encoder = load('descriptor')
+    with threadpoolctl.threadpool_limits(threads, 'blas'), VideoReader(path) as reader:
+        features = encode_video(reader, encoder, 1000.0)[1]
+    with threadpoolctl.threadpool_limits(1, 'blas'), VideoReader(path) as reader:
+        expected = encoder.encode([rgb for _, _, rgb in reader.sample(1000.0)])
+    np.testing.assert_array_equal(features, expected)
 
 
 def test_clips_given_as_arrays():

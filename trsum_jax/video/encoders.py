@@ -180,6 +180,8 @@ def encode_video(
     Raises:
         InputError: nothing decodes, or features that are not finite.
     """
+    import threadpoolctl
+
     picks = []
 
     def prepared(pool: concurrent.futures.Executor) -> Iterator[np.ndarray]:
@@ -190,7 +192,12 @@ def encode_video(
             if progress is not None:
                 progress(seconds)
 
-    with concurrent.futures.ThreadPoolExecutor(1, 'prepare') as pool:
+    # BLAS threads wait for each other busily, which costs more than they save on matrices this small. With
+    # one of them, besides, features are the same bits whatever the number of cores.
+    with (
+        threadpoolctl.threadpool_limits(1, 'blas'),
+        concurrent.futures.ThreadPoolExecutor(1, 'prepare') as pool,
+    ):
         features = np.concatenate(list(encoder.batches(prepared(pool))))
     if not np.isfinite(features).all():
         row = int(np.isfinite(features).all(axis=1).argmin())
