@@ -110,12 +110,13 @@ def compare(works: Mapping[str, Work], repetitions: int = 7, label: str = '') ->
     Returns:
         `workers`: by name, median and quartiles in seconds, compile and start seconds, peak MB; `ratios`: by
         opponent, the median of the paired ratios, their quartiles, and `none` where the difference is below
-        the spread of the twins.
+        `twin_spread`, the ratio that three in four pairs of twins stay within.
     """
     ours = next(iter(works))
     timings = in_turn({**works, TWIN: works[ours]}, repetitions, label)
     own = np.array(timings[ours].times)
-    noise = float(np.max(np.abs(np.log(own / np.array(timings[TWIN].times)))))
+    # What three in four pairs of twins stay within, as the quartiles that are given of every ratio.
+    noise = float(np.quantile(np.abs(np.log(own / np.array(timings[TWIN].times))), 0.75))
     ratios = {}
     for name in works:
         if name != ours:

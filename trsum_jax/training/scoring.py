@@ -1,6 +1,7 @@
 """Scores of every frame of a corpus from trained parameters of one run, without gradients."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -27,12 +28,11 @@ def importance(summarizer: Summarizer, params: Any, corpus: Corpus) -> chex.Arra
         [F] float32 in (0, 1).
     """
 
-    def score(segment):
-        one = gather(corpus, segment)
-        return jax.nn.sigmoid(summarizer.apply({'params': params}, one.frames, one.valid))
+    def score(segments):
+        batch = jax.vmap(gather, (None, 0))(corpus, segments)
+        return jax.nn.sigmoid(summarizer.apply({'params': params}, batch.frames, batch.valid))
 
-    every = jnp.arange(corpus.n_segments)
-    return average_per_frame(corpus, jax.lax.map(score, every, batch_size=_AT_ONCE))
+    return average_per_frame(corpus, _in_batches(score, corpus.n_segments))
 
 
 def one_out_loss(generator: Generator, params: Any, corpus: Corpus) -> chex.Array:
@@ -52,15 +52,24 @@ def one_out_loss(generator: Generator, params: Any, corpus: Corpus) -> chex.Arra
 
     def losses(segment):
         one = gather(corpus, segment)
+        length = one.valid.shape[0]
 
-        def without(position):
-            masked = jnp.arange(one.valid.shape[0]) == position
-            rebuilt = generator.apply({'params': params}, one.frames, one.valid, masked)
-            return frame_losses(one.frames[position][None], rebuilt[position][None])[0]
+        def without(positions):
+            frames, valid = (jnp.broadcast_to(x, (_AT_ONCE, *x.shape)) for x in (one.frames, one.valid))
+            masked = positions[:, None] == jnp.arange(length)[None]
+            rebuilt = generator.apply({'params': params}, frames, valid, masked, positions[:, None])
+            return frame_losses(one.frames[positions], rebuilt[:, 0])
 
-        return jax.lax.map(without, jnp.arange(one.valid.shape[0]), batch_size=_AT_ONCE)
+        return _in_batches(without, length)
 
     return average_per_frame(corpus, jax.lax.map(losses, jnp.arange(corpus.n_segments)))
+
+
+def _in_batches(function: Callable, count: int) -> chex.Array:
+    """`function` of 0..count - 1, `_AT_ONCE` at a time; the last batch is filled up from the start."""
+    batches = jnp.arange(-(-count // _AT_ONCE) * _AT_ONCE) % count
+    found = jax.lax.map(function, batches.reshape(-1, _AT_ONCE))
+    return found.reshape(-1, *found.shape[2:])[:count]
 
 
 def jit_over_runs(function, how: str):
