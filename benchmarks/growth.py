@@ -118,7 +118,7 @@ def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
         {
             f'{found["unit"]}s': f'{one["n"]:,}',
             'seconds': one['s'],
-            f'ms a {found["unit"]}': 1e3 * one['s'] / one['n'],
+            'ms each': 1e3 * one['s'] / one['n'],
             'compile s': one['compile_s'],
             'peak MB': f'{one["peak_mb"]:.0f}',
         }
@@ -136,7 +136,8 @@ def describe(found: dict[str, Any]) -> str:
     memory = f'does not, beyond {_NOISE_MB} MB'
     if max(peaks) - peaks[0] > _NOISE_MB:
         memory = f'by {max(peaks) - peaks[0]:.0f} MB'
-    if np.isfinite(found['memory']['exponent']):
+    # Two points always lie on a line.
+    if np.isfinite(found['memory']['standard_error']):
         memory += f', as {power("memory")}'
     return f'Time grows as {power("time")}; memory above the first {peaks[0]:.0f} MB {memory}.'
 

@@ -53,7 +53,7 @@ def test_a_point_is_a_process_of_its_own(monkeypatch, tmp_path):
     assert asked == [('benchmarks.growth:train_runs', n) for n in (1, 5, 25)]
     assert found['time']['exponent'] == pytest.approx(1.0)
     table = growth.rows(found)
-    assert [row['ms a run'] for row in table] == pytest.approx([200.0] * 3)
+    assert [row['ms each'] for row in table] == pytest.approx([200.0] * 3)
     assert table[2]['seconds'] == pytest.approx(5.0)
     assert [row['peak MB'] for row in table] == ['300', '350', '600']
     growth.draw(tmp_path / 'growth.png', [found] * 5)

@@ -99,7 +99,7 @@ def test_a_centred_summarizer_ignores_a_common_shift():
 def test_wanted_frames_are_those_of_the_whole_segment(norm):
     module = models.Generator(ENCODER.clone(norm=norm), feature_scale=2.0)
     frames = jax.random.normal(jax.random.key(0), (3, 7, WIDTH))
-    valid = jnp.arange(7) < jnp.array([[7], [5], [2]])
+    valid = jnp.arange(7)[None] < jnp.array([[7], [5], [2]])
     masked = jnp.zeros((3, 7), bool).at[:, 1].set(True)
     wanted = jnp.array([[1, 6, 0], [4, 1, 2], [1, 0, 3]])
     params = module.init(jax.random.key(1), frames, valid, masked)
