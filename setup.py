@@ -4,7 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
-VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'platformdirs>=4', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
+VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
 ONNX = ['onnxruntime>=1.20']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
 
@@ -29,6 +29,7 @@ setup(
         'numpy>=2.0',
         'optax>=0.2.5',
         'orbax-checkpoint>=0.12',
+        'platformdirs>=4',
         'scipy>=1.15',
         'tabulate>=0.9',
         'tqdm>=4.66',

@@ -5,13 +5,14 @@ import pathlib
 import platform
 
 import jax
+import platformdirs
 
 
 def remember() -> pathlib.Path | None:
     """Turns on JAX's persistent compilation cache, unless the user has decided otherwise.
 
-    The folder is `$XDG_CACHE_HOME/trsum_jax/HOST` (`~/.cache` by default): homes are shared between machines,
-    programs for a processor are not. `JAX_COMPILATION_CACHE_DIR` names another, an empty one means none, and
+    The folder is HOST in the platform's cache folder (`$XDG_CACHE_HOME/trsum_jax` on Linux): homes are
+    shared between machines, programs for a processor are not. `JAX_COMPILATION_CACHE_DIR` names another, an empty one means none, and
     `JAX_ENABLE_COMPILATION_CACHE=false` turns it off. The programs, and so the results, are the same bits.
 
     Returns:
@@ -19,8 +20,8 @@ def remember() -> pathlib.Path | None:
     """
     if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
         return None
-    home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')  # noqa: PTH111
-    folder = pathlib.Path(home) / 'trsum_jax' / (platform.node() or 'here')
+    caches = pathlib.Path(platformdirs.user_cache_dir('trsum_jax', appauthor=False))
+    folder = caches / (platform.node() or 'here')
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
