@@ -12,8 +12,9 @@ def remember() -> pathlib.Path | None:
     """Turns on JAX's persistent compilation cache, unless the user has decided otherwise.
 
     The folder is HOST in the platform's cache folder (`$XDG_CACHE_HOME/trsum_jax` on Linux): homes are
-    shared between machines, programs for a processor are not. `JAX_COMPILATION_CACHE_DIR` names another, an empty one means none, and
-    `JAX_ENABLE_COMPILATION_CACHE=false` turns it off. The programs, and so the results, are the same bits.
+    shared between machines, programs for a processor are not. `JAX_COMPILATION_CACHE_DIR` names another, an
+    empty one means none, and `JAX_ENABLE_COMPILATION_CACHE=false` turns it off. The programs, and so the
+    results, are the same bits.
 
     Returns:
         The folder, None where it is the user's business or cannot be written.
