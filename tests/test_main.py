@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import h5py
-import jax
 import numpy as np
 import pytest
 from tiny import RECIPE, tiny_config
@@ -14,7 +13,17 @@ from trsum_jax.data.records import Video
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, tables
-from trsum_jax.training import checkpoint, experiment, files, grid, inputs, metric_log, outputs, trained
+from trsum_jax.training import (
+    experiment,
+    files,
+    grid,
+    inputs,
+    metric_log,
+    outcome,
+    outputs,
+    preparation,
+    trained,
+)
 
 
 @pytest.fixture(scope='module')
@@ -139,58 +148,20 @@ def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
     config.data.generate = False
     videos = generate(Recipe(**RECIPE))
     datasets.write_dataset(tmp_path / 'data.h5', videos)
-    experiment.prepare(config, tmp_path)
+    preparation.prepare(config, tmp_path)
     videos[0].features[0] *= -1
     datasets.write_dataset(tmp_path / 'data.h5', videos)
     with pytest.raises(InputError, match='has changed'):
-        experiment.prepare(config, tmp_path)
-
-
-def test_stage_2_continues_from_the_checkpoint_of_stage_1_to_the_same_bits(finished, tmp_path):
-    config, workdir, _ = finished
-    start = experiment.prepare(config, tmp_path)
-    stage = start.stages[0]
-    like = jax.eval_shape(jax.vmap(stage.init), start.runs, ())
-    states = checkpoint.restore(workdir / 'checkpoints' / 'generator', like)
-    checkpoint.save(tmp_path / 'checkpoints' / 'generator', config.generator.epochs, states)
-    for line in metric_log._lines(workdir / 'metrics.jsonl'):
-        if '"generator"' in line:
-            with (tmp_path / 'metrics.jsonl').open('a') as file:
-                file.write(line + '\n')
-    experiment.run(config, tmp_path)
-    assert (tmp_path / 'metrics.jsonl').read_text() == (workdir / 'metrics.jsonl').read_text()
-    one, other = (outputs.read_json(folder / 'results.json') for folder in (tmp_path, workdir))
-    assert one | {'dataset': ''} == other | {'dataset': ''}
-
-
-def test_a_checkpoint_with_damaged_bytes_is_named(finished, tmp_path):
-    start = experiment.prepare(finished[0], tmp_path)
-    stage = start.stages[0]
-    folder = tmp_path / 'checkpoints' / 'generator'
-    checkpoint.save(folder, 2, grid.init(stage, start.runs, ()))
-    for path in folder.rglob('*'):
-        if path.is_file() and path.stat().st_size > 2000:
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r'checkpoints/generator/2'):
-        checkpoint.restore(folder, jax.eval_shape(jax.vmap(stage.init), start.runs, ()))
-
-
-def test_a_checkpoint_of_another_model_is_named(finished, tmp_path):
-    start = experiment.prepare(finished[0], tmp_path)
-    stage = start.stages[0]
-    checkpoint.save(tmp_path / 'checkpoints' / 'generator', 2, {'other': np.zeros(3)})
-    like = jax.eval_shape(jax.vmap(stage.init), start.runs, ())
-    with pytest.raises(InputError, match=r'checkpoints/generator/2'):
-        checkpoint.restore(tmp_path / 'checkpoints' / 'generator', like)
+        preparation.prepare(config, tmp_path)
 
 
 def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished):
     config, workdir, _ = finished
     dataset = datasets.read_dataset(workdir / 'synthetic.h5')
     found = trained.score(trained.load(workdir), dataset)
-    start = experiment.prepare(config, workdir)
+    start = preparation.prepare(config, workdir)
     generator, summarizer = experiment.train(start)
-    runs = experiment.score(start, generator, summarizer, False)['trsum']
+    runs = outcome.score(start, generator, summarizer, False)['trsum']
     for key in dataset.videos:
         np.testing.assert_allclose(found[key], np.mean([run[key] for run in runs], axis=0), atol=1e-6)
 
@@ -209,7 +180,7 @@ def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
         return path
 
     config = tiny_config(**{'data.file': str(features('alpha-1')), 'data.generate': False})
-    experiment.prepare(config, tmp_path / 'run')
+    preparation.prepare(config, tmp_path / 'run')
     record = outputs.read_json(tmp_path / 'run' / files.RECORD)
     assert record['encoder'] == 'alpha-1'
 
@@ -250,7 +221,7 @@ def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
     metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [grid.Place(0, 0)])
     path.write_text(path.read_text() + '{"stage": "gen')
     assert metric_log.read(path, 'generator')['loss'].tolist() == [[0.5]]
-    metric_log.drop_stage(path, 'summarizer')
+    metric_log.keep(path, 'summarizer', 0)
     assert len(path.read_text().splitlines()) == 1
 
 

@@ -11,7 +11,7 @@ from trsum_jax.data.splits import Fold
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.method import losses
-from trsum_jax.training import corpus, grid, scoring, steps
+from trsum_jax.training import checkpoint, corpus, grid, scoring, sharding, steps
 
 
 def equal(one, other):
@@ -22,12 +22,13 @@ def run_of(tree, i):
     return jax.tree.map(lambda leaf: leaf[i : i + 1], tree)
 
 
-def train_quietly(setting, stage, frozen, *, epochs, log_every):
-    return grid.train(
-        stage, grid.init(stage, setting.runs, frozen), setting.corpus, setting.runs, frozen,
-        grid=setting.places, epochs=epochs, how='map', log_every=log_every,
-        on_metrics=lambda epoch, metrics: None, last_good='CHECKPOINT',
-    )  # fmt: skip
+def train_quietly(setting, stage, frozen, folder, *, epochs, log_every):
+    with checkpoint.Saver(folder / stage.name, 1) as saver:
+        return grid.train(
+            stage, grid.init(stage, setting.runs, frozen), setting.corpus, setting.runs, frozen,
+            grid=setting.places, mesh=sharding.one_device(), done=0, epochs=epochs, how='map',
+            log_every=log_every, on_metrics=lambda epoch, metrics: None, saver=saver, save_every=epochs,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -173,12 +174,12 @@ def test_a_batch_of_padding_is_no_step(setting, trained):
     assert min(counts) < max(counts)
 
 
-def test_one_trace_per_stage(setting):
+def test_one_trace_per_stage(setting, tmp_path):
     frozen = ()
     for stage in (setting.stage1, setting.stage2):
         traces = []
         counted = stage._replace(epoch=lambda *args, s=stage, t=traces: t.append(1) or s.epoch(*args))
-        states = train_quietly(setting, counted, frozen, epochs=5, log_every=2)
+        states = train_quietly(setting, counted, frozen, tmp_path, epochs=5, log_every=2)
         frozen = states.params
         assert len(traces) == 1
 
@@ -223,21 +224,21 @@ def test_one_out_loss_masks_the_frame_and_no_other(setting, trained):
     assert scores[frame] == pytest.approx(np.mean(found), abs=1e-5)
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_the_run():
+def test_a_loss_that_is_not_finite_stops_and_names_the_run(tmp_path):
     config = tiny_config(**{'generator.learning_rate': 1e30, 'generator.warmup': 0.0})
     setting = Setting(config, seeds=(4,))
-    with pytest.raises(InputError, match=r'generator, epoch \d+: loss is nan in seed 4, fold 0.*CHECKPOINT'):
-        train_quietly(setting, setting.stage1, (), epochs=6, log_every=3)
+    with pytest.raises(InputError, match=r'generator, epoch \d+: loss is nan in seed 4, fold 0.*none yet'):
+        train_quietly(setting, setting.stage1, (), tmp_path, epochs=6, log_every=3)
 
 
-def test_parameters_that_are_not_finite_after_the_last_step_stop_too():
+def test_parameters_that_are_not_finite_after_the_last_step_stop_too(tmp_path):
     """The last step's metrics are taken before its update."""
     config = tiny_config()
     # One step of -rate * (1 + decay * 1) on a norm's scale of 1: beyond float32.
     config.generator.update({'learning_rate': 1e38, 'weight_decay': 10.0, 'warmup': 0.0, 'batch': 64})
     setting = Setting(config)
     with pytest.raises(InputError, match='a parameter is nan'):
-        train_quietly(setting, setting.stage1, (), epochs=1, log_every=1)
+        train_quietly(setting, setting.stage1, (), tmp_path, epochs=1, log_every=1)
 
 
 @pytest.mark.parametrize('how', ['map', 'vmap'])

@@ -33,6 +33,11 @@ def tiny_config(**flat) -> ml_collections.ConfigDict:
     return config
 
 
+def get_config() -> ml_collections.ConfigDict:
+    """For the command: `--config=tests/tiny.py`, with `tests` on the path."""
+    return tiny_config()
+
+
 class Setting:
     """The parts of an experiment, for tests of the compiled program."""
 

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and how a command shows it."""
+"""The exception for what a user can mend, the one for being stopped, and how a command shows them."""
 
 import os
 import sys
@@ -11,8 +11,18 @@ class InputError(ValueError):
     """What the user gave cannot be used; the message says what, where, what was expected and what to do."""
 
 
+class Preempted(Exception):
+    """SIGTERM came, what was done is saved, and the same command continues."""
+
+
+# EX_TEMPFAIL of sysexits.h: try again later.
+PREEMPTED = 75
+
+
 def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
+
+    Exit code `PREEMPTED` says that SIGTERM came and the same command continues.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
@@ -26,6 +36,9 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
         except InputError as error:
             print(f'error: {error}', file=sys.stderr)
             return 1
+        except Preempted as error:
+            print(f'{error}; the same command continues', file=sys.stderr)
+            return PREEMPTED
         except BrokenPipeError:
             # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

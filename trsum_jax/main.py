@@ -1,6 +1,8 @@
 """The main job: both stages, cross-validated, to a table.
 
 python -m trsum_jax.main --config=configs/tvsum.py [--workdir=DIR] [--config.any.field=value]
+
+Interrupted in any way, the same command continues; after SIGTERM the exit code is 75.
 """
 
 import pathlib
@@ -15,17 +17,30 @@ CONFIG = config_flags.DEFINE_config_file(
     'config', 'configs/demo.py', 'The experiment; configs/NAME.py:published for the literal preset.'
 )
 WORKDIR = flags.DEFINE_string('workdir', '', 'Where everything goes; runs/NAME-PRESET by default.')
+DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'One of several processes of one experiment.')
+COORDINATOR = flags.DEFINE_string(
+    'coordinator', None, 'HOST:PORT of process 0; not on TPU pods, Slurm, Open MPI, which tell it themselves.'
+)
+PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes there are; likewise.', lower_bound=1)
+PROCESS = flags.DEFINE_integer('process', None, 'The number of this one, from 0; likewise.', lower_bound=0)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the experiment of the command line and prints its table."""
     if len(argv) > 1:
         raise InputError(f'expected flags only, found {argv[1:]}; a field is set as --config.field=value')
-    from trsum_jax.training import experiment, suite
+    from trsum_jax.training import experiment, interruption, processes, suite
 
+    if DISTRIBUTED.value:
+        processes.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    elif (COORDINATOR.value, PROCESSES.value, PROCESS.value) != (None, None, None):
+        raise InputError('--coordinator, --processes and --process: expected --distributed with them')
     config = CONFIG.value
     workdir = pathlib.Path(WORKDIR.value or f'runs/{config.name}-{config.preset}').expanduser()
-    print(suite.run(config, workdir) if config.variants else experiment.run(config, workdir))
+    with interruption.watched():
+        run = suite.run if config.variants else experiment.run
+        processes.say(run(config, workdir))
+    processes.stop()
     return 0
 
 

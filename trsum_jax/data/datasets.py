@@ -30,6 +30,22 @@ def natural_order(key: str) -> list[tuple[int, str]]:
     return [(int(part), '') if part.isdecimal() else (-1, part) for part in re.split(r'(\d+)', key)]
 
 
+def is_generated(path: str | os.PathLike) -> bool:
+    """Whether a file is a feature file that says of itself that it was generated.
+
+    Args:
+        path: any file.
+
+    Returns:
+        False too for what cannot be read.
+    """
+    try:
+        with checks.open_file(path) as file:
+            return bool(file.attrs.get('synthetic', False))
+    except (InputError, *checks.DAMAGED):
+        return False
+
+
 def _of_all(keys: list[str], videos: Mapping[str, Video]) -> str:
     return f'{len(keys)} of {len(videos)} videos ({", ".join(keys[:3])}{", …" if len(keys) > 3 else ""})'
 

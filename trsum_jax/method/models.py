@@ -138,6 +138,7 @@ class Encoder(nn.Module):
         dropout: rate, 0 for none.
         cosine_start: the first attention starts as a comparison of each frame with the rest.
         dtype: of the arithmetic; parameters are float32.
+        remat: gradients compute each block anew instead of keeping what is inside it.
     """
 
     width: int = 1024
@@ -150,6 +151,7 @@ class Encoder(nn.Module):
     dropout: float = 0.0
     cosine_start: bool = False
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -181,8 +183,10 @@ class Encoder(nn.Module):
             shape = (*wanted.shape, self.width)
             rows = wanted.reshape(len(valid), -1) + length * jnp.arange(len(valid), dtype=jnp.int32)[:, None]
             rows = rows.ravel()
+        # `deterministic` is argument 3, the module itself being 0.
+        block = nn.remat(Block, static_argnums=(3,)) if self.remat else Block
         for i in range(self.layers):
-            x = Block(
+            x = block(
                 self.heads,
                 self.feed_forward,
                 self.norm,

@@ -1,58 +1,227 @@
-"""What a stage leaves on disk: the states of all runs, by orbax."""
+"""What a stage leaves on disk while it trains and when it is done: the states of all runs, by orbax.
 
+A checkpoint is a folder named after the epochs done. Orbax writes it under another name and renames it when
+it is whole. Beside what orbax writes stands a list of all files with their SHA-256, so that bytes which
+changed later are noticed too. Arrays are saved as the grid pads them, and cut or filled up again when they
+are read: a checkpoint does not remember the devices that it came from.
+"""
+
+import concurrent.futures
+import hashlib
+import json
 import pathlib
 from typing import Any
 
 import jax
+from jax.sharding import Mesh, NamedSharding
 from orbax.checkpoint import v1 as ocp
 
 from trsum_jax.errors import InputError
+from trsum_jax.training import processes, sharding
+
+_FILES = 'files.sha256.json'
 
 
-def save(folder: pathlib.Path, epoch: int, states: Any) -> None:
-    """Saves the states of all runs under the number of epochs done, whole or not at all.
+class Saver:
+    """Saves the states of one stage in the background, one checkpoint at a time; a context manager.
 
-    Args:
-        folder: of the stage.
-        epoch: epochs done.
-        states: any tree of arrays.
+    Leaving it waits for the checkpoint that is being written.
     """
-    with ocp.training.Checkpointer(folder.resolve()) as checkpointer:
-        checkpointer.save(epoch, states)
+
+    def __init__(self, folder: pathlib.Path, keep: int):
+        """Opens the stage's folder, made where it is missing, and clears what a killed process left there.
+
+        Args:
+            folder: of the stage.
+            keep: how many of the newest checkpoints stay.
+        """
+        self._folder = folder
+        self._orbax = ocp.training.Checkpointer(
+            folder.resolve(),
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            cleanup_tmp_directories=True,
+        )
+        self._background = concurrent.futures.ThreadPoolExecutor(1)
+        self._pending: tuple[int, concurrent.futures.Future] | None = None
+
+    def __enter__(self) -> 'Saver':
+        """The saver itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Waits for the last checkpoint; what went wrong with it is raised unless something else was."""
+        try:
+            if error[0] is None:
+                self.wait()
+        finally:
+            self._background.shutdown()
+            self._orbax.close()
+
+    def save(self, epoch: int, states: Any) -> None:
+        """Begins to save; the states may be donated when it returns.
+
+        Args:
+            epoch: epochs done.
+            states: any tree of arrays.
+
+        Raises:
+            InputError: this checkpoint or the one before it could not be written.
+        """
+        self.wait()
+        try:
+            saved = self._orbax.save_async(epoch, states, force=True, overwrite=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(epoch, error) from error
+        folder = self._folder / str(epoch)
+
+        def finish() -> None:
+            saved.result()
+            if processes.first():
+                _list_files(folder)
+
+        self._pending = (epoch, self._background.submit(finish))
+
+    def wait(self) -> None:
+        """Waits until the checkpoint that is being written is whole.
+
+        Raises:
+            InputError: it could not be written, such as on a full disk.
+        """
+        if self._pending is None:
+            return
+        (epoch, pending), self._pending = self._pending, None
+        try:
+            pending.result()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(epoch, error) from error
+
+    def last_good(self) -> str:
+        """The newest whole checkpoint's folder, in words."""
+        done = whole(self._folder)
+        return f'{self._folder}/{done[-1]}' if done else f'none yet in {self._folder}'
+
+    def _failed(self, epoch: int, error: Exception) -> InputError:
+        reason = str(error).strip().splitlines()[0][:300]
+        return InputError(
+            f'{self._folder}/{epoch}: the checkpoint could not be written ({reason}). Training stopped; make '
+            f'room and start the same command again. Last good checkpoint: {self.last_good()}.'
+        )
 
 
-def latest(folder: pathlib.Path) -> int | None:
-    """Epochs done in the stage's newest checkpoint, or None where there is none."""
+def whole(folder: pathlib.Path) -> list[int]:
+    """Epochs done in the stage's checkpoints that orbax has finished, oldest first."""
     if not folder.is_dir():
-        return None
-    with ocp.training.Checkpointer(folder.resolve()) as checkpointer:
-        return checkpointer.latest.step if checkpointer.latest else None
+        return []
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
-def restore(folder: pathlib.Path, like: Any) -> Any:
-    """Reads the stage's newest checkpoint.
+def restore(folder: pathlib.Path, like: Any, mesh: Mesh | None = None) -> tuple[int, Any] | None:
+    """Reads the stage's newest checkpoint that is whole; damaged ones are named, moved aside and skipped.
 
     Args:
         folder: of the stage.
-        like: a tree of `jax.ShapeDtypeStruct` (from `jax.eval_shape`) of the states.
+        like: a tree of `jax.ShapeDtypeStruct` (from `jax.eval_shape`) of the states, with as many runs as
+            are wanted. Runs that the checkpoint does not hold come back as zeros.
+        mesh: where the states go, by run; the default device where there is none.
 
     Returns:
-        The states, on the default device.
+        Epochs done and the states, or None where the stage has no checkpoint.
 
     Raises:
-        InputError: there is none, or it holds something else.
+        InputError: there are checkpoints, and none of them can be read; one of another model.
     """
-    epoch = latest(folder)
-    if epoch is None:
-        raise InputError(f'{folder}: expected a checkpoint of orbax, found none; train first')
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
-    try:
-        with ocp.training.Checkpointer(folder.resolve()) as checkpointer:
-            return checkpointer.load(epoch, abstract)
-    except (ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    mesh = mesh or sharding.one_device()
+    found = whole(folder)
+    faults = []
+    for epoch in reversed(found):
+        fault = _damage(folder / str(epoch)) if processes.first() else ''
+        if not processes.from_first(bool(fault)):
+            states, fault = _read(folder, epoch, like, mesh)
+            if not fault:
+                return epoch, states
+        faults.append(f'{folder}/{epoch}: {fault or "see process 0"}')
+        processes.say(f'note: {faults[-1]}. Skipped for the one before.')
+    if found:
         raise InputError(
-            f'{folder}/{epoch}: the checkpoint does not fit this model or is damaged ({reason}). '
-            'Use the config that made it, or another --workdir.'
-        ) from error
+            'none of the checkpoints can be read:\n  ' + '\n  '.join(faults) + f'\nDelete {folder} to train '
+            'this stage again, or restore it from a copy.'
+        )
+    return None
+
+
+def move_aside(folder: pathlib.Path, newer_than: int) -> None:
+    """Renames the checkpoints after an epoch, which `restore` has skipped, to `damaged-EPOCH-STAGE`.
+
+    Args:
+        folder: of the stage.
+        newer_than: the epochs done in the checkpoint that was taken.
+    """
+    for epoch in whole(folder):
+        if epoch > newer_than and processes.first():
+            aside = folder.with_name(f'damaged-{epoch}-{folder.name}')
+            number = 1
+            while aside.exists():
+                number += 1
+                aside = folder.with_name(f'damaged-{epoch}-{folder.name}-{number}')
+            (folder / str(epoch)).rename(aside)
+    processes.wait('damaged checkpoints are out of the way')
+
+
+def _read(folder: pathlib.Path, epoch: int, like: Any, mesh: Mesh) -> tuple[Any, str]:
+    """The states and '', or None and what is wrong."""
+    where = NamedSharding(mesh, sharding.BY_RUN)
+    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), like)
+    context = ocp.Context()
+    context.array.loading.enable_padding_and_truncation = True
+    try:
+        with ocp.training.Checkpointer(folder.resolve(), context=context) as checkpointer:
+            there = _shapes_of_one_run(checkpointer.metadata(epoch).metadata)
+            wanted = _shapes_of_one_run(like)
+            if there == wanted:
+                return checkpointer.load(epoch, abstract), ''
+    except (ValueError, KeyError, OSError, TypeError, ocp.errors.InvalidLayoutError) as error:
+        return None, f'damaged ({str(error).strip().splitlines()[0][:300]})'
+    name = next(name for name in [*wanted, *there] if wanted.get(name) != there.get(name))
+    raise InputError(
+        f'{folder}/{epoch}: the checkpoint is of another model: expected {name} of shape '
+        f'{wanted.get(name, "absent")} for every run, found {there.get(name, "absent")}. Use the config that '
+        'made it, or another --workdir.'
+    )
+
+
+def _shapes_of_one_run(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape[1:] for path, leaf in leaves}
+
+
+def _list_files(folder: pathlib.Path) -> None:
+    digests = {
+        str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob('*')) if path.is_file()
+    }
+    temporary = folder / f'.{_FILES}.tmp'
+    temporary.write_text(json.dumps(digests, indent=1), encoding='utf-8')
+    temporary.replace(folder / _FILES)
+
+
+def _damage(folder: pathlib.Path) -> str:
+    """What is wrong with a checkpoint's files, '' for nothing; one killed before it was listed passes."""
+    path = folder / _FILES
+    if not path.exists():
+        return ''
+    try:
+        digests = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError:
+        return f'damaged ({_FILES} is not JSON)'
+    for name, digest in digests.items():
+        file = folder / name
+        if not file.is_file():
+            return f'damaged ({name} is missing)'
+        if _digest(file) != digest:
+            return f'damaged ({name} has changed)'
+    return ''
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

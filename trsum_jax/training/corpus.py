@@ -6,10 +6,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from trsum_jax.data.records import Video
 from trsum_jax.method.decomposition import PADDING, decompose
 from trsum_jax.method.losses import mean_over
+from trsum_jax.training import sharding
 
 
 class Corpus(NamedTuple):
@@ -57,13 +59,14 @@ class Segment(NamedTuple):
     n_steps: chex.Array
 
 
-def build(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
-    """Decomposes every video and puts all of it on the default device.
+def build(videos: list[Video], length: int, views: tuple[str, ...], mesh: Mesh | None = None) -> Corpus:
+    """Decomposes every video and puts all of it on every device.
 
     Args:
         videos: with features and change points, all of one width D.
         length: L, positions in a segment.
         views: the views to take (`decomposition.VIEWS`).
+        mesh: the devices; the default one alone where there is none.
 
     Returns:
         The corpus; segments in the order of the videos.
@@ -80,9 +83,10 @@ def build(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
         for name, value in (('video', i), ('first', first[i]), ('n_steps', video.n_steps)):
             rows[name].append(np.full(len(steps), value))
     arrays = {name: np.concatenate(parts) for name, parts in rows.items()}
-    integers = {name: jnp.asarray(a, jnp.int32) for name, a in arrays.items() if name != 'valid'}
+    integers = {name: a.astype(np.int32) for name, a in arrays.items() if name != 'valid'}
     frames = np.concatenate([video.features for video in videos]).astype(np.float32)
-    return Corpus(frames=jnp.asarray(frames), valid=jnp.asarray(arrays['valid']), **integers)
+    everything = Corpus(frames=frames, valid=arrays['valid'], **integers)
+    return sharding.place(everything, mesh or sharding.one_device(), sharding.SHARED)
 
 
 def gather(corpus: Corpus, segment: chex.Array) -> Segment:

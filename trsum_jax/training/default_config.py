@@ -119,7 +119,11 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     layout.runs = 'auto'  # auto, map (one after another), vmap (one big product)
     layout.episodes = 'auto'  # auto, map, vmap
     layout.microbatch = -1  # segments at a time; 0: the whole batch, -1: 8 on a CPU, else the whole batch
+    layout.mesh = (0, 0)  # devices for runs, and for the segments of a batch; 0: chosen, runs first
+    layout.remat = False  # compute blocks anew in gradients: less memory, a third more time
     layout.log_every = 10  # epochs
+    layout.checkpoint_every = 10  # epochs
+    layout.checkpoints = 2  # the newest ones of each stage that are kept
 
     config.variants = ml_collections.ConfigDict()  # NAME: fields that differ; each runs in WORKDIR/NAME
 

@@ -1,11 +1,14 @@
-"""What a workdir holds, and whether it may be written to."""
+"""What a workdir holds, whether it may be written to, and what it remembers between sessions."""
 
+import json
 import pathlib
 
 import ml_collections
 
+from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
-from trsum_jax.training import inputs, settings
+from trsum_jax.protocol import tables
+from trsum_jax.training import inputs, processes, settings
 
 CONFIG, RECORD, METRICS, RESULTS, TABLE = (
     'config.json',
@@ -35,7 +38,13 @@ def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         raise InputError(f'--workdir: expected a folder, found a file: {workdir}')
     path = workdir / CONFIG
     if not path.exists():
-        foreign = [name for name in WRITTEN if (workdir / name).exists()]
+        # A run killed between its generated data and its config leaves the former alone.
+        foreign = [
+            name
+            for name in WRITTEN
+            if (workdir / name).exists()
+            and not (name == inputs.SYNTHETIC and datasets.is_generated(workdir / name))
+        ]
         if foreign:
             raise InputError(
                 f'{workdir}: holds {", ".join(foreign)} but no {CONFIG}: this command did not leave it, and '
@@ -48,3 +57,55 @@ def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
             f'{workdir}: holds a run of another config, and nothing is overwritten. Choose another --workdir '
             'or delete it. The fields that differ:\n  ' + '\n  '.join(different)
         )
+
+
+def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: dict, data: str) -> None:
+    """Writes down what the workdir is for, or makes sure that it still is.
+
+    Where the epochs to run have changed since, results of fewer epochs are renamed and stay.
+
+    Args:
+        config: of now, found to be the workdir's.
+        workdir: of the experiment.
+        record: in JSON's types: the runs, and digests of all data.
+        data: the data's path, for messages.
+
+    Raises:
+        InputError: the data or folds are not those of the earlier session; more epochs of a generator on
+            which a summarizer was trained already.
+    """
+    path, now = workdir / RECORD, [config.generator.epochs, config.summarizer.epochs]
+    told = epochs_told(workdir)
+    if path.exists():
+        there = json.loads(path.read_text(encoding='utf-8'))
+        if {name: value for name, value in there.items() if name != 'epochs'} != record:
+            raise InputError(
+                f'{workdir}: the data or the folds are not those that this experiment began with '
+                f'({data} has changed). Restore them, or choose another --workdir.'
+            )
+        if told[-1][0] != now[0] and (workdir / CHECKPOINTS / 'summarizer').exists():
+            raise InputError(
+                f'config.generator.epochs: expected {told[-1][0]}, after which {workdir} began to train its '
+                f'summarizer, found {now[0]}. Choose another --workdir.'
+            )
+    if processes.first():
+        if told and told[-1] != now:
+            _set_aside(workdir, told[-1])
+        if not told or told[-1] != now:
+            told.append(now)
+        tables.write_json(workdir / CONFIG, config.to_dict())
+        tables.write_json(path, record | {'epochs': told})
+    processes.wait('the workdir is ready')
+
+
+def epochs_told(workdir: pathlib.Path) -> list[list[int]]:
+    """Epochs of generator and summarizer that each session was told to train for, where they changed."""
+    path = workdir / RECORD
+    return json.loads(path.read_text(encoding='utf-8'))['epochs'] if path.exists() else []
+
+
+def _set_aside(workdir: pathlib.Path, epochs: list[int]) -> None:
+    for name in (RESULTS, TABLE):
+        path = workdir / name
+        if path.exists():
+            path.rename(path.with_stem(f'{path.stem}-{epochs[0]}-{epochs[1]}-epochs'))

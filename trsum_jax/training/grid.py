@@ -1,6 +1,7 @@
 """The grid of runs: all folds and seeds of an experiment as one compiled program."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from trsum_jax.data.splits import Fold
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, Preempted
+from trsum_jax.training import checkpoint, interruption, processes
 from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.sharding import BY_RUN, SHARED, one_device, padded, place, split
 from trsum_jax.training.stages import Stage
 from trsum_jax.training.steps import Run, over
 
@@ -38,22 +42,32 @@ def places(seeds: Sequence[int], n_folds: int) -> list[Place]:
     return [Place(seed, fold) for seed in seeds for fold in range(n_folds)]
 
 
-def make_runs(grid: Sequence[Place], folds: Sequence[Fold], keys: Sequence[str], corpus: Corpus) -> Run:
-    """The inputs of every run, stacked.
+def make_runs(
+    grid: Sequence[Place],
+    folds: Sequence[Fold],
+    keys: Sequence[str],
+    corpus: Corpus,
+    mesh: Mesh | None = None,
+) -> Run:
+    """The inputs of every run, stacked, on the mesh.
 
-    A run's key depends on its seed and fold alone: run `i` of a grid draws what run `i` alone draws.
+    A run's key depends on its seed and fold alone: run `i` of a grid draws what run `i` alone draws. A grid
+    that does not divide the mesh is filled up with its last run.
 
     Args:
         grid: R places.
         folds: the videos of each fold.
         keys: the videos in the corpus's order.
         corpus: the segments.
+        mesh: of the devices; the default one alone where there is none.
 
     Returns:
-        A `Run` whose leaves have a leading axis [R], padded to the longest fold.
+        A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
     """
+    mesh = mesh or one_device()
     number = {key: i for i, key in enumerate(keys)}
     video = np.asarray(corpus.video)
+    grid = [*grid, *grid[-1:] * (padded(len(grid), mesh) - len(grid))]
     training = [np.isin(video, [number[key] for key in folds[place.fold].train]) for place in grid]
     longest = max(int(chosen.sum()) for chosen in training)
     segments = np.zeros((len(grid), longest), np.int32)
@@ -61,21 +75,29 @@ def make_runs(grid: Sequence[Place], folds: Sequence[Fold], keys: Sequence[str],
     for i, chosen in enumerate(training):
         own = np.flatnonzero(chosen)
         segments[i, : len(own)], weight[i, : len(own)] = own, 1.0
-    key = [jax.random.fold_in(jax.random.key(place.seed), place.fold) for place in grid]
-    return Run(jnp.stack(key), jnp.asarray(segments), jnp.asarray(weight))
+    keys_of_runs = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in grid]
+    data = np.stack([jax.random.key_data(key) for key in keys_of_runs])
+    data, segments, weight = place((data, segments, weight), mesh, BY_RUN)
+    return Run(jax.jit(jax.random.wrap_key_data)(data), segments, weight)
 
 
-def init(stage: Stage, runs: Run, frozen: Any) -> Any:
+def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:
     """The states of all runs before the stage's first epoch, with a leading run axis."""
-    return jax.jit(jax.vmap(stage.init))(runs, frozen)
+    return jax.jit(split(jax.vmap(stage.init), mesh or one_device(), (BY_RUN, BY_RUN)))(runs, frozen)
 
 
-def compile_epoch(stage: Stage, how: str) -> Callable:
+def like(stage: Stage, runs: Run, frozen: Any) -> Any:
+    """Shapes and types of `init`, a tree of `jax.ShapeDtypeStruct`."""
+    return jax.eval_shape(jax.vmap(stage.init), runs, frozen)
+
+
+def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
     """One epoch of all runs, compiled once; the states that go in are donated.
 
     Args:
         stage: what to run.
-        how: `map`, one run after another; `vmap`, all as one product.
+        how: `map`, a device's runs one after another; `vmap`, all of them as one product.
+        mesh: of the devices; the default one alone where there is none.
 
     Returns:
         (states, number of the epoch, corpus, runs, frozen) -> (states, metrics [R]).
@@ -84,7 +106,8 @@ def compile_epoch(stage: Stage, how: str) -> Callable:
     def epoch(states, number, corpus, runs, frozen):
         return over(how, lambda one: stage.epoch(one[0], number, corpus, *one[1:]), (states, runs, frozen))
 
-    return jax.jit(epoch, donate_argnums=0)
+    specs = (BY_RUN, SHARED, SHARED, BY_RUN, BY_RUN)
+    return jax.jit(split(epoch, mesh or one_device(), specs), donate_argnums=0)
 
 
 def train(
@@ -95,15 +118,20 @@ def train(
     frozen: Any,
     *,
     grid: Sequence[Place],
+    mesh: Mesh,
+    done: int,
     epochs: int,
     how: str,
     log_every: int,
     on_metrics: Callable[[int, dict[str, np.ndarray]], None],
-    last_good: str,
+    saver: checkpoint.Saver,
+    save_every: int,
+    before: int = 0,
 ) -> Any:
-    """Trains every run of the grid for a number of epochs, with a progress bar.
+    """Trains every run of the grid for a number of epochs, with a progress bar and checkpoints.
 
-    Metrics stay on the device and are read every `log_every` epochs.
+    Metrics stay on the device and are read every `log_every` epochs, and before every checkpoint, so that the
+    log is never behind what training continues from.
 
     Args:
         stage: what to train.
@@ -111,55 +139,85 @@ def train(
         corpus: the segments, shared by all runs.
         runs: inputs of all runs.
         frozen: what the stage reads of each run.
-        grid: the runs' names, for messages.
-        epochs: how many.
+        grid: the R runs' names, for messages; what the mesh fills the grid up with has none.
+        mesh: of the devices.
+        done: epochs that the states have behind them.
+        epochs: how many in all.
         how: `map` or `vmap`, over runs.
         log_every: epochs between two reads.
         on_metrics: called with each epoch's number (from 0) and its metrics, each [R].
-        last_good: what to name as the last good checkpoint where training fails.
+        saver: keeps the states, the last ones too.
+        save_every: epochs between two checkpoints.
+        before: epochs of the stages before this one.
 
     Returns:
         The states after the last epoch.
 
     Raises:
-        InputError: a metric or a parameter is not finite; names the epoch, the run and the last good
-            checkpoint.
+        InputError: a metric or a parameter is not finite (names the epoch, the run and the last good
+            checkpoint), or a checkpoint cannot be written.
+        Preempted: SIGTERM came; the states are saved.
     """
-    step = compile_epoch(stage, how)
+    step = compile_epoch(stage, how, mesh)
     waiting: list[tuple[int, dict[str, jax.Array]]] = []
-    segments = float(jnp.sum(runs.weight))
-    bar = tqdm(total=epochs, desc=f'{stage.name}: {len(grid)} runs', unit='epoch', mininterval=1.0)
+    segments = float(np.sum(processes.gather(runs.weight)[: len(grid)]))
+    check = functools.partial(_check_finite, stage, grid=grid, saver=saver)
+    bar = tqdm(
+        total=epochs, initial=done, desc=f'{stage.name}: {len(grid)} runs', unit='epoch', mininterval=1.0,
+        disable=not processes.first(),
+    )  # fmt: skip
     started = time.perf_counter()
-    with bar:
-        for number in range(epochs):
-            states, metrics = step(states, jnp.asarray(number, jnp.int32), corpus, runs, frozen)
+    with bar, interruption.in_training():
+        for number in range(done, epochs):
+            states, metrics = step(states, np.int32(number), corpus, runs, frozen)
             waiting.append((number, metrics))
-            if (number + 1) % log_every == 0 or number + 1 == epochs:
-                for done, on_device in waiting:
-                    values = {name: np.asarray(value) for name, value in on_device.items()}
-                    _check_finite(stage, done, values, grid, last_good)
-                    on_metrics(done, values)
+            last = number + 1 == epochs
+            stop = interruption.requested(before + number + 1) and not last
+            save = (number + 1) % save_every == 0 or last or stop
+            if (number + 1) % log_every == 0 or save:
+                for at, values in zip(*_read(waiting, len(grid)), strict=True):
+                    check(at, values)
+                    on_metrics(at, values)
                 rate = segments * len(waiting) / (time.perf_counter() - started)
                 started = time.perf_counter()
                 shown = ', '.join(f'{name} {values[name].mean():.3f}' for name in stage.shown)
                 bar.set_postfix_str(f'{shown}, {rate:.0f} segments/s')
                 bar.update(len(waiting))
                 waiting = []
-    finite = jax.tree.map(
-        lambda leaf: np.isfinite(leaf).reshape(len(grid), -1).all(axis=1), jax.device_get(states.params)
-    )
-    _check_finite(
-        stage,
-        epochs - 1,
-        {'a parameter': np.where(np.all(jax.tree.leaves(finite), axis=0), 0, np.nan)},
-        grid,
-        last_good,
-    )
+            if save:
+                # The metrics of a step are taken before its update: parameters may be worse than they tell.
+                finite = processes.gather(_finite_runs(states.params))[: len(grid)]
+                check(number, {'a parameter': np.where(finite, 0, np.nan)})
+                saver.save(number + 1, states)
+            if stop:
+                saver.wait()
+                raise Preempted(f'stopped by SIGTERM; {stage.name} is saved after epoch {number + 1}')
+        saver.wait()
     return states
 
 
+@jax.jit
+def _finite_runs(params: Any) -> jax.Array:
+    """[R] bool: whether all parameters of a run are finite."""
+    each = [jnp.all(jnp.isfinite(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(params)]
+    return functools.reduce(jnp.logical_and, each)
+
+
+def _read(
+    waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int
+) -> tuple[list[int], list[dict[str, np.ndarray]]]:
+    """Epochs and their metrics, [R] each, without the runs that the mesh fills the grid up with."""
+    values = processes.gather([metrics for _, metrics in waiting])
+    return [number for number, _ in waiting], jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
+
+
 def _check_finite(
-    stage: Stage, number: int, values: dict[str, np.ndarray], grid: Sequence[Place], last_good: str
+    stage: Stage,
+    number: int,
+    values: dict[str, np.ndarray],
+    *,
+    grid: Sequence[Place],
+    saver: checkpoint.Saver,
 ) -> None:
     for name, value in values.items():
         bad = np.flatnonzero(~np.isfinite(value))
@@ -167,6 +225,6 @@ def _check_finite(
             runs = '; '.join(str(grid[i]) for i in bad)
             raise InputError(
                 f'{stage.name}, epoch {number + 1}: {name} is {value[bad[0]]} in {runs}. Training stopped; '
-                f'last good checkpoint: {last_good}. '
+                f'last good checkpoint: {saver.last_good()}. '
                 f'A lower --config.{stage.name}.learning_rate usually helps.'
             )

@@ -11,6 +11,7 @@ from trsum_jax.data import datasets, splits, synthetic
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
+from trsum_jax.training import processes
 
 OBTAIN = """
   It is an HDF5 file with one group `video_N` a video: features [n_steps, D], and, as far as there are any,
@@ -137,7 +138,9 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
         name: tuple(value) if isinstance(value, list | tuple) else value
         for name, value in settings.synthetic.items()
     }
-    datasets.write_dataset(path, synthetic.generate(synthetic.Recipe(**recipe)), synthetic=True)
+    if processes.first():
+        datasets.write_dataset(path, synthetic.generate(synthetic.Recipe(**recipe)), synthetic=True)
+    processes.wait('the generated data are there')
     return datasets.read_dataset(path, shots=settings.shots)
 
 

@@ -6,20 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trsum_jax.protocol import tables
 from trsum_jax.training.grid import Place
 
 
-def drop_stage(path: pathlib.Path, stage: str) -> None:
-    """Removes a stage's lines, so that a stage trained again leaves neither holes nor doubles.
+def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
+    """Removes a stage's lines after an epoch: training on from there leaves neither holes nor doubles.
 
     Args:
         path: the log; may not exist yet.
         stage: whose lines go.
+        epochs: done; 0 removes all of the stage's lines.
     """
-    kept = [line for line in _lines(path) if json.loads(line)['stage'] != stage]
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
-    temporary.replace(path)
+
+    def stays(line: str) -> bool:
+        told = json.loads(line)
+        return told['stage'] != stage or told['epoch'] <= epochs
+
+    kept = [line for line in _lines(path) if stays(line)]
+    with tables.replacing(path) as temporary:
+        temporary.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
 
 
 def append(
@@ -34,10 +40,13 @@ def append(
         metrics: by name, [R] floats.
         grid: the R runs.
     """
+    lines = [
+        {'stage': stage, 'epoch': epoch, 'seed': place.seed, 'fold': place.fold}
+        | {name: float(value[i]) for name, value in metrics.items()}
+        for i, place in enumerate(grid)
+    ]
     with path.open('a', encoding='utf-8') as file:
-        for i, place in enumerate(grid):
-            line = {'stage': stage, 'epoch': epoch, 'seed': place.seed, 'fold': place.fold}
-            file.write(json.dumps(line | {name: float(value[i]) for name, value in metrics.items()}) + '\n')
+        file.write(''.join(f'{json.dumps(line)}\n' for line in lines))
 
 
 def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:

@@ -12,7 +12,17 @@ from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError
 from trsum_jax.method.decomposition import decompose
-from trsum_jax.training import default_config, experiment, files, inputs, outputs, report, settings
+from trsum_jax.training import (
+    default_config,
+    experiment,
+    files,
+    inputs,
+    outcome,
+    outputs,
+    preparation,
+    report,
+    settings,
+)
 
 FEATURES = 'features.h5'
 LENGTH = 64
@@ -84,12 +94,12 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
     datasets.write_dataset(workdir / FEATURES, dataset.videos.values(), encoder=dataset.encoder)
     # What it says of missing annotations is for researchers.
     with contextlib.redirect_stdout(io.StringIO()):
-        prepared = experiment.prepare(config, workdir)
+        prepared = preparation.prepare(config, workdir)
     with contextlib.redirect_stdout(sys.stderr):
         steps = sum(video.n_steps for video in dataset.videos.values())
         print(f'training on {len(dataset.videos)} videos, {steps} pictures')
         generator, summarizer = experiment.train(prepared)
-    scores = experiment.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
+    scores = outcome.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 
 

@@ -7,10 +7,13 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from trsum_jax.method.losses import frame_losses
 from trsum_jax.method.models import Generator, Summarizer
+from trsum_jax.training import sharding
 from trsum_jax.training.corpus import Corpus, average_per_frame, gather
+from trsum_jax.training.steps import over
 
 # Segments scored at a time: enough to fill a device, few enough for a CPU's caches.
 _AT_ONCE = 8
@@ -72,20 +75,20 @@ def _in_batches(function: Callable, count: int) -> chex.Array:
     return found.reshape(-1, *found.shape[2:])[:count]
 
 
-def jit_over_runs(function, how: str):
+def jit_over_runs(function: Callable, how: str, mesh: Mesh | None = None) -> Callable:
     """`function(params, corpus)` compiled over a leading run axis of the parameters.
 
     Args:
         function: (params of one run, corpus) -> array.
         how: `map` or `vmap`.
+        mesh: of the devices; the default one alone where there is none.
 
     Returns:
         (params of all runs, corpus) -> array with a leading run axis.
     """
 
-    @jax.jit
     def every(params, corpus):
-        one = functools.partial(function, corpus=corpus)
-        return jax.vmap(one)(params) if how == 'vmap' else jax.lax.map(one, params)
+        return over(how, functools.partial(function, corpus=corpus), params)
 
-    return every
+    specs = (sharding.BY_RUN, sharding.SHARED)
+    return jax.jit(sharding.split(every, mesh or sharding.one_device(), specs))

@@ -47,6 +47,8 @@ AT_LEAST = {
     'evaluation.untrained_heads': 1,
     'layout.log_every': 1,
     'layout.microbatch': -1,
+    'layout.checkpoint_every': 1,
+    'layout.checkpoints': 1,
     'data.folds': 0,
 }
 # Lower and upper end, and whether a value may be at each.
@@ -70,8 +72,8 @@ RANGES = {
     'summarizer.baseline_momentum': (0, 1, '[)'),
     'evaluation.budget': (0, 1, '(]'),
 }
-# What may differ between two sessions of one experiment.
-FREE = ('layout',)
+# What may differ between two sessions of one experiment: a part, or a field.
+FREE = ('layout', 'generator.epochs', 'summarizer.epochs')
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -127,6 +129,12 @@ def check(config: ml_collections.ConfigDict) -> None:
             f'config.data.synthetic: {", ".join(unknown)} unknown; '
             f'expected some of {", ".join(sorted(fields))}'
         )
+    mesh = tuple(config.layout.mesh)
+    if len(mesh) != 2 or not all(isinstance(n, int) and n >= 0 for n in mesh):
+        faults.append(
+            'config.layout.mesh: expected two whole numbers from 0, devices for runs and for data, '
+            f'found {mesh}'
+        )
     seeds = tuple(config.seeds)
     if not seeds or len(set(seeds)) != len(seeds) or not all(isinstance(s, int) and s >= 0 for s in seeds):
         faults.append(f'config.seeds: expected one or more different whole numbers from 0, found {seeds}')
@@ -147,7 +155,9 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 
 
 def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[str]:
-    """How a config differs from the one in a file, a line for every field; `layout` may differ.
+    """How a config differs from the one in a file, a line for every field that may not.
+
+    `layout` and the numbers of epochs may differ (`FREE`).
 
     Args:
         config: of now.
@@ -167,7 +177,7 @@ def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[s
     return [
         f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
         for name in dict.fromkeys([*there, *now])
-        if name.split('.')[0] not in FREE and there.get(name) != now.get(name)
+        if not {name, name.split('.')[0]} & set(FREE) and there.get(name) != now.get(name)
     ]
 
 

@@ -87,6 +87,7 @@ def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generat
         dropout=model.dropout,
         cosine_start=model.cosine_start,
         dtype=jnp.dtype(dtype),
+        remat=config.layout.remat,
     )
     scale = float(width) ** 0.5 if model.scale_features else 1.0
     return (
@@ -95,13 +96,16 @@ def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generat
     )
 
 
-def generator_stage(config: ml_collections.ConfigDict, generator: Generator, width: int) -> Stage:
+def generator_stage(
+    config: ml_collections.ConfigDict, generator: Generator, width: int, shards: int = 1
+) -> Stage:
     """Stage 1: the generator learns to reconstruct the candidate frames of corrupted segments.
 
     Args:
         config: the whole config.
         generator: the module.
         width: D.
+        shards: devices that share a batch (`sharding.DATA`).
 
     Returns:
         The stage. Its metrics: `loss`, and for the same candidates the loss of the two trivial
@@ -110,7 +114,7 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
     settings, (strategy, most) = config.generator, _strategy(config.masking, config.decomposition.length)
     corruption = functools.partial(masking.corrupt, mask=config.masking.mask, replace=config.masking.replace)
     optimizer = adamw(settings)
-    at_once = microbatch_here(config.layout.microbatch, settings.batch)
+    at_once = microbatch_here(config.layout.microbatch, settings.batch // shards)
 
     def init(run: Run, frozen: tuple[()]) -> GeneratorState:
         del frozen
@@ -157,7 +161,7 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
                 return batch_losses(params, jax.vmap(gather, (None, 0))(corpus, segments), keys, corpus)
 
             keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once)
+            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
             params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
             return GeneratorState(params, moments), metrics
 
@@ -167,7 +171,12 @@ def generator_stage(config: ml_collections.ConfigDict, generator: Generator, wid
 
 
 def summarizer_stage(
-    config: ml_collections.ConfigDict, generator: Generator, summarizer: Summarizer, width: int, n_videos: int
+    config: ml_collections.ConfigDict,
+    generator: Generator,
+    summarizer: Summarizer,
+    width: int,
+    n_videos: int,
+    shards: int = 1,
 ) -> Stage:
     """Stage 2: REINFORCE, the reward being what the frozen generator rebuilds from the selected frames.
 
@@ -177,6 +186,7 @@ def summarizer_stage(
         summarizer: the module that learns.
         width: D.
         n_videos: V, for the baselines.
+        shards: devices that share a batch (`sharding.DATA`).
 
     Returns:
         The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
@@ -184,7 +194,7 @@ def summarizer_stage(
     """
     settings = config.summarizer
     optimizer = adamw(settings)
-    at_once = microbatch_here(config.layout.microbatch, settings.batch)
+    at_once = microbatch_here(config.layout.microbatch, settings.batch // shards)
     how = how_here(config.layout.episodes)
 
     def init(run: Run, frozen: Any) -> SummarizerState:
@@ -233,7 +243,7 @@ def summarizer_stage(
                 return batch_losses(params, batch, keys, frozen, state.baseline)
 
             keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once)
+            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
             params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
             baseline = episodes.update_baseline(
                 state.baseline, corpus.video[segments], metrics['reward'], weight, settings.baseline_momentum

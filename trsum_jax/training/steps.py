@@ -1,5 +1,6 @@
 """What every stage's epoch is made of: batches, gradients, the optimizer, and how loops are laid out."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
+from trsum_jax.training import sharding
 from trsum_jax.training.corpus import weighted_mean
 
 
@@ -39,13 +41,14 @@ def how_here(how: str) -> str:
 
 
 def microbatch_here(microbatch: int, batch: int) -> int:
-    """Segments at a time: what `layout.microbatch` means here for a batch of `batch` segments.
+    """Segments at a time: what `layout.microbatch` means here for a device's `batch` segments.
 
     -1 stands for the whole batch, but on a CPU for 8, or the next smaller divisor: there the temporaries of
-    a large batch do not fit the caches. 0 stands for the whole batch everywhere.
+    a large batch do not fit the caches. 0 stands for the whole batch everywhere. A number that does not
+    divide a device's part of the batch becomes their greatest common divisor.
     """
     if microbatch > 0:
-        return microbatch
+        return math.gcd(microbatch, batch)
     if microbatch == 0 or jax.default_backend() != 'cpu':
         return batch
     return max(size for size in range(1, 9) if batch % size == 0)
@@ -102,7 +105,9 @@ def apply(module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array) -> 
     return jax.vmap(one)(keys, *inputs)
 
 
-def gradients(loss: Callable, params: Any, items: tuple, weight: chex.Array, microbatch: int):
+def gradients(
+    loss: Callable, params: Any, items: tuple, weight: chex.Array, microbatch: int, shards: int = 1
+):
     """Gradient of the weighted mean loss over a batch, and every segment's metrics.
 
     Args:
@@ -110,13 +115,24 @@ def gradients(loss: Callable, params: Any, items: tuple, weight: chex.Array, mic
         params: to differentiate by.
         items: [B, …] arrays.
         weight: [B] float32.
-        microbatch: segments at a time, a divisor of B. Only float rounding depends on it.
+        microbatch: segments at a time, a divisor of B / shards. Only float rounding depends on it.
+        shards: devices along the mesh's data axis; each takes its part of the batch, and they add up.
 
     Returns:
         The gradient, and the metrics with a leading axis [B].
     """
-    batch = weight.shape[0]
     share = weight / jnp.maximum(jnp.sum(weight), 1.0)
+    if shards > 1:
+        own = sharding.own_part((items, share), shards)
+        grads, metrics = _own_gradients(loss, params, *own, microbatch)
+        # One reduction a step, not one a microbatch.
+        grads = jax.lax.psum(grads, sharding.DATA)
+        return grads, jax.lax.all_gather(metrics, sharding.DATA, tiled=True)
+    return _own_gradients(loss, params, items, share, microbatch)
+
+
+def _own_gradients(loss: Callable, params: Any, items: tuple, share: chex.Array, microbatch: int):
+    batch = share.shape[0]
 
     def chunk_loss(params, items, share):
         values, metrics = loss(params, *items)

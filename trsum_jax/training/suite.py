@@ -8,7 +8,7 @@ import tabulate
 
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import tables
-from trsum_jax.training import experiment, files, outputs, pictures, report, settings
+from trsum_jax.training import experiment, files, outputs, pictures, processes, report, settings
 
 ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
 _CAPTIONS = {
@@ -60,12 +60,16 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     """
     variants = expand(config)
     files.refuse_another(config, workdir)
-    tables.write_json(workdir / files.CONFIG, config.to_dict())
+    if processes.first():
+        tables.write_json(workdir / files.CONFIG, config.to_dict())
     results: dict[str, Any] = {}
     for number, (name, one) in enumerate(variants.items()):
-        print(f'\nvariant {number + 1} of {len(variants)}: {name}')
+        processes.say(f'\nvariant {number + 1} of {len(variants)}: {name}')
         experiment.run(one, workdir / name)
-        results[name] = outputs.read_json(workdir / name / files.RESULTS)
+        if processes.first():
+            results[name] = outputs.read_json(workdir / name / files.RESULTS)
+    if not processes.first():
+        return ''
     text = render(config.name, results)
     picture = workdir / 'pictures' / 'variants.png'
     pictures.variants(picture, results)

@@ -84,9 +84,17 @@ def load(workdir: pathlib.Path) -> Trained:
         return jax.vmap(second.init)(runs, before.params)
 
     folder = workdir / files.CHECKPOINTS / second.name
-    params = checkpoint.restore(folder, jax.eval_shape(states)).params
+    found = checkpoint.restore(folder, jax.eval_shape(states))
+    if found is None:
+        raise InputError(f'{folder}: expected a checkpoint of the summarizer, found none; train first')
+    done, states_of_runs = found
+    if done < config.summarizer.epochs:
+        raise InputError(
+            f'{folder}: expected a summarizer trained for {config.summarizer.epochs} epochs, found one after '
+            f'{done}: the training was interrupted. Start its command again to finish it.'
+        )
     digests = frozenset(record['videos'].values())
-    return Trained(workdir, config, width, record['encoder'], digests, summarizer, params)
+    return Trained(workdir, config, width, record['encoder'], digests, summarizer, states_of_runs.params)
 
 
 def known_videos(trained: Trained, dataset: Dataset) -> list[str]:

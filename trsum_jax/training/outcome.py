@@ -1,0 +1,146 @@
+"""What trained parameters come to: scores of all videos, and everything that an experiment leaves to read."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from trsum_jax.protocol import tables
+from trsum_jax.training import (
+    corpus,
+    files,
+    metric_log,
+    outputs,
+    pictures,
+    processes,
+    report,
+    scoring,
+    stages,
+)
+from trsum_jax.training.preparation import Experiment
+from trsum_jax.training.steps import over, stream
+
+_DRAWN_VIDEOS = 4
+
+
+def score(
+    experiment: Experiment, generator: Any, summarizer: Any, labelled: bool
+) -> dict[str, list[dict[str, np.ndarray]]]:
+    """Scores all videos with every run: the model, its untrained heads, and the one-out loss.
+
+    Args:
+        experiment: from `prepare`.
+        generator: parameters of all runs.
+        summarizer: parameters of all runs.
+        labelled: whether there are people to compare with; without them the model alone is scored.
+
+    Returns:
+        By row, for every run, by video key: [n_steps] float32, for `untrained` [heads, n_steps].
+    """
+    settings_of_evaluation = experiment.config.evaluation
+    beside = labelled and settings_of_evaluation.baselines
+    videos = list(experiment.given.dataset.videos.values())
+    importance = functools.partial(scoring.importance, experiment.summarizer)
+    rows = {
+        report.MODEL: scoring.jit_over_runs(importance, experiment.how, experiment.mesh)(
+            summarizer, experiment.corpus
+        )
+    }
+    if beside:
+        width = videos[0].features.shape[1]
+
+        def untrained(one, corpus):
+            key, generator = one
+            keys = jax.random.split(stream(key, 'untrained heads'), settings_of_evaluation.untrained_heads)
+
+            def head(key):
+                params = stages.init_summarizer(
+                    experiment.config, experiment.summarizer, key, generator, width
+                )
+                return importance(params, corpus)
+
+            return over('map', head, keys)
+
+        heads = scoring.jit_over_runs(untrained, experiment.how, experiment.mesh)
+        rows['untrained'] = heads((experiment.runs.key, generator), experiment.corpus)
+    if beside and settings_of_evaluation.one_out:
+        one_out = functools.partial(scoring.one_out_loss, experiment.generator)
+        rows['one_out'] = scoring.jit_over_runs(one_out, experiment.how, experiment.mesh)(
+            generator, experiment.corpus
+        )
+    n_runs = len(experiment.places)
+    return {
+        name: [corpus.per_video(videos, of_run) for of_run in np.asarray(values)[:n_runs]]
+        for name, values in processes.gather(rows).items()
+    }
+
+
+def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
+    """Writes tables, scores, summaries and pictures; `results.json` last, as the mark of a finished run.
+
+    Args:
+        experiment: from `prepare`.
+        generator: parameters of all runs.
+        summarizer: parameters of all runs.
+
+    Returns:
+        The results as Markdown, with where the pictures are; '' in all processes but the first.
+    """
+    config, given, workdir = experiment.config, experiment.given, experiment.workdir
+    scores = score(experiment, generator, summarizer, given.labelled)
+    if not processes.first():
+        return ''
+    of_model = {
+        key: np.mean(
+            [
+                scores[report.MODEL][i][key]
+                for i in report.holding_out(given, key, experiment.places) or range(len(experiment.places))
+            ],
+            axis=0,
+        )
+        for key in given.keys
+    }
+    empty = [
+        key
+        for key, values in of_model.items()
+        if not outputs.describe_summary(given.dataset.videos[key], values, config.evaluation.budget)[
+            'summary_frames'
+        ]
+    ]
+    rows = report.measure(given, scores, config.evaluation, len(experiment.places))
+    header = {
+        'name': config.name,
+        'preset': config.preset,
+        'dataset': given.dataset.path,
+        'empty_summaries': empty,
+        'epochs': files.epochs_told(workdir),
+    }
+    results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
+    videos, folds = report.csv_rows(given, rows, experiment.places)
+    tables.write_csv(workdir / 'videos.csv', videos)
+    tables.write_csv(workdir / 'folds.csv', folds)
+    outputs.write_scores(workdir / 'scores.h5', of_model)
+    outputs.write_summaries(workdir / 'summaries.json', given.dataset, of_model, config.evaluation.budget)
+    drawn = workdir / 'pictures'
+    pictures.learning_curves(
+        drawn / 'learning_curves.png',
+        *(metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages),
+    )
+    if given.labelled:
+        pictures.results(drawn / 'results.png', results)
+    pictures.timelines(
+        drawn / 'timelines.png',
+        [given.dataset.videos[key] for key in given.keys[:_DRAWN_VIDEOS]],
+        of_model,
+        config.evaluation.budget,
+    )
+    text = report.render(results)
+    if not given.labelled:
+        text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
+    text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
+    text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'
+    with tables.replacing(workdir / files.TABLE) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+    tables.write_json(workdir / files.RESULTS, results)
+    return text

@@ -1,0 +1,104 @@
+"""From a config and a workdir to everything that training and scoring share, on the devices."""
+
+import dataclasses
+import pathlib
+
+import jax
+import ml_collections
+from jax.sharding import Mesh
+
+from trsum_jax.method.models import Generator, Summarizer
+from trsum_jax.protocol import tables
+from trsum_jax.training import corpus, files, grid, inputs, processes, sharding, stages
+from trsum_jax.training.steps import Run, how_here
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that training and scoring share.
+
+    Attributes:
+        config: the whole config, checked.
+        workdir: where all files go.
+        given: videos and folds.
+        corpus: their segments on the device.
+        places: the grid, [R].
+        runs: the inputs of every run, stacked [R].
+        generator, summarizer: the modules.
+        stages: stage 1 and stage 2.
+        how: the runs' layout, `map` or `vmap`.
+        mesh: the devices that they are on.
+    """
+
+    config: ml_collections.ConfigDict
+    workdir: pathlib.Path
+    given: inputs.Inputs
+    corpus: corpus.Corpus
+    places: list[grid.Place]
+    runs: Run
+    generator: Generator
+    summarizer: Summarizer
+    stages: tuple[stages.Stage, stages.Stage]
+    how: str
+    mesh: Mesh
+
+    def folder(self, stage: stages.Stage) -> pathlib.Path:
+        """Where a stage's checkpoints are."""
+        return self.workdir / files.CHECKPOINTS / stage.name
+
+
+def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experiment:
+    """Reads the inputs, puts them on the device, and records what the workdir is for.
+
+    Args:
+        config: the whole config, checked.
+        workdir: an existing folder.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        InputError: as `inputs.load`, and where the data are not those of the workdir's earlier session.
+    """
+    given = inputs.load(config, workdir)
+    for note in given.dataset.notes:
+        processes.say(f'note: {note}')
+    places = grid.places(config.seeds, len(given.folds))
+    batches = (config.generator.batch, config.summarizer.batch)
+    mesh = sharding.make_mesh(sharding.choose(config.layout.mesh, jax.device_count(), len(places), batches))
+    videos = list(given.dataset.videos.values())
+    segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views), mesh)
+    width = videos[0].features.shape[1]
+    generator, summarizer = stages.build_models(config, width)
+    shards = mesh.shape[sharding.DATA]
+    experiment = Experiment(
+        config=config,
+        workdir=workdir,
+        given=given,
+        corpus=segments,
+        places=places,
+        runs=grid.make_runs(places, given.folds, list(given.dataset.videos), segments, mesh),
+        generator=generator,
+        summarizer=summarizer,
+        stages=(
+            stages.generator_stage(config, generator, width, shards),
+            stages.summarizer_stage(config, generator, summarizer, width, len(videos), shards),
+        ),
+        how=how_here(config.layout.runs),
+        mesh=mesh,
+    )
+    record = tables.to_json({
+        'width': width,
+        'encoder': given.dataset.encoder,
+        'n_videos': len(videos),
+        'runs': [dataclasses.astuple(place) for place in places],
+        'data': given.fingerprint(),
+        'videos': {key: inputs.digest(video) for key, video in given.dataset.videos.items()},
+    })  # fmt: skip
+    processes.agree('the data', record)
+    files.remember(config, workdir, record, given.dataset.path)
+    processes.say(
+        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {segments.n_segments} segments; '
+        f'{given.split}; {len(places)} runs on {sharding.describe(mesh)}'
+    )
+    return experiment
