@@ -101,6 +101,8 @@ class Saver:
         return f'{self._folder}/{done[-1]}' if done else f'none yet in {self._folder}'
 
     def _failed(self, epoch: int, error: Exception) -> InputError:
+        if gone := processes.lost(error):
+            return gone
         reason = str(error).strip().splitlines()[0][:300]
         return InputError(
             f'{self._folder}/{epoch}: the checkpoint could not be written ({reason}). Training stopped; make '
