@@ -13,7 +13,6 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.method import episodes, masking
 from trsum_jax.training import grid, scoring, sharding
-from trsum_jax.training.sharding import DATA, RUN
 
 MESHES = ((1, 1), (8, 1), (4, 2), (2, 4), (1, 8))
 RUNS = (1, 5, 10)
@@ -68,13 +67,14 @@ def train(shape, runs):
 def program(shape, runs):
     """The text of both compiled epochs, and where the corpus stands."""
     setting = Setting(config_of(runs), mesh=sharding.make_mesh(shape), only=runs)
-    texts = []
+    texts, parameters = [], []
     frozen = ()
     for stage in (setting.stage1, setting.stage2):
         states = grid.init(stage, setting.runs, frozen, setting.mesh)
         epoch = grid.compile_epoch(stage, 'map', setting.mesh)
         arguments = (states, np.int32(0), setting.corpus, setting.runs, frozen)
         texts.append(epoch.lower(*arguments).compile().as_text())
+        parameters.append(sum(leaf[0].size for leaf in jax.tree.leaves(states.params)))
         frozen = states.params
     frames = setting.corpus.frames
     return {
@@ -82,8 +82,7 @@ def program(shape, runs):
         'devices': np.vectorize(lambda device: device.id)(setting.mesh.devices),
         'frames': frames.shape,
         'parts': [part.data.shape for part in frames.addressable_shards],
-        'parameters': sum(leaf[0].size for leaf in jax.tree.leaves(frozen)),
-        'axes': (setting.mesh.shape[RUN], setting.mesh.shape[DATA]),
+        'parameters': parameters,
     }
 
 
