@@ -184,7 +184,9 @@ def test_no_good_checkpoint_left_is_explained(config, tmp_path, monkeypatch):
     folder = tmp_path / files.CHECKPOINTS / 'generator'
     for epoch in checkpoint.whole(folder):
         spoil(folder / str(epoch), 'cut')
-    with pytest.raises(InputError, match=r'none of the checkpoints can be read.*/4: .*/2: .*Delete') as error:
+    with pytest.raises(
+        InputError, match=r'(?s)none of the checkpoints can be read.*/4: .*/2: .*Delete'
+    ) as error:
         experiment.run(config, tmp_path)
     assert str(folder) in str(error.value)
     assert checkpoint.whole(folder) == [2, 4]

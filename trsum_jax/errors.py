@@ -29,8 +29,8 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """
 
     def guarded(argv: Sequence[str]) -> int | None:
-        # jax and orbax report every backend tried and every file saved at INFO.
-        logging.set_verbosity(logging.WARNING)
+        # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
+        logging.set_verbosity(logging.FATAL)
         try:
             return main(argv)
         except BaseException as error:
