@@ -113,6 +113,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     evaluation.random_draws = 20
     evaluation.untrained_heads = 8
     evaluation.one_out = True
+    evaluation.one_out_windows = ()  # also the one-out loss of windows of so many frames, a row each [O]
+    evaluation.agreement = False  # human_alignment.json and its picture [O]
     evaluation.baselines = True
 
     config.layout = layout = ml_collections.ConfigDict()

@@ -123,6 +123,11 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(
             'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
         )
+    windows = tuple(config.evaluation.one_out_windows)
+    if len(set(windows)) != len(windows) or not all(isinstance(w, int) and w > 1 for w in windows):
+        faults.append(
+            f'config.evaluation.one_out_windows: expected different whole numbers from 2, found {windows}'
+        )
     fields = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := sorted(set(config.data.synthetic) - fields):
         faults.append(
