@@ -50,12 +50,6 @@ def test_an_empty_selection_represents_nothing():
     assert reward_terms.representativeness(COMPASS, ALL, chosen()) == 0
 
 
-def test_change_is_the_larger_of_both_sides():
-    before, after = COMPASS[jnp.array([0, 0, 1, 2])], COMPASS[jnp.array([1, 2, 3, 3])]
-    found = reward_terms.frame_change(before, COMPASS, after)
-    np.testing.assert_allclose(found, [0, 1, 1, 1], atol=1e-6)
-
-
 def test_transitions_are_discounted_by_their_change():
     change = jnp.array([0.0, 0.5, 1.0, 0.1])
     assert reward_terms.transitions(change, ALL, chosen(1, 2)) == pytest.approx(-0.75)

@@ -63,7 +63,7 @@ def transitions(change: chex.Array, valid: chex.Array, action: chex.Array) -> ch
     """Minus the mean change at the selected frames: a discount on frames next to a large change.
 
     Args:
-        change: [L] float32, how much the video changes at each frame (`frame_change`).
+        change: [L] float32, how much the video changes at each frame (`data.shots.frame_change`).
         valid: [L] bool.
         action: [L] bool, the selected frames.
 
@@ -118,23 +118,6 @@ def side_agreement(side: chex.Array, valid: chex.Array, action: chex.Array) -> c
     return jnp.mean(jnp.where(spread > _EPSILON, product / jnp.maximum(spread, _EPSILON), 0.0))
 
 
-def frame_change(before: chex.Array, frames: chex.Array, after: chex.Array) -> chex.Array:
-    """How much the video changes at each frame: the larger `1 - cos` of its two neighbours in time.
-
-    Args:
-        before: [L, D], the frame before each frame; at the video's start the frame itself.
-        frames: [L, D].
-        after: [L, D], the frame after each frame; at the video's end the frame itself.
-
-    Returns:
-        [L] float32 in [0, 2].
-    """
-    chex.assert_rank(frames, 2)
-    chex.assert_equal_shape([before, frames, after])
-    own = _unit(frames)
-    return 1.0 - jnp.minimum(jnp.sum(own * _unit(before), axis=1), jnp.sum(own * _unit(after), axis=1))
-
-
 def weighted_sum(
     weights: Mapping[str, float],
     frames: chex.Array,
@@ -157,7 +140,7 @@ def weighted_sum(
         action: [L] bool, the frames that the episode selects.
         reconstruction: [L, D], what the generator makes of the selected frames.
         shot: [L] int32.
-        change: [L] float32 (`frame_change`).
+        change: [L] float32, how much the video changes at each frame.
         side: [L, K] float32.
         reconstruct: see `reconstruction_reward`.
         over: see `reconstruction_reward`.

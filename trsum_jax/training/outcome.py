@@ -14,6 +14,7 @@ from trsum_jax.training import (
     metric_log,
     outputs,
     pictures,
+    planted_failures,
     processes,
     report,
     scoring,
@@ -131,6 +132,8 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     text = report.render(results)
     if given.labelled and config.evaluation.agreement:
         text += human_alignment.write(experiment, scores)
+    if given.labelled and config.data.generate and config.data.synthetic.plant:
+        text += planted_failures.write(experiment, scores)
     if not given.labelled:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
