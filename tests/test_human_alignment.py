@@ -45,7 +45,7 @@ def test_an_experiment_leaves_its_agreement_with_people(tmp_path):
     for row in ('one_out', 'one_out_3', 'distance_to_mean'):
         for key, video in found['rows'][row]['videos'].items():
             assert -1 <= video['per_user']['kendall_tau'] <= 1
-            assert (tmp_path / 'pictures' / 'human_alignment' / f'{key}.png').stat().st_size > 5000
+            assert (tmp_path / 'pictures' / 'one_out_and_people' / f'{key}.png').stat().st_size > 5000
         folds_mean = results['baselines'][row]['kendall_tau']['mean']
         assert found['rows'][row]['per_user']['kendall_tau']['mean'] == pytest.approx(folds_mean, abs=1e-6)
     assert found['rows']['one_out'] != found['rows']['one_out_3']

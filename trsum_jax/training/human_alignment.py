@@ -43,7 +43,7 @@ def write(experiment: Experiment, scores: dict[str, list[dict[str, np.ndarray]]]
     if 'one_out' in rows:
         for key, video in videos.items():
             if video.has_users:
-                path = workdir / 'pictures' / NAME / f'{key}.png'
+                path = workdir / 'pictures' / 'one_out_and_people' / f'{key}.png'
                 pictures.one_out_and_people(path, video, rows['one_out'][key], settings.budget)
     return render(found)
 

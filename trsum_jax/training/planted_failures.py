@@ -23,7 +23,7 @@ TITLES = {
 
 
 def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray]]]) -> str:
-    """Writes `failures.json`: every row's measures of failure, with intervals over videos.
+    """Writes `failures.json`: the measures of every row, as `rows` with intervals, and as `videos` for each.
 
     Measured for every run and averaged over those that held the video out (over all where none did). Beside
     the rows of the results stand `random`, and `people`: their mean rating taken as a score.
@@ -37,7 +37,7 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
     """
     given, config = experiment.given, experiment.config
     truths = planted.truths(Recipe(**inputs.plain(config.data.synthetic)))
-    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for key, truth in truths.items():
         video = given.dataset.videos[key]
         tested = report.holding_out(given, key, experiment.places) or range(len(experiment.places))
@@ -51,16 +51,16 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
         rows[PEOPLE] = evaluation.rank_references(video).mean(axis=0, keepdims=True)
         for name, several in rows.items():
             for choice, values in _measure(video, truth, several, config.evaluation.budget).items():
-                found.setdefault(name, {}).setdefault(choice, []).append(values)
+                found.setdefault(name, {}).setdefault(choice, {})[key] = values
     results = {
         name: {
-            choice: {m: tables.estimate([[one[m] for one in videos]]) for m in failures.MEASURES}
+            choice: {m: tables.estimate([[one[m] for one in videos.values()]]) for m in failures.MEASURES}
             for choice, videos in by_choice.items()
         }
         for name, by_choice in found.items()
     }
     header = {'name': config.name, 'plant': config.data.synthetic.plant, 'synthetic': True}
-    tables.write_json(experiment.workdir / f'{NAME}.json', header | {'rows': results})
+    tables.write_json(experiment.workdir / f'{NAME}.json', header | {'rows': results, 'videos': found})
     return render(results, config.data.synthetic.plant)
 
 
