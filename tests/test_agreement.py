@@ -110,6 +110,15 @@ def test_the_mean_rating_agrees_fully_with_itself_and_noise_with_nothing():
         assert found['p'] <= p if p else found['p'] > 0.05
 
 
+def test_a_change_is_paired_by_video():
+    rows = [{'videos': {k: {'per_user': {'kendall_tau': t}} for k, t in of.items()}} for of in (
+        {'a': 0.4, 'b': 0.9}, {'a': 0.1, 'b': 0.6},
+    )]  # fmt: skip
+    # Both videos rise by as much: no interval, though the videos differ.
+    found = agreement.change(*rows, 'per_user', 'kendall_tau')
+    assert [found[k] for k in ('mean', 'low', 'high')] == pytest.approx([0.3] * 3)
+
+
 def test_videos_without_users_are_left_out():
     given = videos()
     given['video_1'] = dataclasses.replace(given['video_1'], user_scores=None, user_summary=None)

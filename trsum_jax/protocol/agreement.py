@@ -176,6 +176,22 @@ def measure(
     return result
 
 
+def change(one: Mapping, other: Mapping, form: str, metric: str) -> dict[str, float]:
+    """How much more one row of scores agrees with people than another, paired by video.
+
+    Args:
+        one: from `measure`.
+        other: from `measure`, of the same videos.
+        form: one of `FORMS`.
+        metric: one of `METRICS`.
+
+    Returns:
+        `tables.estimate` of the differences.
+    """
+    of_one, of_other = one['videos'], other['videos']
+    return tables.estimate([[of_one[key][form][metric] - of_other[key][form][metric] for key in of_other]])
+
+
 def _pooled_values(series: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     if not series:
         return dict.fromkeys(METRICS, float('nan'))

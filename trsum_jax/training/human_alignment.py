@@ -36,8 +36,13 @@ def write(experiment: Experiment, scores: dict[str, list[dict[str, np.ndarray]]]
     found = {name: agreement.measure(videos, of, rank_form=settings.rank) for name, of in rows.items()}
     workdir = experiment.workdir
     against = {evaluation.rank_against(video, settings.rank) for video in videos.values()} - {None}
+    changes = {
+        name: agreement.change(of, found['one_out'], 'per_user', 'kendall_tau')
+        for name, of in found.items()
+        if 'one_out' in found
+    }
     header = {'name': experiment.config.name, 'synthetic': given.dataset.synthetic}
-    header |= {'rank_against': ', '.join(sorted(against)), 'rows': found}
+    header |= {'rank_against': ', '.join(sorted(against)), 'rows': found, 'changes': changes}
     tables.write_json(workdir / f'{NAME}.json', header)
     pictures.agreement_of_rows(workdir / 'pictures' / f'{NAME}.png', found)
     if 'one_out' in rows:
@@ -45,14 +50,15 @@ def write(experiment: Experiment, scores: dict[str, list[dict[str, np.ndarray]]]
             if video.has_users:
                 path = workdir / 'pictures' / 'one_out_and_people' / f'{key}.png'
                 pictures.one_out_and_people(path, video, rows['one_out'][key], settings.budget)
-    return render(found)
+    return render(found, changes)
 
 
-def render(found: dict[str, dict]) -> str:
+def render(found: dict[str, dict], changes: dict[str, dict]) -> str:
     """The agreement of every row with people as Markdown.
 
     Args:
         found: by row, from `agreement.measure`.
+        changes: by row, the change of tau against `one_out`, each person's, paired by video; may be empty.
 
     Returns:
         The text.
@@ -63,8 +69,10 @@ def render(found: dict[str, dict]) -> str:
             values = [of[form][metric] for metric in agreement.METRICS]
             cells = [tables.cell(m, value) for m, value in zip(agreement.METRICS, values, strict=True)]
             p = values[0].get('p', float('nan'))
-            body.append([row, against, *cells, '–' if np.isnan(p) else f'{p:.4f}'])
-    headers = ['scores', 'against', 'tau', 'rho', 'p of tau']
+            paired = form == 'per_user' and row != 'one_out' and row in changes
+            shown = tables.cell('kendall_tau', changes[row]) if paired else ''
+            body.append([row, against, *cells, '–' if np.isnan(p) else f'{p:.4f}', shown])
+    headers = ['scores', 'against', 'tau', 'rho', 'p of tau', 'tau less that of one_out, paired']
     table = tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)
     constant = {row: of['constant_scores'] for row, of in found.items() if of['constant_scores']}
     left_out = ', '.join(f'{row} {count}' for row, count in constant.items())
