@@ -1,20 +1,29 @@
 """Which reward mends which failure: the table and the picture of a finished study of rewards.
 
 python -m benchmarks.rewards --workdir=runs/rewards [--picture=FILE.png]
+python -m benchmarks.rewards --spread
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import sys
 
+import jax
+import jax.numpy as jnp
 import matplotlib
+import ml_collections
 import numpy as np
 import tabulate
 
+from configs.studies import rewards as study
+from trsum_jax.data import planted
+from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
+from trsum_jax.method import episodes, reward_terms
 from trsum_jax.protocol import tables
-from trsum_jax.training import planted_failures
+from trsum_jax.training import corpus, inputs, planted_failures
 from trsum_jax.training.report import MODEL
 
 matplotlib.use('Agg')
@@ -151,12 +160,56 @@ def render(found: dict[str, dict[str, dict]]) -> str:
     return '\n\n'.join(parts)
 
 
+def spreads(config: ml_collections.ConfigDict, n_episodes: int = 64) -> dict[str, float]:
+    """How much each term but the reconstruction varies over random episodes, every `p` being 1/2.
+
+    Args:
+        config: of the study, with its planted dataset.
+        n_episodes: random actions for each segment.
+
+    Returns:
+        By term, the standard deviation within a segment, averaged over segments.
+    """
+    videos = planted.generate(Recipe(**inputs.plain(config.data.synthetic)))
+    segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
+    options = {'reconstruct': 'composed', 'over': 'all'}
+
+    def of_segment(name, number):
+        one = corpus.gather(segments, number)
+        key = jax.random.fold_in(jax.random.key(0), number)
+        actions = episodes.sample(key, jnp.zeros(one.valid.shape), one.valid, n_episodes)
+        rebuilt = jnp.zeros_like(one.frames)
+
+        def reward(action):
+            beside = one.shot, one.change, one.side
+            return reward_terms.weighted_sum(
+                {name: 1.0}, one.frames, one.valid, action, rebuilt, *beside, **options
+            )
+
+        return jnp.std(jax.lax.map(reward, actions))
+
+    found = {}
+    for name in reward_terms.TERMS[1:]:
+        every = jax.lax.map(functools.partial(of_segment, name), jnp.arange(segments.n_segments))
+        found[name] = float(jnp.mean(every))
+    return found
+
+
 def main(argv: list[str]) -> None:
-    """Prints the tables and draws the picture."""
+    """Prints the tables and draws the picture, or prints the spread of the terms."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--workdir', type=pathlib.Path, required=True)
+    parser.add_argument('--workdir', type=pathlib.Path)
+    parser.add_argument('--spread', action='store_true')
     parser.add_argument('--picture', type=pathlib.Path)
     arguments = parser.parse_args(argv)
+    if arguments.spread:
+        for plant in OWN:
+            config = study.get_config()
+            config.data.synthetic.plant = plant
+            print(plant, ', '.join(f'{name} {value:.4f}' for name, value in spreads(config).items()))
+        return
+    if arguments.workdir is None:
+        parser.error('expected --workdir=DIR of a finished study, or --spread')
     found = read(arguments.workdir)
     print(render(found))
     if arguments.picture:

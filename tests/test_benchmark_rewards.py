@@ -1,6 +1,7 @@
 """The table of rewards from hand-made results; no figure is checked here."""
 
 import pytest
+from tiny import tiny_config
 
 from benchmarks import rewards
 from trsum_jax.errors import InputError
@@ -57,6 +58,14 @@ def test_all_is_printed_and_drawn(tmp_path, capsys):
     rewards.main([f'--workdir={tmp_path}', f'--picture={tmp_path}/x.png'])
     assert capsys.readouterr().out.count('###') == 3
     assert (tmp_path / 'x.png').stat().st_size > 5000
+
+
+def test_the_spread_of_a_correlation_is_that_of_chance():
+    config = tiny_config(**{'data.synthetic.plant': 'brief', 'decomposition.length': 16})
+    config.data.synthetic.steps = (20, 24)
+    config.decomposition.views = ('sequential',)
+    # A random action's correlation with a fixed column of 16 steps has variance 1 / 15.
+    assert rewards.spreads(config, n_episodes=256)['side'] == pytest.approx(15**-0.5, rel=0.05)
 
 
 def test_an_unfinished_study_is_named(tmp_path):
