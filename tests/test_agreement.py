@@ -81,6 +81,22 @@ def test_pooled_by_hand():
     assert found['kendall_tau']['high'] > 0.5
 
 
+def test_the_pooled_test_shifts_every_video_within_itself():
+    pairs = {'a': pair_with_ties(n=7, users=1, seed=1), 'b': pair_with_ties(n=9, users=1, seed=2)}
+    references = np.concatenate([pair.references[0] for pair in pairs.values()])
+    every = [
+        stats.kendalltau(
+            np.concatenate([np.roll(pairs['a'].scores, i), np.roll(pairs['b'].scores, j)]), references
+        ).statistic
+        for i in range(7)
+        for j in range(9)
+    ]
+    found = agreement.pooled(pairs, resamples=3000)['kendall_tau']
+    assert found['mean'] == pytest.approx(every[0])
+    exact = np.mean(np.abs(every) >= abs(every[0]) - 1e-9)
+    assert found['p'] == pytest.approx(exact, abs=0.04)
+
+
 def test_one_video_has_no_interval():
     found = agreement.pooled({'a': pair_with_ties()})['kendall_tau']
     assert not np.isnan(found['mean'])

@@ -42,16 +42,17 @@ def pooled(pairs: Mapping[str, Pair], *, seed: int = 0, resamples: int = 999) ->
     """The correlations over the steps of all videos as one sample, against each video's mean reference.
 
     What differs between videos counts here as well: a video whose scores are all high should be one whose
-    people rate all high. The interval is a 95% percentile bootstrap over whole videos.
+    people rate all high. The interval is a 95% percentile bootstrap over whole videos, the test that of
+    `shift_test`: of place in time alone, since a shift leaves what differs between videos as it is.
 
     Args:
         pairs: by video.
-        seed: of the resampling.
-        resamples: number of bootstrap samples.
+        seed: of the resampling and the shifts.
+        resamples: number of bootstrap samples, and of shifts of all videos.
 
     Returns:
-        Metric to `mean` (the value itself), `low`, `high`, `videos` and `missing` (0); the interval is NaN
-        where there are fewer than two videos.
+        Metric to `mean` (the value itself), `low`, `high`, `p`, `videos` and `missing` (0); the interval is
+        NaN where there are fewer than two videos.
     """
     series = [(pair.scores, pair.references.mean(axis=0)) for pair in pairs.values()]
     found = _pooled_values(series)
@@ -60,11 +61,16 @@ def pooled(pairs: Mapping[str, Pair], *, seed: int = 0, resamples: int = 999) ->
         _pooled_values([series[i] for i in rng.integers(len(series), size=len(series))])
         for _ in range(resamples if len(series) > 1 else 0)
     ]
+    shifts = [
+        _pooled_values([(np.roll(scores, rng.integers(len(scores))), mean) for scores, mean in series])
+        for _ in range(resamples)
+    ]
     result = {}
     for name, value in found.items():
         defined = [draw[name] for draw in draws if not np.isnan(draw[name])]
         low, high = np.quantile(defined, [0.025, 0.975]) if defined else (np.nan, np.nan)
         result[name] = {'mean': value, 'low': float(low), 'high': float(high)}
+        result[name] |= {'p': _p_value(np.array([shift[name] for shift in shifts]), value)}
         result[name] |= {'videos': len(series), 'missing': 0}
     return result
 
@@ -118,8 +124,7 @@ def shift_test(
         if defined:
             rng = np.random.default_rng(seed)
             null = [curve[rng.integers(len(curve), size=permutations)] for curve in defined]
-            reached = _reaches(np.mean(null, axis=0), np.mean([curve[0] for curve in defined]))
-            result[name] = float((1 + reached.sum()) / (1 + permutations))
+            result[name] = _p_value(np.mean(null, axis=0), np.mean([curve[0] for curve in defined]))
     return result
 
 
@@ -139,15 +144,14 @@ def measure(
         scores: by key, [n_steps] float.
         rank_form: see `evaluation.rank_references`.
         seed: of resampling and shifts.
-        resamples: bootstrap samples of the pooled values.
+        resamples: bootstrap samples, and shifts, of the pooled values.
         permutations: random shifts.
 
     Returns:
         `per_user` (the mean over a video's references, the protocol's) and `mean_user` (their mean as one
-        reference, as in the paper's Fig. 11): metric to `tables.estimate` and `p` (`shift_test`); `pooled`,
-        likewise without `p`; `videos`: key to form to metric and `p_METRIC`
-        (over all shifts of that video); `constant_scores` and
-        `constant_references`: how many have no rank and are left out.
+        reference, as in the paper's Fig. 11): metric to `tables.estimate` and `p` (`shift_test`); `pooled`:
+        see there; `videos`: key to form to metric and `p_METRIC` (over all shifts of that video);
+        `constant_scores` and `constant_references`: how many have no rank and are left out.
     """
     labelled = {key: video for key, video in videos.items() if video.has_users}
     pairs: dict[str, dict[str, Pair]] = {form: {} for form in FORMS}
@@ -202,6 +206,10 @@ def _pooled_values(series: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, flo
 def _own_p(curve: np.ndarray) -> float:
     """The p-value of one video: the share of all its shifts, that by 0 among them, that reach its value."""
     return float('nan') if np.isnan(curve).any() else float(np.mean(_reaches(curve, curve[0])))
+
+
+def _p_value(null: np.ndarray, value: float) -> float:
+    return float('nan') if np.isnan(value) else float((1 + _reaches(null, value).sum()) / (1 + len(null)))
 
 
 def _reaches(null: np.ndarray, value: float) -> np.ndarray:

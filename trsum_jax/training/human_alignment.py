@@ -68,7 +68,7 @@ def render(found: dict[str, dict], changes: dict[str, dict]) -> str:
         for form, against in _FORMS.items():
             values = [of[form][metric] for metric in agreement.METRICS]
             cells = [tables.cell(m, value) for m, value in zip(agreement.METRICS, values, strict=True)]
-            p = values[0].get('p', float('nan'))
+            p = values[0]['p']
             paired = form == 'per_user' and row != 'one_out' and row in changes
             shown = tables.cell('kendall_tau', changes[row]) if paired else ''
             body.append([row, against, *cells, '–' if np.isnan(p) else f'{p:.4f}', shown])
