@@ -8,6 +8,7 @@ import dataclasses
 import ml_collections
 
 from trsum_jax.data import synthetic
+from trsum_jax.method import reward_terms
 
 PRESETS = ('default', 'published')
 PUBLISHED = {
@@ -49,6 +50,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     data.split_seed = 0
     data.extra_files = ()  # more feature files to train on
     data.setting = 'canonical'  # canonical, augmented, transfer
+    data.side = ''  # the key of a second modality, [n_steps] or [n_steps, K] in each video's group [O]
     data.generate = False  # generate the data by `synthetic` instead of reading a file
     data.synthetic = ml_collections.ConfigDict(dataclasses.asdict(synthetic.Recipe()))
 
@@ -105,6 +107,9 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.penalty_weight = 1.0  # β; the paper's .001 is far too weak for summed log-probabilities [O]
     summarizer.reward_reconstruction = 'composed'  # composed [O], generator
     summarizer.reward_frames = 'all'  # all [O], unselected
+    # The reward is their weighted sum; the paper's is the reconstruction alone [P].
+    summarizer.reward_terms = ml_collections.ConfigDict(dict.fromkeys(reward_terms.TERMS, 0.0))
+    summarizer.reward_terms.reconstruction = 1.0
     summarizer.from_generator = True  # start from the generator's weights [P]
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
@@ -113,6 +118,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     evaluation.random_draws = 20
     evaluation.untrained_heads = 8
     evaluation.one_out = True
+    evaluation.one_out_windows = ()  # also the one-out loss of windows of so many frames, a row each [O]
+    evaluation.agreement = False  # human_alignment.json and its picture [O]
     evaluation.baselines = True
 
     config.layout = layout = ml_collections.ConfigDict()

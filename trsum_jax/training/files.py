@@ -21,6 +21,7 @@ CHECKPOINTS = 'checkpoints'
 WRITTEN = (
     *(RECORD, METRICS, RESULTS, TABLE, CHECKPOINTS),
     *('pictures', 'scores.h5', 'summaries.json', 'videos.csv', 'folds.csv', inputs.SYNTHETIC),
+    *('human_alignment.json', 'failures.json'),
 )
 
 

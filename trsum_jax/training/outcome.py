@@ -10,9 +10,11 @@ from trsum_jax.protocol import tables
 from trsum_jax.training import (
     corpus,
     files,
+    human_alignment,
     metric_log,
     outputs,
     pictures,
+    planted_failures,
     processes,
     report,
     scoring,
@@ -65,10 +67,11 @@ def score(
         heads = scoring.jit_over_runs(untrained, experiment.how, experiment.mesh)
         rows['untrained'] = heads((experiment.runs.key, generator), experiment.corpus)
     if beside and settings_of_evaluation.one_out:
-        one_out = functools.partial(scoring.one_out_loss, experiment.generator)
-        rows['one_out'] = scoring.jit_over_runs(one_out, experiment.how, experiment.mesh)(
-            generator, experiment.corpus
-        )
+        for window in (1, *settings_of_evaluation.one_out_windows):
+            one_out = functools.partial(scoring.one_out_loss, experiment.generator, window=window)
+            rows['one_out' if window == 1 else f'one_out_{window}'] = scoring.jit_over_runs(
+                one_out, experiment.how, experiment.mesh
+            )(generator, experiment.corpus)
     n_runs = len(experiment.places)
     return {
         name: [corpus.per_video(videos, of_run) for of_run in np.asarray(values)[:n_runs]]
@@ -91,16 +94,7 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     scores = score(experiment, generator, summarizer, given.labelled)
     if not processes.first():
         return ''
-    of_model = {
-        key: np.mean(
-            [
-                scores[report.MODEL][i][key]
-                for i in report.holding_out(given, key, experiment.places) or range(len(experiment.places))
-            ],
-            axis=0,
-        )
-        for key in given.keys
-    }
+    of_model = report.mean_scores(given, scores[report.MODEL], experiment.places)
     empty = [
         key
         for key, values in of_model.items()
@@ -136,6 +130,10 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         config.evaluation.budget,
     )
     text = report.render(results)
+    if given.labelled and config.evaluation.agreement:
+        text += human_alignment.write(experiment, scores)
+    if given.labelled and config.data.generate and config.data.synthetic.plant:
+        text += planted_failures.write(experiment, scores)
     if not given.labelled:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '

@@ -11,7 +11,7 @@ matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
 from trsum_jax.data.records import Video
-from trsum_jax.protocol import evaluation, tables
+from trsum_jax.protocol import agreement, evaluation, tables
 from trsum_jax.training.report import MODEL
 
 _MODEL_COLOUR, _OTHER_COLOUR, _SHOT_COLOUR = '#c1440e', '#4a6fa5', '#f2c14e'
@@ -153,6 +153,71 @@ def timelines(
         axis.set(ylabel='score', title=video.id, xlim=(0, video.n_frames / unit))
     axes[-1, 0].set_xlabel(label)
     figure.suptitle('Score along the video; yellow: the shots that the summary takes')
+    _save(figure, path)
+
+
+def one_out_and_people(path: pathlib.Path, video: Video, losses: np.ndarray, budget: float) -> None:
+    """Draws the one-out loss along a video beside what people thought, as the paper's Fig. 11 does.
+
+    Args:
+        path: the PNG.
+        video: with change points and users.
+        losses: [n_steps], the one-out reconstruction loss.
+        budget: a summary's share of the video, for the shots that the loss alone would take.
+    """
+    unit, label = (video.fps, 'seconds') if video.fps else (1.0, 'frames')
+    references = evaluation.rank_references(video)
+    mean = references.mean(axis=0)
+    found = agreement.correlations(agreement.Pair(losses, mean[None]))
+    figure, (axis, below) = plt.subplots(
+        2, 1, figsize=(11, 4.2), layout='constrained', sharex=True, height_ratios=(5, 1)
+    )
+    seconds = video.picks / unit
+    axis.plot(seconds, losses, color=_MODEL_COLOUR, lw=1.2)
+    axis.set_ylabel('one-out loss', color=_MODEL_COLOUR)
+    people = axis.twinx()
+    people.step(seconds, mean, where='post', color=_OTHER_COLOUR, lw=1.2)
+    low, high = np.quantile(references, [0.25, 0.75], axis=0)
+    people.fill_between(seconds, low, high, step='post', color=_OTHER_COLOUR, alpha=0.15, lw=0)
+    people.set_ylabel('people: mean, middle half', color=_OTHER_COLOUR)
+    for y, scores in enumerate((mean, losses)):
+        per_frame = evaluation.frame_scores(scores, video.picks, video.n_frames)
+        chosen = evaluation.choose_shots(per_frame, video.change_points, video.n_frames, budget)
+        spans = [(first / unit, (last + 1 - first) / unit) for first, last in video.change_points[chosen]]
+        below.broken_barh(spans, (y + 0.1, 0.8), color=(_OTHER_COLOUR, _MODEL_COLOUR)[y], lw=0)
+    below.set_yticks((0.5, 1.5), ('by people', 'by the loss'))
+    below.set(xlabel=f'{label}; below: the shots that each would take', xlim=(0, video.n_frames / unit))
+    values = f'tau {found["kendall_tau"]:.3f}, rho {found["spearman_rho"]:.3f}'
+    axis.set_title(f'{video.id}: one-out loss and the mean of people, {values}')
+    _save(figure, path)
+
+
+def agreement_of_rows(path: pathlib.Path, found: dict[str, Any]) -> None:
+    """Draws every video's tau for every row, with the mean, its interval, and the pooled value.
+
+    Args:
+        path: the PNG.
+        found: by row, from `agreement.measure`.
+    """
+    figure, axes = plt.subplots(
+        1, 2, figsize=(12, 0.55 * len(found) + 1.6), sharey=True, layout='constrained'
+    )
+    titles = {'per_user': 'against each person', 'mean_user': 'against the mean of people'}
+    for axis, (form, title) in zip(axes, titles.items(), strict=True):
+        for y, of in enumerate(found.values()):
+            dots = [video[form]['kendall_tau'] for video in of['videos'].values()]
+            axis.plot(dots, np.full(len(dots), y), '.', color=_OTHER_COLOUR, alpha=0.4)
+            value = of[form]['kendall_tau']
+            axis.plot(value['mean'], y - 0.25, 'o', color=_MODEL_COLOUR)
+            axis.plot([value['low'], value['high']], [y - 0.25] * 2, color=_MODEL_COLOUR)
+            if form == 'mean_user':
+                axis.plot(of['pooled']['kendall_tau']['mean'], y + 0.25, 's', color='0.3', ms=4)
+        axis.axvline(0, color='0.6', lw=0.8)
+        axis.grid(alpha=0.3)
+        axis.set(title=title, xlabel='Kendall tau')
+    axes[0].set_yticks(range(len(found)), [name.replace('_', ' ') for name in found])
+    axes[0].invert_yaxis()
+    figure.suptitle('Every video (dots), the mean with its 95% interval, and all steps pooled (square)')
     _save(figure, path)
 
 

@@ -159,6 +159,25 @@ def per_video(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place]) -> dict[s
     return found
 
 
+def mean_scores(
+    inputs: Inputs, runs: Sequence[dict[str, np.ndarray]], grid: Sequence[Place]
+) -> dict[str, np.ndarray]:
+    """Every evaluated video's scores, averaged over the runs that held it out; over all where none did.
+
+    Args:
+        inputs: videos and folds.
+        runs: for every run, by video key, [..., n_steps].
+        grid: the run at each index.
+
+    Returns:
+        By video key, [..., n_steps].
+    """
+    return {
+        key: np.mean([runs[i][key] for i in holding_out(inputs, key, grid) or range(len(grid))], axis=0)
+        for key in inputs.keys
+    }
+
+
 def holding_out(inputs: Inputs, key: str, grid: Sequence[Place]) -> list[int]:
     """The runs in which a video is a test video."""
     return [i for i, place in enumerate(grid) if key in inputs.folds[place.fold].test]

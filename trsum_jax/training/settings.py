@@ -10,7 +10,7 @@ import ml_collections
 
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
-from trsum_jax.method import decomposition, episodes, models, rewards
+from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards
 
 CHOICES = {
     'data.shots': ('file', 'kts', 'uniform'),
@@ -123,6 +123,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(
             'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
         )
+    faults += _faults_of_reward(config)
+    windows = tuple(config.evaluation.one_out_windows)
+    if len(set(windows)) != len(windows) or not all(isinstance(w, int) and w > 1 for w in windows):
+        faults.append(
+            f'config.evaluation.one_out_windows: expected different whole numbers from 2, found {windows}'
+        )
     fields = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := sorted(set(config.data.synthetic) - fields):
         faults.append(
@@ -140,6 +146,24 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(f'config.seeds: expected one or more different whole numbers from 0, found {seeds}')
     if faults:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+
+
+def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
+    name, weights = 'config.summarizer.reward_terms', config.summarizer.reward_terms
+    terms = ', '.join(reward_terms.TERMS)
+    faults = [
+        f'{name}.{term}: expected one of {terms}' for term in sorted(set(weights) - set(reward_terms.TERMS))
+    ]
+    faults += [
+        f'{name}.{term}: expected a finite weight, found {weight}'
+        for term, weight in weights.items()
+        if not math.isfinite(weight)
+    ]
+    if not any(weights.values()):
+        faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
+    if weights.get('side') and not config.data.side:
+        faults.append(f'{name}.side: expected the key of a second modality in config.data.side, found none')
+    return faults
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
