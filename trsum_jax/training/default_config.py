@@ -38,6 +38,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.name = 'trsum'
     config.preset = preset
+    config.method = 'trsum'  # trsum; its rivals: drdsn, acsumgan (`training.rivals`)
     config.seeds = (0,)
 
     config.data = data = ml_collections.ConfigDict()
@@ -106,6 +107,21 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.reward_reconstruction = 'composed'  # composed [O], generator
     summarizer.reward_frames = 'all'  # all [O], unselected
     summarizer.from_generator = True  # start from the generator's weights [P]
+
+    # DR-DSN (Zhou et al., 2018); here [P] is that paper.
+    config.drdsn = drdsn = ml_collections.ConfigDict()
+    drdsn.epochs = 60  # [P]
+    drdsn.batch = 1  # whole videos [P]
+    drdsn.width = 256  # of each direction of the LSTM [P]
+    drdsn.learning_rate = 1e-5  # [P]
+    drdsn.weight_decay = 1e-5  # [P]
+    drdsn.clip = 5.0  # gradient norm [O]
+    drdsn.episodes = 5  # N [P]
+    drdsn.window = 20  # λ [P]
+    drdsn.baseline_momentum = 0.9  # [O]
+    drdsn.log_probability = 'mean'  # mean [O], sum
+    drdsn.share = 0.5  # ε [P]
+    drdsn.penalty_weight = 0.01  # β [P]
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.budget = 0.15  # of the video's length

@@ -47,6 +47,29 @@ def learning_curves(
     _save(figure, path)
 
 
+def every_curve(path: pathlib.Path, title: str, curves: dict[str, np.ndarray]) -> None:
+    """Draws every metric of a stage in a panel of its own: the mean over runs, and their range.
+
+    Args:
+        path: the PNG.
+        title: of the picture.
+        curves: by metric, [R, epochs].
+    """
+    columns = 4
+    figure, axes = plt.subplots(
+        -(-len(curves) // columns), columns, figsize=(14, 2.6 * -(-len(curves) // columns)),
+        layout='constrained', squeeze=False,
+    )  # fmt: skip
+    for axis in axes.flat[len(curves) :]:
+        axis.axis('off')
+    for axis, (name, runs) in zip(axes.flat, curves.items(), strict=False):
+        _curve(axis, runs, name)
+        axis.set(title=name.replace('_', ' '), xlabel='epoch')
+        axis.grid(alpha=0.3)
+    figure.suptitle(f'{title}: mean over runs and their range')
+    _save(figure, path)
+
+
 def results(path: pathlib.Path, found: dict[str, Any]) -> None:
     """Draws every row's tau and F with intervals, held-out and training videos side by side.
 
@@ -59,14 +82,15 @@ def results(path: pathlib.Path, found: dict[str, Any]) -> None:
         parts.insert(0, ('mean', 'baselines', 'held-out videos', 'o'))
     metrics = ('kendall_tau', 'f_avg', 'f_max')
     figure, axes = plt.subplots(1, len(metrics), figsize=(13, 4.2), sharey=True, layout='constrained')
-    names = [MODEL, *found['baselines']]
+    own = found['method']
+    names = [own, *found['baselines']]
     for axis, metric in zip(axes, metrics, strict=True):
         scale = 100 if metric.startswith('f_') else 1
         for shift, (mean, others, label, marker) in enumerate(parts):
-            rows = {MODEL: found[mean]} | found[others]
+            rows = {own: found[mean]} | found[others]
             for y, name in enumerate(names):
                 value = rows[name][metric]
-                colour = _MODEL_COLOUR if name == MODEL else _OTHER_COLOUR
+                colour = _MODEL_COLOUR if name == own else _OTHER_COLOUR
                 place = y + 0.22 * shift - 0.11
                 axis.plot(
                     scale * value['mean'], place, marker, color=colour, fillstyle='none' if shift else 'full',

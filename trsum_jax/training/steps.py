@@ -56,7 +56,10 @@ def microbatch_here(microbatch: int, batch: int) -> int:
 
 def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
     """A run's named stream of random numbers."""
-    names = ('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads')
+    names = (
+        *('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads'),
+        *('rival init', 'rival'),
+    )
     return jax.random.fold_in(key, names.index(name))
 
 
