@@ -26,15 +26,16 @@ def _step(kernel, carry, inputs):
     return carry, (carry[0], (i, f, g, o, squashed, cell, hidden))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _scan(kernel, projected, valid, start, reverse):
-    """[H, 4H], [T, B, 4H], [T, B] bool, two [B, H] to [T, B, H]: hidden states, held over padding."""
-    return _forward(kernel, projected, valid, start, reverse)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _scan(kernel, projected, valid, reverse):
+    """[H, 4H], [T, B, 4H] and [T, B] bool to [T, B, H]: hidden states, from zero, held over padding."""
+    return _forward(kernel, projected, valid, reverse)[0]
 
 
-def _forward(kernel, projected, valid, start, reverse):
+def _forward(kernel, projected, valid, reverse):
+    zero = jnp.zeros((projected.shape[1], kernel.shape[0]), projected.dtype)
     _, (hidden, kept) = jax.lax.scan(
-        functools.partial(_step, kernel), start, (projected, valid), reverse=reverse
+        functools.partial(_step, kernel), (zero, zero), (projected, valid), reverse=reverse
     )
     return hidden, (kernel, valid, kept)
 
@@ -63,10 +64,10 @@ def _backward(reverse, residuals, g_hidden):
         return carry, g_gates
 
     zero = jnp.zeros_like(g_hidden[0])
-    start, g_projected = jax.lax.scan(step, (zero, zero), (g_hidden, valid, kept), reverse=not reverse)
+    _, g_projected = jax.lax.scan(step, (zero, zero), (g_hidden, valid, kept), reverse=not reverse)
     before = kept[-1]
     g_kernel = before.reshape(-1, before.shape[-1]).T @ g_projected.reshape(-1, g_projected.shape[-1])
-    return g_kernel, g_projected, None, start
+    return g_kernel, g_projected, None
 
 
 _scan.defvjp(_forward, _backward)
@@ -86,25 +87,20 @@ class Lstm(nn.Module):
     bidirectional: bool = False
 
     @nn.compact
-    def __call__(
-        self, x: chex.Array, valid: chex.Array, start: tuple[chex.Array, chex.Array] | None = None
-    ) -> chex.Array:
+    def __call__(self, x: chex.Array, valid: chex.Array) -> chex.Array:
         """Hidden states of the last layer at every step.
 
         Args:
-            x: [B, T, D] float32.
+            x: [B, T, D] float32, or [B, 1, D]: the same input at every step.
             valid: [B, T] bool, true up to a sequence's length; over padding the states stand still.
-            start: hidden and cell state of every layer and direction before its first step, [B, H] each;
-                zeros where there is none.
 
         Returns:
             [B, T, H] float32, [B, T, 2H] where bidirectional; the last valid step's state over padding.
         """
         chex.assert_rank([x, valid], [3, 2])
-        zero = jnp.zeros((x.shape[0], self.width), x.dtype)
         by_step = jnp.swapaxes(x, 0, 1)
         # A padded frame's content must not even reach a product: 0 * NaN is NaN.
-        by_step = jnp.where(valid.T[..., None], by_step, 0.0)
+        by_step = jnp.where(valid.T[: x.shape[1], :, None], by_step, 0.0)
         for layer in range(self.layers):
             outs = []
             for direction in range(1 + self.bidirectional):
@@ -118,6 +114,8 @@ class Lstm(nn.Module):
                     nn.initializers.orthogonal(),
                     (self.width, 4 * self.width),
                 )
-                outs.append(_scan(kernel, dense(by_step), valid.T, start or (zero, zero), bool(direction)))
+                projected = dense(by_step)
+                projected = jnp.broadcast_to(projected, (valid.shape[1], *projected.shape[1:]))
+                outs.append(_scan(kernel, projected, valid.T, bool(direction)))
             by_step = jnp.concatenate(outs, axis=-1)
         return jnp.swapaxes(by_step, 0, 1)

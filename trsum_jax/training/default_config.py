@@ -123,6 +123,23 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     drdsn.share = 0.5  # ε [P]
     drdsn.penalty_weight = 0.01  # β [P]
 
+    # AC-SUM-GAN (Apostolidis et al., 2021); here [P] is that paper.
+    config.acsumgan = acsumgan = ml_collections.ConfigDict()
+    acsumgan.epochs = 100  # [O]
+    acsumgan.batch = 8  # whole videos [O]
+    acsumgan.width = 500  # of the compressed features and the LSTMs [O]
+    acsumgan.layers = 1  # of every LSTM [O]
+    acsumgan.fragments = 64  # M [O]
+    acsumgan.picks = 9  # of a game, 15% of the fragments [O]
+    acsumgan.actor_width = 256  # [O]
+    acsumgan.learning_rate = 1e-4  # [O]
+    acsumgan.discriminator_learning_rate = 1e-5  # [O]
+    acsumgan.weight_decay = 0.0  # [O]
+    acsumgan.clip = 5.0  # gradient norm of each part's update [O]
+    acsumgan.share = 0.5  # σ; the paper tries several, and this one is [O]
+    acsumgan.entropy_weight = 0.1  # δ [O]
+    acsumgan.discount = 0.99  # γ [O]
+
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.budget = 0.15  # of the video's length
     evaluation.rank = 'per-user'  # per-user, mean-user: where there are only user summaries

@@ -13,9 +13,10 @@ import optax
 from flax import linen as nn
 
 from trsum_jax.method import dsn, episodes, losses
+from trsum_jax.training import adversarial
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.stages import Stage, SummarizerState
-from trsum_jax.training.steps import Run, gradients, scan_epoch, stream
+from trsum_jax.training.steps import Run, adam, gradients, scan_epoch, stream
 
 
 def build(config: ml_collections.ConfigDict, width: int, n_videos: int) -> tuple[nn.Module, Stage]:
@@ -29,6 +30,9 @@ def build(config: ml_collections.ConfigDict, width: int, n_videos: int) -> tuple
     Returns:
         A module whose `__call__(frames, valid)` gives the logits of a video's scores, and its stage.
     """
+    if config.method == 'acsumgan':
+        adversary = adversarial.build_module(config, width)
+        return adversary, adversarial.acsumgan_stage(config, adversary, width)
     module = dsn.Dsn(config.drdsn.width)
     return module, dsn_stage(config, module, width, n_videos)
 
@@ -108,13 +112,3 @@ def dsn_stage(config: ml_collections.ConfigDict, module: dsn.Dsn, width: int, n_
         return scan_epoch(step, state, number, key, run, settings.batch)
 
     return Stage('drdsn', init, epoch, ('reward', 'reward_std', 'p_mean', 'p_std'))
-
-
-def adam(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """Adam at a constant rate behind a gradient clip, with the weight decay that both papers call L2."""
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.add_decayed_weights(settings.weight_decay),
-        optax.scale_by_adam(),
-        optax.scale(-settings.learning_rate),
-    )

@@ -13,7 +13,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, rewards
 
 # The stages of every method, in order; each has a part of the config.
-STAGES = {'trsum': ('generator', 'summarizer'), 'drdsn': ('drdsn',)}
+STAGES = {'trsum': ('generator', 'summarizer'), 'drdsn': ('drdsn',), 'acsumgan': ('acsumgan',)}
 CHOICES = {
     'method': tuple(STAGES),
     'drdsn.log_probability': episodes.REDUCTIONS,
@@ -38,6 +38,8 @@ CHOICES = {
 AT_LEAST = {
     **{f'drdsn.{name}': 1 for name in ('epochs', 'batch', 'width', 'episodes')},
     'drdsn.window': 0,
+    **{f'acsumgan.{name}': 1 for name in ('epochs', 'batch', 'width', 'layers', 'picks', 'actor_width')},
+    'acsumgan.fragments': 2,
     'decomposition.length': 2,
     'model.width': 1,
     'model.layers': 1,
@@ -59,6 +61,13 @@ AT_LEAST = {
 }
 # Lower and upper end, and whether a value may be at each.
 RANGES = {
+    'acsumgan.learning_rate': (0, math.inf, '()'),
+    'acsumgan.discriminator_learning_rate': (0, math.inf, '()'),
+    'acsumgan.weight_decay': (0, math.inf, '[)'),
+    'acsumgan.clip': (0, math.inf, '()'),
+    'acsumgan.share': (0, 1, '[]'),
+    'acsumgan.entropy_weight': (0, math.inf, '[)'),
+    'acsumgan.discount': (0, 1, '[]'),
     'drdsn.learning_rate': (0, math.inf, '()'),
     'drdsn.weight_decay': (0, math.inf, '[)'),
     'drdsn.clip': (0, math.inf, '()'),

@@ -72,6 +72,16 @@ def adamw(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
     )
 
 
+def adam(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """Adam at a constant rate behind a gradient clip, with the weight decay that is called L2."""
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.add_decayed_weights(settings.weight_decay),
+        optax.scale_by_adam(),
+        optax.scale(-settings.learning_rate),
+    )
+
+
 def update(settings, optimizer, params, moments, grads, progress):
     """One step at a learning rate that warms up and then falls along a cosine.
 
