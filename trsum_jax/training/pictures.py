@@ -70,6 +70,32 @@ def every_curve(path: pathlib.Path, title: str, curves: dict[str, np.ndarray]) -
     _save(figure, path)
 
 
+def normalised_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
+    """Draws every run of every curve over its own range, a panel for each curve, with the mean over runs.
+
+    Args:
+        path: the PNG.
+        curves: by title, [R, epochs].
+    """
+    columns = 4
+    rows = -(-len(curves) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(14, 2.5 * rows), sharey=True, layout='constrained', squeeze=False
+    )
+    for axis in axes.flat[len(curves) :]:
+        axis.axis('off')
+    for axis, (title, runs) in zip(axes.flat, curves.items(), strict=False):
+        low, high = runs.min(axis=1, keepdims=True), runs.max(axis=1, keepdims=True)
+        scaled = (runs - low) / np.where(high > low, high - low, 1.0)
+        epochs = np.arange(1, runs.shape[1] + 1)
+        axis.plot(epochs, scaled.T, color=_OTHER_COLOUR, lw=0.5, alpha=0.5)
+        axis.plot(epochs, scaled.mean(axis=0), color=_MODEL_COLOUR, lw=1.6)
+        axis.set(title=title, xlabel='epoch')
+        axis.grid(alpha=0.3)
+    figure.suptitle('Each run over its own range (thin), and their mean')
+    _save(figure, path)
+
+
 def results(path: pathlib.Path, found: dict[str, Any]) -> None:
     """Draws every row's tau and F with intervals, held-out and training videos side by side.
 
