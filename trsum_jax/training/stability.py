@@ -108,8 +108,8 @@ def render(found: dict[str, dict[str, Any]], synthetic: bool) -> str:
     lines = ['# Stability of training' + (' (synthetic data)' if synthetic else '')]
     lines.append(
         "\nMean over seeds [Student's 95% interval over seeds] of the measures of every run's curve, a point "
-        'an epoch. TVn: total variation over range, 1 for a monotone curve. MS: mean absolute second difference '
-        'over range. RAUC: area under the range-normalised curve.\n'
+        'an epoch. TVn: total variation over range, 1 for a monotone curve. MS: mean absolute second '
+        'difference over range. RAUC: area under the range-normalised curve.\n'
     )
     lines.append(
         tabulate.tabulate(
