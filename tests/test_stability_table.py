@@ -63,7 +63,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     with pytest.raises(InputError, match='finished training'):
         stability.measure(tmp_path)
     short = {'drdsn': {'reward': [row[:2] for row in REWARD]}}
-    with pytest.raises(InputError, match='drdsn: a curve.*Train for more epochs'):
+    with pytest.raises(InputError, match=r'drdsn: a curve.*Train for more epochs'):
         stability.measure(write_training(tmp_path / 'short', 'drdsn', short))
     with pytest.raises(InputError, match='finished suite'):
         command.main([f'--workdir={tmp_path}'])
