@@ -1,7 +1,8 @@
-"""An epoch of the rivals over 40 videos: `python -m benchmarks.adversarial [--json=FILE]`.
+"""The rivals' epoch over 40 videos: `python -m benchmarks.adversarial [--json=FILE]`.
 
 Each worker is a process of its own with the whole machine; videos are as long, and features as wide, as
-TVSum's: 490 steps of 1024. AC-SUM-GAN's own code is known to take about 22 s per video on 2 cores.
+TVSum's: 490 steps of 1024. AC-SUM-GAN's own code is known to take about 22 s per video on 2 cores. What
+makes ours fast is measured beside it: one LSTM layer, against flax's cell.
 """
 
 import sys
@@ -19,6 +20,7 @@ WORKERS = {
     'acsumgan, 2 layers': {'method': 'acsumgan', 'acsumgan.layers': 2},
     'drdsn': {'method': 'drdsn'},
 }
+LSTMS = ('ours', 'flax')
 
 
 def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
@@ -72,12 +74,53 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
     return run
 
 
+def lstm(size: str = 'full', whose: str = 'ours', videos: int = 8, width: int = 500) -> Callable[[], None]:
+    """A worker: the gradient of one LSTM layer over a batch of videos, as ours or as flax's scanned cell.
+
+    Args:
+        size: `full` or `toy`.
+        whose: one of `LSTMS`.
+        videos: in the batch.
+        width: of inputs and states.
+
+    Returns:
+        Does it once and waits for it.
+    """
+    import jax
+    import jax.numpy as jnp
+    from flax import linen as nn
+
+    from trsum_jax.method.recurrent import Lstm
+
+    x = jax.random.normal(jax.random.key(0), (videos, _SIZES[size][1], width))
+    valid = jnp.ones(x.shape[:2], bool)
+    if whose == 'ours':
+        module, inputs = Lstm(width), (x, valid)
+    else:
+        module, inputs = nn.RNN(nn.OptimizedLSTMCell(width)), (x,)
+    params = module.init(jax.random.key(1), *inputs)
+    gradient = jax.jit(jax.grad(lambda params, inputs: jnp.sum(module.apply(params, *inputs) ** 2)))
+    return lambda: jax.block_until_ready(gradient(params, inputs))
+
+
 def main(argv: list[str]) -> None:
-    """Times every worker, one after another, and prints a table."""
+    """Times every worker, one after another, and prints the tables."""
     path = measure.parse_json_flag(argv, 'adversarial')
+    layers = compare_lstms()
+    print(measure.table(layers))
     rows = run()
     print(measure.table(rows))
-    measure.write(path, 'adversarial', {'rows': rows})
+    measure.write(path, 'adversarial', {'rows': rows, 'lstms': layers})
+
+
+def compare_lstms(size: str = 'full', repetitions: int = 7) -> list[dict[str, Any]]:
+    """Seconds of the gradient of one layer, ours beside flax's, in turn."""
+    works = {name: Work('benchmarks.adversarial:lstm', {'size': size, 'whose': name}) for name in LSTMS}
+    timings = measure.in_turn(works, repetitions, 'one LSTM layer')
+    return [
+        {'gradient of an LSTM layer': name, 'best, s': min(of.times), 'median, s': of.median}
+        for name, of in timings.items()
+    ]
 
 
 def run(size: str = 'full', repetitions: int = 3) -> list[dict[str, Any]]:

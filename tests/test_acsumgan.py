@@ -196,6 +196,7 @@ def test_padding_reaches_no_valid_frame(setting, alone):
     valid = jnp.arange(T)[None] < jnp.array([[T], [6]])
     noise = jax.random.normal(jax.random.key(1), (2, setting.config.acsumgan.width))
 
+    @jax.jit
     def through(frames, valid):
         call = functools.partial(setting.module.apply, {'params': alone})
         compressed, scores = call(frames, valid, method=AcSumGan.score)
