@@ -1,8 +1,9 @@
 """DR-DSN, the summarizer whose handcrafted reward this method replaces (Zhou et al., AAAI 2018).
 
 A bidirectional LSTM scores the frames of a whole video; REINFORCE rewards a summary that is diverse and
-representative: `R = R_div + R_rep`. Equations and constants are the paper's; a summary of fewer than one
-frame (two for `R_div`) is worth 0, our choice.
+representative: `R = R_div + R_rep`. The equations are the paper's as they are known; its full text was not at
+hand, and that the two parts are added and not averaged could not be confirmed [O]. A summary of fewer than
+one frame (two for `R_div`) is worth 0 [O].
 """
 
 import chex

@@ -108,22 +108,22 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.reward_frames = 'all'  # all [O], unselected
     summarizer.from_generator = True  # start from the generator's weights [P]
 
-    # DR-DSN (Zhou et al., 2018); here [P] is that paper.
+    # DR-DSN (Zhou et al., 2018); here [P] is that paper as it is known, its full text was not at hand.
     config.drdsn = drdsn = ml_collections.ConfigDict()
-    drdsn.epochs = 60  # [P]
-    drdsn.batch = 1  # whole videos [P]
+    drdsn.epochs = 60  # [O]
+    drdsn.batch = 1  # whole videos [O]
     drdsn.width = 256  # of each direction of the LSTM [P]
-    drdsn.learning_rate = 1e-5  # [P]
-    drdsn.weight_decay = 1e-5  # [P]
+    drdsn.learning_rate = 1e-5  # [O]
+    drdsn.weight_decay = 1e-5  # [O]
     drdsn.clip = 5.0  # gradient norm [O]
     drdsn.episodes = 5  # N [P]
     drdsn.window = 20  # λ [P]
     drdsn.baseline_momentum = 0.9  # [O]
     drdsn.log_probability = 'mean'  # mean [O], sum
     drdsn.share = 0.5  # ε [P]
-    drdsn.penalty_weight = 0.01  # β [P]
+    drdsn.penalty_weight = 0.01  # β [O]
 
-    # AC-SUM-GAN (Apostolidis et al., 2021); here [P] is that paper.
+    # AC-SUM-GAN (Apostolidis et al., 2021), whose full text was not at hand: all of it is [O].
     config.acsumgan = acsumgan = ml_collections.ConfigDict()
     acsumgan.epochs = 100  # [O]
     acsumgan.batch = 8  # whole videos [O]
@@ -136,7 +136,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     acsumgan.discriminator_learning_rate = 1e-5  # [O]
     acsumgan.weight_decay = 0.0  # [O]
     acsumgan.clip = 5.0  # gradient norm of each part's update [O]
-    acsumgan.share = 0.5  # σ; the paper tries several, and this one is [O]
+    acsumgan.share = 0.5  # σ; the paper tries several [O]
     acsumgan.entropy_weight = 0.1  # δ [O]
     acsumgan.discount = 0.99  # γ [O]
 
