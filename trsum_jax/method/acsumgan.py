@@ -1,9 +1,10 @@
 """AC-SUM-GAN's networks (Apostolidis et al., TCSVT 2021): a GAN over whole videos, with actor and critic.
 
-The paper's, as it is known: features are compressed linearly; a bidirectional LSTM, the state estimator, scores the
-frames; the video is cut into M fragments, whose mean scores are the state of a game in which the actor picks
-fragments one by one; a variational autoencoder of LSTMs rebuilds the video from the weighted features; a
-discriminator LSTM tells original from rebuilt, and its last hidden state is where the two are compared.
+The paper's, as it is known: features are compressed linearly; a bidirectional LSTM, the state estimator,
+scores the frames; the video is cut into M fragments, whose mean scores are the state of a game in which the
+actor picks fragments one by one; a variational autoencoder of LSTMs rebuilds the video from the weighted
+features; a discriminator LSTM tells original from rebuilt, and its last hidden state is where the two are
+compared.
 
 Written from its abstract and from what is told elsewhere of it: the full text was not at hand. So all sizes
 are ours, and these [O]: one layer in every LSTM unless `layers` says otherwise; the
