@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from trsum_jax.protocol import tables
@@ -21,7 +22,7 @@ from trsum_jax.training import (
     stages,
 )
 from trsum_jax.training.preparation import Experiment
-from trsum_jax.training.steps import over, stream
+from trsum_jax.training.steps import Run, over, stream
 
 _DRAWN_VIDEOS = 4
 
@@ -42,6 +43,7 @@ def score(
     """
     settings_of_evaluation = experiment.config.evaluation
     beside = labelled and settings_of_evaluation.baselines
+    lone = experiment.generator is None
     videos = list(experiment.given.dataset.videos.values())
     importance = functools.partial(scoring.importance, experiment.summarizer)
     rows = {
@@ -57,6 +59,9 @@ def score(
             keys = jax.random.split(stream(key, 'untrained heads'), settings_of_evaluation.untrained_heads)
 
             def head(key):
+                if lone:
+                    run = Run(key, jnp.zeros(1, jnp.int32), jnp.ones(1))
+                    return importance(experiment.stages[0].init(run, ()).params, corpus)
                 params = stages.init_summarizer(
                     experiment.config, experiment.summarizer, key, generator, width
                 )
@@ -66,7 +71,7 @@ def score(
 
         heads = scoring.jit_over_runs(untrained, experiment.how, experiment.mesh)
         rows['untrained'] = heads((experiment.runs.key, generator), experiment.corpus)
-    if beside and settings_of_evaluation.one_out:
+    if beside and settings_of_evaluation.one_out and not lone:
         for window in (1, *settings_of_evaluation.one_out_windows):
             one_out = functools.partial(scoring.one_out_loss, experiment.generator, window=window)
             rows['one_out' if window == 1 else f'one_out_{window}'] = scoring.jit_over_runs(
@@ -103,24 +108,27 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         ]
     ]
     rows = report.measure(given, scores, config.evaluation, len(experiment.places))
+    named = {config.method if name == report.MODEL else name: row for name, row in rows.items()}
     header = {
         'name': config.name,
         'preset': config.preset,
+        'method': config.method,
         'dataset': given.dataset.path,
         'empty_summaries': empty,
         'epochs': files.epochs_told(workdir),
     }
     results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
-    videos, folds = report.csv_rows(given, rows, experiment.places)
+    videos, folds = report.csv_rows(given, named, experiment.places)
     tables.write_csv(workdir / 'videos.csv', videos)
     tables.write_csv(workdir / 'folds.csv', folds)
     outputs.write_scores(workdir / 'scores.h5', of_model)
     outputs.write_summaries(workdir / 'summaries.json', given.dataset, of_model, config.evaluation.budget)
     drawn = workdir / 'pictures'
-    pictures.learning_curves(
-        drawn / 'learning_curves.png',
-        *(metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages),
-    )
+    curves = {stage.name: metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages}
+    if config.method == 'trsum':
+        pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
+    else:
+        pictures.every_curve(drawn / 'learning_curves.png', config.method, curves[config.method])
     if given.labelled:
         pictures.results(drawn / 'results.png', results)
     pictures.timelines(

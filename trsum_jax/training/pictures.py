@@ -47,6 +47,55 @@ def learning_curves(
     _save(figure, path)
 
 
+def every_curve(path: pathlib.Path, title: str, curves: dict[str, np.ndarray]) -> None:
+    """Draws every metric of a stage in a panel of its own: the mean over runs, and their range.
+
+    Args:
+        path: the PNG.
+        title: of the picture.
+        curves: by metric, [R, epochs].
+    """
+    columns = 4
+    figure, axes = plt.subplots(
+        -(-len(curves) // columns), columns, figsize=(14, 2.6 * -(-len(curves) // columns)),
+        layout='constrained', squeeze=False,
+    )  # fmt: skip
+    for axis in axes.flat[len(curves) :]:
+        axis.axis('off')
+    for axis, (name, runs) in zip(axes.flat, curves.items(), strict=False):
+        _curve(axis, runs, name)
+        axis.set(title=name.replace('_', ' '), xlabel='epoch')
+        axis.grid(alpha=0.3)
+    figure.suptitle(f'{title}: mean over runs and their range')
+    _save(figure, path)
+
+
+def normalised_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
+    """Draws every run of every curve over its own range, a panel for each curve, with the mean over runs.
+
+    Args:
+        path: the PNG.
+        curves: by title, [R, epochs].
+    """
+    columns = 4
+    rows = -(-len(curves) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(14, 2.5 * rows), sharey=True, layout='constrained', squeeze=False
+    )
+    for axis in axes.flat[len(curves) :]:
+        axis.axis('off')
+    for axis, (title, runs) in zip(axes.flat, curves.items(), strict=False):
+        low, high = runs.min(axis=1, keepdims=True), runs.max(axis=1, keepdims=True)
+        scaled = (runs - low) / np.where(high > low, high - low, 1.0)
+        epochs = np.arange(1, runs.shape[1] + 1)
+        axis.plot(epochs, scaled.T, color=_OTHER_COLOUR, lw=0.5, alpha=0.5)
+        axis.plot(epochs, scaled.mean(axis=0), color=_MODEL_COLOUR, lw=1.6)
+        axis.set(title=title, xlabel='epoch')
+        axis.grid(alpha=0.3)
+    figure.suptitle('Each run over its own range (thin), and their mean')
+    _save(figure, path)
+
+
 def results(path: pathlib.Path, found: dict[str, Any]) -> None:
     """Draws every row's tau and F with intervals, held-out and training videos side by side.
 
@@ -59,14 +108,15 @@ def results(path: pathlib.Path, found: dict[str, Any]) -> None:
         parts.insert(0, ('mean', 'baselines', 'held-out videos', 'o'))
     metrics = ('kendall_tau', 'f_avg', 'f_max')
     figure, axes = plt.subplots(1, len(metrics), figsize=(13, 4.2), sharey=True, layout='constrained')
-    names = [MODEL, *found['baselines']]
+    own = found['method']
+    names = [own, *found['baselines']]
     for axis, metric in zip(axes, metrics, strict=True):
         scale = 100 if metric.startswith('f_') else 1
         for shift, (mean, others, label, marker) in enumerate(parts):
-            rows = {MODEL: found[mean]} | found[others]
+            rows = {own: found[mean]} | found[others]
             for y, name in enumerate(names):
                 value = rows[name][metric]
-                colour = _MODEL_COLOUR if name == MODEL else _OTHER_COLOUR
+                colour = _MODEL_COLOUR if name == own else _OTHER_COLOUR
                 place = y + 0.22 * shift - 0.11
                 axis.plot(
                     scale * value['mean'], place, marker, color=colour, fillstyle='none' if shift else 'full',

@@ -119,7 +119,7 @@ def render(results: dict[str, Any]) -> str:
     if results['held_out']:
         parts.insert(0, ('mean', 'baselines', 'test'))
     for mean, others, part in parts:
-        rows = {MODEL: results[mean]} | results[others]
+        rows = {results['method']: results[mean]} | results[others]
         caption = (
             f'\n## On {SETS[part]}\n\nMean [95% bootstrap interval over videos]; '
             f'rank correlation against: {results["rank_against"]}.'
@@ -137,7 +137,9 @@ def render(results: dict[str, Any]) -> str:
                 for name, of in seeds.items()
                 if name in tables.TITLES
             )
-            lines.append(f'\n{MODEL} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.')
+            lines.append(
+                f'\n{results["method"]} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.'
+            )
     if results['constant_references']:
         lines.append(
             f'\n{results["constant_references"]} references rate all steps alike: they have no rank and are '

@@ -12,7 +12,11 @@ from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards
 
+# The stages of every method, in order; each has a part of the config.
+STAGES = {'trsum': ('generator', 'summarizer'), 'drdsn': ('drdsn',), 'acsumgan': ('acsumgan',)}
 CHOICES = {
+    'method': tuple(STAGES),
+    'drdsn.log_probability': episodes.REDUCTIONS,
     'data.shots': ('file', 'kts', 'uniform'),
     'data.setting': ('canonical', 'augmented', 'transfer'),
     'model.norm': models.NORMS,
@@ -32,6 +36,10 @@ CHOICES = {
     'layout.episodes': ('auto', 'map', 'vmap'),
 }
 AT_LEAST = {
+    **{f'drdsn.{name}': 1 for name in ('epochs', 'batch', 'width', 'episodes')},
+    'drdsn.window': 0,
+    **{f'acsumgan.{name}': 1 for name in ('epochs', 'batch', 'width', 'layers', 'picks', 'actor_width')},
+    'acsumgan.fragments': 2,
     'decomposition.length': 2,
     'model.width': 1,
     'model.layers': 1,
@@ -53,6 +61,19 @@ AT_LEAST = {
 }
 # Lower and upper end, and whether a value may be at each.
 RANGES = {
+    'acsumgan.learning_rate': (0, math.inf, '()'),
+    'acsumgan.discriminator_learning_rate': (0, math.inf, '()'),
+    'acsumgan.weight_decay': (0, math.inf, '[)'),
+    'acsumgan.clip': (0, math.inf, '()'),
+    'acsumgan.share': (0, 1, '[]'),
+    'acsumgan.entropy_weight': (0, math.inf, '[)'),
+    'acsumgan.discount': (0, 1, '[]'),
+    'drdsn.learning_rate': (0, math.inf, '()'),
+    'drdsn.weight_decay': (0, math.inf, '[)'),
+    'drdsn.clip': (0, math.inf, '()'),
+    'drdsn.share': (0, 1, '[]'),
+    'drdsn.penalty_weight': (0, math.inf, '[)'),
+    'drdsn.baseline_momentum': (0, 1, '[)'),
     'masking.window_ratio': (0, 1, '(]'),
     'masking.mask_ratio': (0, 1, '(]'),
     'masking.mask': (0, 1, '[]'),
@@ -73,7 +94,7 @@ RANGES = {
     'evaluation.budget': (0, 1, '(]'),
 }
 # What may differ between two sessions of one experiment: a part, or a field.
-FREE = ('layout', 'generator.epochs', 'summarizer.epochs')
+FREE = ('layout', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
 
 
 def check(config: ml_collections.ConfigDict) -> None:
