@@ -13,6 +13,7 @@ import numpy as np
 from trsum_jax.data import annotations, checks
 from trsum_jax.data import shots as shots_lib
 from trsum_jax.data.records import Dataset, Video
+from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError
 
 SHOT_SOURCES = ('file', 'kts', 'uniform')
@@ -71,7 +72,7 @@ def _notes(file: h5py.File, videos: dict[str, Video], synthetic: bool) -> list[s
 
 
 def check_file(
-    path: str | os.PathLike, *, require_features: bool = True, side: str = ''
+    path: str | os.PathLike, *, require_features: bool = True, side: str = '', in_file: bool = False
 ) -> tuple[Dataset, list[str]]:
     """Reads a feature file as it is and lists all faults of all its videos.
 
@@ -79,6 +80,7 @@ def check_file(
         path: the HDF5 file, one group a video.
         require_features: whether missing features are a fault.
         side: the key of a second modality, read into the videos' `side`; none where empty.
+        in_file: whether the features stay in the file once they are checked (`stored.Stored`).
 
     Returns:
         The dataset of the sound videos in natural order of their keys, nothing computed or merged; and the
@@ -114,6 +116,9 @@ def check_file(
                 continue
             video, found = checks.check_video(group, require_features=require_features, side=side)
             faults += [f'{key}/{fault}' for fault in found]
+            if video is not None and in_file and video.features is not None:
+                features = Stored(path, key, video.features.shape)
+                video = dataclasses.replace(video, features=features)
             if video is not None:
                 videos[key] = video
         if len(set(widths.values())) > 1:
@@ -150,7 +155,8 @@ def _with_shots(dataset: Dataset, source: str) -> Dataset:
     for key in wanted:
         video = videos[key]
         method = 'uniform' if source == 'uniform' else 'kts'
-        change_points = shots_lib.detect(video.features, video.picks, video.n_frames, method=method)
+        features = None if video.features is None else np.asarray(video.features)
+        change_points = shots_lib.detect(features, video.picks, video.n_frames, method=method)
         videos[key] = dataclasses.replace(video, change_points=change_points)
     if source == 'file':
         note = f'change_points are missing in {_of_all(wanted, videos)}: shots are computed by KTS'
@@ -166,6 +172,7 @@ def read_dataset(
     shots: str = 'file',
     user_scores: str | os.PathLike | None = None,
     side: str = '',
+    in_file: bool = False,
 ) -> Dataset:
     """Reads a feature file of the field, checked as a whole.
 
@@ -176,6 +183,7 @@ def read_dataset(
         shots: `file` (KTS where the file has none), `kts` or `uniform` (computed for every video).
         user_scores: TVSum's `ydata-anno.tsv` or `ydata-tvsum50.mat`, which replace scores in the file.
         side: the key of a second modality, `[n_steps, K]`, read into the videos' `side`; none where empty.
+        in_file: whether the features stay in the file, for datasets that do not fit the memory.
 
     Returns:
         The dataset, its videos in natural order of their keys.
@@ -185,7 +193,7 @@ def read_dataset(
     """
     if shots not in SHOT_SOURCES:
         raise InputError(f'shots: expected one of {", ".join(SHOT_SOURCES)}, found {shots!r}')
-    dataset, faults = check_file(path, require_features=require_features, side=side)
+    dataset, faults = check_file(path, require_features=require_features, side=side, in_file=in_file)
     if faults:
         more = ''
         if len(faults) > 1:

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from trsum_jax.data.stored import Stored
+
 
 @dataclasses.dataclass(frozen=True)
 class Video:
@@ -13,7 +15,7 @@ class Video:
         key: the group's name, such as `video_1`.
         picks: [n_steps] int64, the frame (0-based) that each sampled step was taken from, increasing.
         n_frames: number of frames of the source video.
-        features: [n_steps, D] float32, one row a step (about 2 fps).
+        features: [n_steps, D] float32, one row a step (about 2 fps); an array, or `stored.Stored`.
         change_points: [n_shots, 2] int64, first and last frame of every shot, both inclusive.
         user_summary: [n_users, n_frames] float32 of 0 and 1, the summaries that people chose.
         user_scores: [n_users, n_frames] float32, frame-level ratings by people.
@@ -27,7 +29,7 @@ class Video:
     key: str
     picks: np.ndarray
     n_frames: int
-    features: np.ndarray | None = None
+    features: np.ndarray | Stored | None = None
     change_points: np.ndarray | None = None
     user_summary: np.ndarray | None = None
     user_scores: np.ndarray | None = None

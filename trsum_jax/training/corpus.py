@@ -72,13 +72,27 @@ def build(videos: list[Video], length: int, views: tuple[str, ...], mesh: Mesh |
     """Decomposes every video and puts all of it on every device.
 
     Args:
-        videos: with features and change points, all of one width D.
+        videos: as for `arrays`.
         length: L, positions in a segment.
         views: the views to take (`decomposition.VIEWS`).
         mesh: the devices; the default one alone where there is none.
 
     Returns:
         The corpus; segments in the order of the videos.
+    """
+    return sharding.place(arrays(videos, length, views), mesh or sharding.one_device(), sharding.SHARED)
+
+
+def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
+    """Decomposes every video, on the host.
+
+    Args:
+        videos: with features and change points, all of one width D.
+        length: L, positions in a segment.
+        views: the views to take (`decomposition.VIEWS`).
+
+    Returns:
+        A corpus of numpy arrays; segments in the order of the videos.
     """
     first = np.cumsum([0, *(video.n_steps for video in videos)])
     rows = {name: [] for name in ('index', 'valid', 'shot', 'video', 'first', 'n_steps')}
@@ -91,15 +105,15 @@ def build(videos: list[Video], length: int, views: tuple[str, ...], mesh: Mesh |
         rows['shot'].append(np.where(valid, shot[steps], 0))
         for name, value in (('video', i), ('first', first[i]), ('n_steps', video.n_steps)):
             rows[name].append(np.full(len(steps), value))
-    arrays = {name: np.concatenate(parts) for name, parts in rows.items()}
-    integers = {name: a.astype(np.int32) for name, a in arrays.items() if name != 'valid'}
-    frames = np.concatenate([video.features for video in videos]).astype(np.float32)
-    change = np.concatenate([frame_change(video.features) for video in videos])
+    joined = {name: np.concatenate(parts) for name, parts in rows.items()}
+    integers = {name: a.astype(np.int32) for name, a in joined.items() if name != 'valid'}
+    features = [np.asarray(video.features, np.float32) for video in videos]
+    frames = np.concatenate(features)
+    change = np.concatenate([frame_change(one) for one in features])
     side = np.concatenate(
         [np.zeros((v.n_steps, 0), np.float32) if v.side is None else v.side for v in videos]
     )
-    everything = Corpus(frames=frames, valid=arrays['valid'], change=change, side=side, **integers)
-    return sharding.place(everything, mesh or sharding.one_device(), sharding.SHARED)
+    return Corpus(frames=frames, valid=joined['valid'], change=change, side=side, **integers)
 
 
 def gather(corpus: Corpus, segment: chex.Array) -> Segment:

@@ -52,6 +52,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     data.extra_files = ()  # more feature files to train on
     data.setting = 'canonical'  # canonical, augmented, transfer
     data.side = ''  # the key of a second modality, [n_steps] or [n_steps, K] in each video's group [O]
+    data.stream_mb = 0.0  # MB of features on a device at once, read from the file in chunks; 0: all of it
+    data.stream_seed = 0  # of the chunks' order
     data.generate = False  # generate the data by `synthetic` instead of reading a file
     data.synthetic = ml_collections.ConfigDict(dataclasses.asdict(synthetic.Recipe()))
 

@@ -89,8 +89,7 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
                 states = grid.train(
                     stage,
                     states,
-                    experiment.corpus,
-                    experiment.runs,
+                    experiment.feed,
                     frozen,
                     grid=experiment.places,
                     mesh=experiment.mesh,

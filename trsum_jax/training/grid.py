@@ -67,18 +67,40 @@ def make_runs(
     mesh = mesh or one_device()
     number = {key: i for i, key in enumerate(keys)}
     video = np.asarray(corpus.video)
-    grid = [*grid, *grid[-1:] * (padded(len(grid), mesh) - len(grid))]
-    training = [np.isin(video, [number[key] for key in folds[place.fold].train]) for place in grid]
-    longest = max(int(chosen.sum()) for chosen in training)
-    segments = np.zeros((len(grid), longest), np.int32)
-    weight = np.zeros((len(grid), longest), np.float32)
-    for i, chosen in enumerate(training):
-        own = np.flatnonzero(chosen)
+    trained = [np.isin(video, [number[key] for key in fold.train]) for fold in folds]
+    chosen = np.stack([trained[one.fold] for one in filled(grid, mesh)])
+    segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
+    return Run(keys_of(grid, mesh), segments, weight)
+
+
+def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:
+    """The grid, filled up with its last run to what the mesh divides."""
+    return [*grid, *grid[-1:] * (padded(len(grid), mesh) - len(grid))]
+
+
+def members(chosen: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every run's segments as a list of numbers.
+
+    Args:
+        chosen: [R, S] bool, whether a run trains on a segment.
+        longest: M, at least the most segments of a run.
+
+    Returns:
+        [R, M] int32 numbers and [R, M] float32 weights, 0 where padded.
+    """
+    segments = np.zeros((len(chosen), longest), np.int32)
+    weight = np.zeros((len(chosen), longest), np.float32)
+    for i, of_run in enumerate(chosen):
+        own = np.flatnonzero(of_run)
         segments[i, : len(own)], weight[i, : len(own)] = own, 1.0
-    keys_of_runs = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in grid]
-    data = np.stack([jax.random.key_data(key) for key in keys_of_runs])
-    data, segments, weight = place((data, segments, weight), mesh, BY_RUN)
-    return Run(jax.jit(jax.random.wrap_key_data)(data), segments, weight)
+    return segments, weight
+
+
+def keys_of(grid: Sequence[Place], mesh: Mesh) -> jax.Array:
+    """[R] (filled up) typed keys on the mesh, each of its run's seed and fold alone."""
+    keys = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in filled(grid, mesh)]
+    data = place(np.stack([jax.random.key_data(key) for key in keys]), mesh, BY_RUN)
+    return jax.jit(jax.random.wrap_key_data)(data)
 
 
 def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:
@@ -113,8 +135,7 @@ def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
 def train(
     stage: Stage,
     states: Any,
-    corpus: Corpus,
-    runs: Run,
+    feed: Any,
     frozen: Any,
     *,
     grid: Sequence[Place],
@@ -136,8 +157,7 @@ def train(
     Args:
         stage: what to train.
         states: of all runs; donated.
-        corpus: the segments, shared by all runs.
-        runs: inputs of all runs.
+        feed: the segments of all runs, `feed.Whole` or `feed.Stream`.
         frozen: what the stage reads of each run.
         grid: the R runs' names, for messages; what the mesh fills the grid up with has none.
         mesh: of the devices.
@@ -159,8 +179,7 @@ def train(
         Preempted: SIGTERM came; the states are saved.
     """
     step = compile_epoch(stage, how, mesh)
-    waiting: list[tuple[int, dict[str, jax.Array]]] = []
-    segments = float(np.sum(processes.gather(runs.weight)[: len(grid)]))
+    waiting: list[tuple[int, list[tuple[np.ndarray, dict[str, jax.Array]]]]] = []
     check = functools.partial(_check_finite, stage, grid=grid, saver=saver)
     bar = tqdm(
         total=epochs, initial=done, desc=f'{stage.name}: {len(grid)} runs', unit='epoch', mininterval=1.0,
@@ -168,17 +187,20 @@ def train(
     )  # fmt: skip
     started = time.perf_counter()
     with bar, interruption.in_training():
-        for number in range(done, epochs):
-            states, metrics = step(states, np.int32(number), corpus, runs, frozen)
-            waiting.append((number, metrics))
+        for number, passes in enumerate(feed.epochs(done, epochs), start=done):
+            found = []
+            for one in passes:
+                states, metrics = step(states, np.int32(one.number), one.corpus, one.runs, frozen)
+                found.append((one.weight, metrics))
+            waiting.append((number, found))
             last = number + 1 == epochs
             stop = interruption.requested(before + number + 1) and not last
             save = (number + 1) % save_every == 0 or last or stop
             if (number + 1) % log_every == 0 or save:
-                for at, values in zip(*_read(waiting, len(grid)), strict=True):
+                for at, values in _read(waiting, len(grid)):
                     check(at, values)
                     on_metrics(at, values)
-                rate = segments * len(waiting) / (time.perf_counter() - started)
+                rate = feed.segments * len(waiting) / (time.perf_counter() - started)
                 started = time.perf_counter()
                 shown = ', '.join(f'{name} {values[name].mean():.3f}' for name in stage.shown)
                 bar.set_postfix_str(f'{shown}, {rate:.0f} segments/s')
@@ -204,11 +226,22 @@ def _finite_runs(params: Any) -> jax.Array:
 
 
 def _read(
-    waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int
-) -> tuple[list[int], list[dict[str, np.ndarray]]]:
-    """Epochs and their metrics, [R] each, without the runs that the mesh fills the grid up with."""
-    values = processes.gather([metrics for _, metrics in waiting])
-    return [number for number, _ in waiting], jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
+    waiting: Sequence[tuple[int, list[tuple[np.ndarray, dict[str, jax.Array]]]]], n_runs: int
+) -> list[tuple[int, dict[str, np.ndarray]]]:
+    """Epochs and their metrics, [R] each: means over the passes, without the runs that fill up the grid."""
+    values = processes.gather([[metrics for _, metrics in passes] for _, passes in waiting])
+    values = jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
+    return [
+        (number, _mean([weight for weight, _ in passes], of_epoch))
+        for (number, passes), of_epoch in zip(waiting, values, strict=True)
+    ]
+
+
+def _mean(weights: list[np.ndarray], passes: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    if len(passes) == 1:
+        return passes[0]
+    share = np.stack(weights) / np.maximum(np.sum(weights, axis=0), 1)
+    return {name: np.sum(share * [one[name] for one in passes], axis=0) for name in passes[0]}
 
 
 def _check_finite(

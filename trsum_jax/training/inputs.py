@@ -10,6 +10,7 @@ import numpy as np
 from trsum_jax.data import datasets, planted, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.splits import Fold
+from trsum_jax.data.stored import Stored
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.training import processes
@@ -52,6 +53,7 @@ class Inputs:
         for video in self.dataset.videos.values():
             for field in dataclasses.fields(video):
                 value = getattr(video, field.name)
+                value = np.asarray(value) if isinstance(value, Stored) else value
                 array = isinstance(value, np.ndarray)
                 sha.update(f'{field.name}: {value.shape if array else value}\n'.encode())
                 sha.update(np.ascontiguousarray(value).tobytes() if array else b'')
@@ -61,7 +63,7 @@ class Inputs:
 
 def digest(video: Video) -> str:
     """SHA-256 of a video's features: the same video in another file has the same."""
-    return hashlib.sha256(np.ascontiguousarray(video.features).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(np.asarray(video.features)).tobytes()).hexdigest()
 
 
 def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
@@ -97,10 +99,7 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
     else:
         folds = splits.disjoint_folds(keys, settings.folds, settings.split_seed)
     if settings.setting != 'canonical':
-        extras = [
-            datasets.read_dataset(_existing(path), shots=settings.shots, side=settings.side)
-            for path in settings.extra_files
-        ]
+        extras = [datasets.read_dataset(_existing(path), **_how(settings)) for path in settings.extra_files]
         dataset = datasets.merge(dataset, extras)
         extra_keys = tuple(key for key in dataset.videos if key not in keys)
         _refuse_copies(dataset, keys, extra_keys)
@@ -131,10 +130,7 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
         )
     if settings.file:
         return datasets.read_dataset(
-            _existing(settings.file),
-            shots=settings.shots,
-            user_scores=settings.user_scores or None,
-            side=settings.side,
+            _existing(settings.file), user_scores=settings.user_scores or None, **_how(settings)
         )
     if not settings.generate:
         raise InputError('config.data.file: no feature file is named.' + OBTAIN)
@@ -142,7 +138,12 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
     if processes.first():
         datasets.write_dataset(path, planted.generate(Recipe(**plain(settings.synthetic))), synthetic=True)
     processes.wait('the generated data are there')
-    return datasets.read_dataset(path, shots=settings.shots, side=settings.side)
+    return datasets.read_dataset(path, **_how(settings))
+
+
+def _how(settings: ml_collections.ConfigDict) -> dict:
+    """How every feature file is read."""
+    return {'shots': settings.shots, 'side': settings.side, 'in_file': settings.stream_mb > 0}
 
 
 def plain(recipe: ml_collections.ConfigDict) -> dict:

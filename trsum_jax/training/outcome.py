@@ -47,8 +47,8 @@ def score(
     videos = list(experiment.given.dataset.videos.values())
     importance = functools.partial(scoring.importance, experiment.summarizer)
     rows = {
-        report.MODEL: scoring.jit_over_runs(importance, experiment.how, experiment.mesh)(
-            summarizer, experiment.corpus
+        report.MODEL: experiment.feed.score(
+            scoring.jit_over_runs(importance, experiment.how, experiment.mesh), summarizer
         )
     }
     if beside:
@@ -70,17 +70,16 @@ def score(
             return over('map', head, keys)
 
         heads = scoring.jit_over_runs(untrained, experiment.how, experiment.mesh)
-        rows['untrained'] = heads((experiment.runs.key, generator), experiment.corpus)
+        rows['untrained'] = experiment.feed.score(heads, (experiment.runs.key, generator))
     if beside and settings_of_evaluation.one_out and not lone:
         for window in (1, *settings_of_evaluation.one_out_windows):
             one_out = functools.partial(scoring.one_out_loss, experiment.generator, window=window)
-            rows['one_out' if window == 1 else f'one_out_{window}'] = scoring.jit_over_runs(
-                one_out, experiment.how, experiment.mesh
-            )(generator, experiment.corpus)
+            every = scoring.jit_over_runs(one_out, experiment.how, experiment.mesh)
+            rows['one_out' if window == 1 else f'one_out_{window}'] = experiment.feed.score(every, generator)
     n_runs = len(experiment.places)
     return {
         name: [corpus.per_video(videos, of_run) for of_run in np.asarray(values)[:n_runs]]
-        for name, values in processes.gather(rows).items()
+        for name, values in rows.items()
     }
 
 

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from trsum_jax.method.models import Generator
 from trsum_jax.protocol import tables
-from trsum_jax.training import corpus, files, grid, inputs, processes, rivals, sharding, stages
+from trsum_jax.training import feed, files, grid, inputs, processes, rivals, sharding, stages
 from trsum_jax.training.steps import Run, how_here
 
 
@@ -22,9 +22,8 @@ class Experiment:
         config: the whole config, checked.
         workdir: where all files go.
         given: videos and folds.
-        corpus: their segments on the device; for a rival, whole videos.
+        feed: their segments on the device; for a rival, whole videos.
         places: the grid, [R].
-        runs: the inputs of every run, stacked [R].
         generator: the module; None for a rival, which has none.
         summarizer: the module that scores.
         stages: stage 1 and stage 2; a rival's only one.
@@ -35,14 +34,18 @@ class Experiment:
     config: ml_collections.ConfigDict
     workdir: pathlib.Path
     given: inputs.Inputs
-    corpus: corpus.Corpus
+    feed: feed.Whole | feed.Stream
     places: list[grid.Place]
-    runs: Run
     generator: Generator | None
     summarizer: nn.Module
     stages: tuple[stages.Stage, ...]
     how: str
     mesh: Mesh
+
+    @property
+    def runs(self) -> Run:
+        """The inputs of every run, stacked [R]."""
+        return self.feed.runs
 
     def folder(self, stage: stages.Stage) -> pathlib.Path:
         """Where a stage's checkpoints are."""
@@ -73,23 +76,24 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
     width = videos[0].features.shape[1]
     shards = mesh.shape[sharding.DATA]
     if config.method == 'trsum':
-        segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views), mesh)
+        segments = _feed(config, videos, places, given.folds, mesh)
+        counted = _in_passes(config, segments.passes)
         generator, summarizer = stages.build_models(config, width)
         of_method = (
-            stages.generator_stage(config, generator, width, shards),
-            stages.summarizer_stage(config, generator, summarizer, width, len(videos), shards),
+            stages.generator_stage(counted, generator, width, shards),
+            stages.summarizer_stage(counted, generator, summarizer, width, len(videos), shards),
         )
     else:
-        segments = corpus.build(videos, max(video.n_steps for video in videos), ('sequential',), mesh)
+        longest = max(video.n_steps for video in videos)
+        segments = feed.Whole(videos, longest, ('sequential',), places, given.folds, mesh)
         generator, (summarizer, stage) = None, rivals.build(config, width, len(videos))
         of_method = (stage,)
     experiment = Experiment(
         config=config,
         workdir=workdir,
         given=given,
-        corpus=segments,
+        feed=segments,
         places=places,
-        runs=grid.make_runs(places, given.folds, list(given.dataset.videos), segments, mesh),
         generator=generator,
         summarizer=summarizer,
         stages=of_method,
@@ -107,7 +111,24 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
     processes.agree('the data', record)
     files.remember(config, workdir, record, given.dataset.path)
     processes.say(
-        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {segments.n_segments} segments; '
+        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {segments.n_segments} segments'
+        f'{f" in {segments.passes} chunks" if config.data.stream_mb else ""}; '
         f'{given.split}; {len(places)} runs on {sharding.describe(mesh)}'
     )
     return experiment
+
+
+def _feed(config, videos, places, folds, mesh) -> feed.Whole | feed.Stream:
+    decomposition = config.decomposition
+    given = videos, decomposition.length, tuple(decomposition.views), places, folds, mesh
+    if config.data.stream_mb:
+        return feed.Stream(*given, most_mb=config.data.stream_mb, seed=config.data.stream_seed)
+    return feed.Whole(*given)
+
+
+def _in_passes(config: ml_collections.ConfigDict, passes: int) -> ml_collections.ConfigDict:
+    """The config for the stages, whose epochs are passes over a part of the dataset."""
+    config = config.copy_and_resolve_references()
+    for name in ('generator', 'summarizer'):
+        config[name].epochs *= passes
+    return config

@@ -55,6 +55,7 @@ AT_LEAST = {
     'evaluation.untrained_heads': 1,
     'layout.log_every': 1,
     'layout.microbatch': -1,
+    'data.stream_seed': 0,
     'layout.checkpoint_every': 1,
     'layout.checkpoints': 1,
     'data.folds': 0,
@@ -92,6 +93,7 @@ RANGES = {
     'summarizer.penalty_weight': (0, math.inf, '[)'),
     'summarizer.baseline_momentum': (0, 1, '[)'),
     'evaluation.budget': (0, 1, '(]'),
+    'data.stream_mb': (0, math.inf, '[)'),
 }
 # What may differ between two sessions of one experiment: a part, or a field.
 FREE = ('layout', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
@@ -149,6 +151,11 @@ def check(config: ml_collections.ConfigDict) -> None:
     if len(set(windows)) != len(windows) or not all(isinstance(w, int) and w > 1 for w in windows):
         faults.append(
             f'config.evaluation.one_out_windows: expected different whole numbers from 2, found {windows}'
+        )
+    if config.data.stream_mb and config.method != 'trsum':
+        faults.append(
+            f'config.data.stream_mb: expected 0 with config.method={config.method}, whose corpus is whole '
+            f'videos, found {config.data.stream_mb}'
         )
     fields = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := sorted(set(config.data.synthetic) - fields):

@@ -1,0 +1,142 @@
+"""A dataset read in chunks against the same on the device as a whole."""
+
+import builtins
+import itertools
+import json
+
+import numpy as np
+import pytest
+from tiny import RECIPE, tiny_config
+
+from benchmarks import interruptions
+from trsum_jax.data import datasets
+from trsum_jax.data.stored import Stored
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.errors import InputError, Preempted
+from trsum_jax.training import experiment, feed, files, interruption, outcome, preparation
+
+VIDEO_MB = 6 * 4 / 2**20  # a step of the toy data
+SHORT = {'generator.epochs': 3, 'summarizer.epochs': 3, 'model.layers': 1, 'evaluation.one_out_windows': ()}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp('data') / 'data.h5'
+    datasets.write_dataset(path, generate(Recipe(**RECIPE)), synthetic=True)
+    return path
+
+
+def config_of(data, **flat):
+    return tiny_config(**SHORT, **{'data.file': str(data), 'data.generate': False}, **flat)
+
+
+def test_one_chunk_is_the_whole_dataset_to_the_bit(data, tmp_path):
+    experiment.run(config_of(data), tmp_path / 'whole')
+    experiment.run(config_of(data, **{'data.stream_mb': 1.0}), tmp_path / 'streamed')
+    assert interruptions.differences(tmp_path / 'whole', tmp_path / 'streamed') == []
+
+
+@pytest.fixture(scope='module')
+def streamed(data, tmp_path_factory):
+    """Trained and scored in chunks of at most 40 steps."""
+    config = config_of(data, **{'data.stream_mb': 40 * VIDEO_MB, 'layout.checkpoint_every': 1})
+    workdir = tmp_path_factory.mktemp('streamed')
+    experiment.run(config, workdir)
+    return config, workdir
+
+
+def test_features_stay_in_the_file(streamed):
+    config, workdir = streamed
+    start = preparation.prepare(config, workdir)
+    assert all(isinstance(video.features, Stored) for video in start.given.dataset.videos.values())
+
+
+def test_every_epoch_takes_every_training_segment_once_within_the_bound(streamed, data):
+    config, workdir = streamed
+    start = preparation.prepare(config, workdir)
+    whole = preparation.prepare(config_of(data), workdir.parent / 'whole')
+    assert start.feed.passes > 2
+    expected = segments_of(next(whole.feed.epochs(0, 1)))
+    orders = []
+    for passes in itertools.islice(start.feed.epochs(0, 3), 3):
+        taken = list(passes)
+        assert len(taken) == start.feed.passes
+        assert {one.corpus.frames.shape for one in taken} == {taken[0].corpus.frames.shape}
+        assert taken[0].corpus.frames.nbytes <= config.data.stream_mb * 2**20
+        assert segments_of(taken) == expected
+        orders.append([int(one.corpus.video[0]) for one in taken])
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert orders[0] != orders[1] or orders[1] != orders[2]
+
+
+def segments_of(passes):
+    """Of every run, its segments by content: video and frames."""
+    found = [[] for _ in range(2)]
+    for one in passes:
+        index, valid = np.asarray(one.corpus.index), np.asarray(one.corpus.valid)
+        frames, video = np.asarray(one.corpus.frames), np.asarray(one.corpus.video)
+        for run, (segments, weight) in enumerate(zip(one.runs.segments, one.runs.weight, strict=True)):
+            chosen = np.asarray(segments)[np.asarray(weight) > 0]
+            assert one.weight[run] == len(chosen)
+            found[run] += [(video[s], frames[index[s][valid[s]]].tobytes()) for s in chosen]
+    return [sorted(of_run) for of_run in found]
+
+
+def test_scores_in_chunks_are_those_of_the_whole_dataset(streamed, data):
+    config, workdir = streamed
+    start = preparation.prepare(config, workdir)
+    trained = experiment.train(start)
+    whole = preparation.prepare(config_of(data), workdir.parent / 'whole')
+    assert whole.feed.passes == 1
+    in_chunks, at_once = (outcome.score(one, *trained, True) for one in (start, whole))
+    assert set(in_chunks) == set(at_once) == {'trsum', 'untrained', 'one_out'}
+    for row in in_chunks:
+        for one, other in zip(in_chunks[row], at_once[row], strict=True):
+            for key in one:
+                np.testing.assert_allclose(one[key], other[key], atol=1e-6)
+
+
+def test_stopped_between_epochs_it_continues_to_the_same_bits(streamed, tmp_path, monkeypatch):
+    config, workdir = streamed
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption, 'requested', lambda done: done == 2)
+        with pytest.raises(Preempted):
+            experiment.run(config, tmp_path)
+    experiment.run(config, tmp_path)
+    assert interruptions.differences(workdir, tmp_path) == []
+    lines = [json.loads(line) for line in (tmp_path / files.METRICS).read_text().splitlines()]
+    assert len(lines) == 2 * (3 + 3)
+
+
+def test_chunks_hold_whole_videos_in_balance():
+    steps = np.array([9, 1, 8, 2, 7, 3])
+    mb = 4 * 5 / 2**20
+    assert feed.plan('abcdef', steps, 5, 30 * mb) == [[0, 1, 2, 3, 4, 5]]
+    # The longest first, each to the emptier chunk: 9 | 8, then 7 to the 8, 3 to the 9, 2, 1.
+    assert sorted(feed.plan('abcdef', steps, 5, 15 * mb)) == [[0, 1, 3, 5], [2, 4]]
+    chunks = feed.plan('abcdef', steps, 5, 10 * mb)
+    assert sorted(i for chunk in chunks for i in chunk) == list(range(6))
+    assert max(steps[chunk].sum() for chunk in chunks) <= 10
+
+
+def test_a_video_larger_than_a_chunk_is_named():
+    with pytest.raises(InputError, match=r'stream_mb: expected room for the longest video, b with 2\.0 MB'):
+        feed.plan('ab', np.array([1, 2**18]), 2, 1.5)
+
+
+def test_without_the_loader_the_extra_is_named(data, tmp_path, monkeypatch):
+    original = builtins.__import__
+
+    def refuse(name, *rest):
+        if name == 'grain':
+            raise ImportError('no grain')
+        return original(name, *rest)
+
+    monkeypatch.setattr(builtins, '__import__', refuse)
+    with pytest.raises(InputError, match=r'pip install "trsum_jax\[stream\]"'):
+        experiment.run(config_of(data, **{'data.stream_mb': 1.0}), tmp_path)
+
+
+def test_a_rival_does_not_stream(data, tmp_path):
+    with pytest.raises(InputError, match=r'stream_mb: expected 0 with config\.method=drdsn'):
+        experiment.run(config_of(data, **{'data.stream_mb': 1.0, 'method': 'drdsn'}), tmp_path)

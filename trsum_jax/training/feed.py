@@ -1,0 +1,240 @@
+"""What the stages are fed with: the whole dataset on the devices, or chunk after chunk of it from its file.
+
+A chunk is a small corpus of whole videos. All chunks have one shape, so that one compiled program serves all.
+Which videos share a chunk is fixed, balanced by length; the order of the chunks is drawn anew every epoch. An
+epoch of a stage is then so many *passes*, one a chunk, and the stages count passes where they count epochs
+otherwise: with a single chunk nothing differs from the whole dataset.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from trsum_jax.data.records import Video
+from trsum_jax.data.splits import Fold
+from trsum_jax.errors import InputError
+from trsum_jax.method.decomposition import decompose
+from trsum_jax.training import corpus, grid, processes, sharding
+from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.steps import Run
+
+_MB = 2**20
+# Chunks that the loader reads ahead while the devices work on one.
+_AHEAD = 1
+
+
+class Pass(NamedTuple):
+    """What a stage sees at once.
+
+    Attributes:
+        number: of the pass, in all epochs.
+        corpus: on the devices.
+        runs: the runs' segments of it.
+        weight: [R] float64, how many training segments of it a run has.
+    """
+
+    number: int
+    corpus: Corpus
+    runs: Run
+    weight: np.ndarray
+
+
+class Whole:
+    """The whole dataset on the devices; an epoch is one pass.
+
+    Attributes:
+        passes: in an epoch.
+        runs: the inputs of all runs, [R] (filled up).
+        segments: training segments of all runs in an epoch.
+        n_segments: of the dataset.
+    """
+
+    passes = 1
+
+    def __init__(
+        self,
+        videos: list[Video],
+        length: int,
+        views: tuple[str, ...],
+        places: Sequence[grid.Place],
+        folds: Sequence[Fold],
+        mesh: Mesh,
+    ):
+        """Puts everything on the devices.
+
+        Args:
+            videos: as for `corpus.arrays`.
+            length: L.
+            views: the views to take.
+            places: the R runs.
+            folds: the videos of each fold.
+            mesh: of the devices.
+        """
+        self._corpus = corpus.build(videos, length, views, mesh)
+        self.runs = grid.make_runs(places, folds, [video.key for video in videos], self._corpus, mesh)
+        self._weight = processes.gather(self.runs.weight)[: len(places)].sum(axis=1, dtype=np.float64)
+        self.segments = float(self._weight.sum())
+        self.n_segments = self._corpus.n_segments
+
+    def epochs(self, done: int, epochs: int) -> Iterator[list[Pass]]:
+        """The passes of every epoch from `done` on."""
+        for number in range(done, epochs):
+            yield [Pass(number, self._corpus, self.runs, self._weight)]
+
+    def score(self, function: Callable[[Any, Corpus], jax.Array], params: Any) -> np.ndarray:
+        """`function(params, corpus)` of all frames: [R (filled up), …, F], in every process."""
+        return processes.gather(function(params, self._corpus))
+
+
+class Stream:
+    """Chunks of the dataset, read by grain while the devices work; attributes as in `Whole`."""
+
+    def __init__(
+        self,
+        videos: list[Video],
+        length: int,
+        views: tuple[str, ...],
+        places: Sequence[grid.Place],
+        folds: Sequence[Fold],
+        mesh: Mesh,
+        *,
+        most_mb: float,
+        seed: int,
+    ):
+        """Plans the chunks; nothing is read yet.
+
+        Args:
+            videos: as for `corpus.arrays`; their features may be `Stored`.
+            length: L.
+            views: the views to take.
+            places: the R runs.
+            folds: the videos of each fold.
+            mesh: of the devices.
+            most_mb: MB (2^20 bytes) of features in a chunk at most.
+            seed: of the chunks' order.
+
+        Raises:
+            InputError: a video that is larger than a chunk may be; grain is not installed.
+        """
+        try:
+            import grain
+        except ImportError as error:
+            raise InputError(
+                f'config.data.stream_mb: expected grain to be installed, found none ({error}); run: '
+                'pip install "trsum_jax[stream]"'
+            ) from error
+        self._grain, self._mesh, self._seed = grain, mesh, seed
+        self._videos, self._length, self._views = videos, length, views
+        steps = np.array([video.n_steps for video in videos])
+        self._chunks = plan([video.id for video in videos], steps, videos[0].features.shape[1], most_mb)
+        self.passes = len(self._chunks)
+        counts = {n: len(decompose(n, length, views)) for n in np.unique(steps).tolist()}
+        of_video = np.array([counts[n] for n in steps.tolist()])
+        number = {video.key: i for i, video in enumerate(videos)}
+        trained = np.zeros((len(folds), len(videos)), bool)
+        for i, fold in enumerate(folds):
+            trained[i, [number[key] for key in fold.train]] = True
+        rows = np.array([place.fold for place in grid.filled(places, mesh)])
+        self._trained, self._weighed = trained[rows], trained[[place.fold for place in places]] * of_video
+        self._frames = max(int(steps[chunk].sum()) for chunk in self._chunks)
+        self._segments = max(int(of_video[chunk].sum()) for chunk in self._chunks)
+        self._longest = max(int((trained * of_video)[:, chunk].sum(axis=1).max()) for chunk in self._chunks)
+        self._first = np.cumsum([0, *steps])
+        self.segments, self.n_segments = float(self._weighed.sum()), int(of_video.sum())
+        shape = len(rows), self._longest
+        blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+        self.runs = Run(grid.keys_of(places, mesh), *sharding.place(blank, mesh, sharding.BY_RUN))
+
+    def epochs(self, done: int, epochs: int) -> Iterator[Iterator[Pass]]:
+        """The passes of every epoch from `done` on; each must be taken before the next epoch's."""
+        numbers = range(done * self.passes, epochs * self.passes)
+        loaded = self._loaded([(number, self._chunk_of(number)) for number in numbers])
+        for _ in range(done, epochs):
+            yield (self._placed(*next(loaded)) for _ in range(self.passes))
+
+    def score(self, function: Callable[[Any, Corpus], jax.Array], params: Any) -> np.ndarray:
+        """`function(params, corpus)` of all frames: [R (filled up), …, F], in every process."""
+        found = None
+        for number, host, *_ in self._loaded(list(enumerate(range(self.passes)))):
+            placed = sharding.place(host, self._mesh, sharding.SHARED)
+            values = processes.gather(function(params, placed))
+            if found is None:
+                found = np.zeros((*values.shape[:-1], self._first[-1]), values.dtype)
+            start = 0
+            for i in self._chunks[number]:
+                n_steps = self._videos[i].n_steps
+                found[..., self._first[i] : self._first[i + 1]] = values[..., start : start + n_steps]
+                start += n_steps
+        return found
+
+    def _chunk_of(self, number: int) -> int:
+        epoch, place = divmod(number, self.passes)
+        return int(np.random.default_rng((self._seed, epoch)).permutation(self.passes)[place])
+
+    def _loaded(self, wanted: list[tuple[int, int]]) -> Iterator[tuple]:
+        """Numbers and chunks on the host, in order, read ahead by the loader's thread."""
+        ahead = self._grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
+        source = self._grain.MapDataset.source(wanted).map(lambda one: (one[0], *self._read(one[1])))
+        return iter(source.to_iter_dataset(ahead))
+
+    def _read(self, chunk: int) -> tuple[Corpus, np.ndarray, np.ndarray, np.ndarray]:
+        numbers = self._chunks[chunk]
+        read = corpus.arrays([self._videos[i] for i in numbers], self._length, self._views)
+        local = read.video
+        read = read._replace(video=np.asarray(numbers, np.int32)[local])
+        read = Corpus(*(
+            _filled(leaf, self._frames if name in ('frames', 'change', 'side') else self._segments)
+            for name, leaf in read._asdict().items()
+        ))  # fmt: skip
+        chosen = self._trained[:, numbers][:, local]
+        segments, weight = grid.members(chosen, self._longest)
+        return read, segments, weight, self._weighed[:, numbers].sum(axis=1).astype(np.float64)
+
+    def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray, count: np.ndarray):
+        placed = sharding.place((segments, weight), self._mesh, sharding.BY_RUN)
+        runs = Run(self.runs.key, *placed)
+        return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), runs, count)
+
+
+def plan(names: Sequence[str], steps: np.ndarray, width: int, most_mb: float) -> list[list[int]]:
+    """Deals whole videos out to as few chunks as hold them, the longest first, each to the emptiest chunk.
+
+    Args:
+        names: V names, for messages.
+        steps: [V] int, frames of each video.
+        width: D.
+        most_mb: MB (2^20 bytes) of float32 features in a chunk at most.
+
+    Returns:
+        The numbers of each chunk's videos, ascending; every video stands in one chunk.
+
+    Raises:
+        InputError: a video is larger than a chunk may be.
+    """
+    most = int(most_mb * _MB // (4 * width))
+    longest = int(np.argmax(steps))
+    if steps[longest] > most:
+        raise InputError(
+            f'config.data.stream_mb: expected room for the longest video, {names[longest]} with '
+            f'{4 * width * steps[longest] / _MB:.1f} MB of features, found {most_mb}'
+        )
+    order = np.argsort(-steps, kind='stable').tolist()
+    count = -(-int(steps.sum()) // most)
+    while True:
+        chunks: list[list[int]] = [[] for _ in range(count)]
+        filled = [(0, chunk) for chunk in range(count)]
+        for i in order:
+            frames, chunk = heapq.heappop(filled)
+            chunks[chunk].append(i)
+            heapq.heappush(filled, (frames + int(steps[i]), chunk))
+        if max(frames for frames, _ in filled) <= most:
+            return [sorted(chunk) for chunk in chunks]
+        count += 1
+
+
+def _filled(leaf: np.ndarray, length: int) -> np.ndarray:
+    return np.pad(leaf, [(0, length - len(leaf)), *[(0, 0)] * (leaf.ndim - 1)])
