@@ -5,7 +5,8 @@
 #
 # Process 0 speaks here, the others into DIR/process-I.log. --gpus gives process I GPU I alone. SIGTERM and
 # SIGINT go on to all; if one fails or is preempted (exit code 75), the rest are stopped and the same command
-# starts again, up to K times. The exit code is that of the first process that failed.
+# starts again, up to K times (not after SIGINT). The exit code is that of the first process that failed.
+# Needs bash 5.1.
 set -euo pipefail
 
 die() { echo "local.sh: $*" >&2; exit 2; }
@@ -28,7 +29,9 @@ python=${PYTHON:-python}
 
 pids=()
 forward() { for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done; }
-trap forward TERM INT
+trap forward TERM
+# Whoever presses Ctrl-C wants no new start.
+trap "restarts=0; forward" INT
 
 attempt() {
   local port code=0 status done_pid
