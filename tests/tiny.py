@@ -6,7 +6,7 @@ import numpy as np
 from configs import default
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.data.synthetic import Recipe, generate
-from trsum_jax.training import corpus, grid, stages
+from trsum_jax.training import corpus, grid, sharding, stages
 
 RECIPE = {'videos': 6, 'width': 6, 'steps': (10, 24), 'shot_steps': (2, 5), 'pool': 20, 'users': 3, 'seed': 3}
 
@@ -18,6 +18,10 @@ def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config.masking.fixed_length = 2
     config.generator.update({'epochs': 2, 'batch': 4})
     config.summarizer.update({'epochs': 2, 'batch': 4})
+    config.drdsn.update({'epochs': 2, 'width': 4})
+    config.acsumgan.update(
+        {'epochs': 2, 'batch': 2, 'width': 4, 'fragments': 4, 'picks': 2, 'actor_width': 8}
+    )
     config.evaluation.update({'random_draws': 2, 'untrained_heads': 2})
     config.layout.log_every = 1
     return config
@@ -41,26 +45,30 @@ def get_config() -> ml_collections.ConfigDict:
 class Setting:
     """The parts of an experiment, for tests of the compiled program."""
 
-    def __init__(self, config, videos=None, folds=None, seeds=(0,)):
+    def __init__(self, config, videos=None, folds=None, seeds=(0,), mesh=None, only=None):
         self.config = config
+        self.mesh = mesh or sharding.one_device()
+        shards = self.mesh.shape[sharding.DATA]
         self.videos = videos if videos is not None else generate(Recipe(**RECIPE))
         keys = [video.key for video in self.videos]
-        self.folds = folds or disjoint_folds(keys, 2, 0)
+        self.folds = folds or disjoint_folds(keys, config.data.folds, 0)
         width = self.videos[0].features.shape[1]
         self.corpus = corpus.build(
-            self.videos, config.decomposition.length, tuple(config.decomposition.views)
+            self.videos, config.decomposition.length, tuple(config.decomposition.views), self.mesh
         )
-        self.places = grid.places(seeds, len(self.folds))
-        self.runs = grid.make_runs(self.places, self.folds, keys, self.corpus)
+        self.places = grid.places(seeds, len(self.folds))[:only]
+        self.runs = grid.make_runs(self.places, self.folds, keys, self.corpus, self.mesh)
         self.generator, self.summarizer = stages.build_models(config, width)
-        self.stage1 = stages.generator_stage(config, self.generator, width)
-        self.stage2 = stages.summarizer_stage(config, self.generator, self.summarizer, width, len(keys))
+        self.stage1 = stages.generator_stage(config, self.generator, width, shards)
+        self.stage2 = stages.summarizer_stage(
+            config, self.generator, self.summarizer, width, len(keys), shards
+        )
 
     def train(self, stage, frozen=(), how='map', epochs=2, runs=None):
         """States and the metrics of every epoch, [epochs][name][R]."""
         runs = self.runs if runs is None else runs
-        states, history = grid.init(stage, runs, frozen), []
-        step = grid.compile_epoch(stage, how)
+        states, history = grid.init(stage, runs, frozen, self.mesh), []
+        step = grid.compile_epoch(stage, how, self.mesh)
         for number in range(epochs):
             states, metrics = step(states, number, self.corpus, runs, frozen)
             history.append({name: np.asarray(value) for name, value in metrics.items()})

@@ -29,26 +29,43 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """
 
     def guarded(argv: Sequence[str]) -> int | None:
-        # jax and orbax report every backend tried and every file saved at INFO.
-        logging.set_verbosity(logging.WARNING)
+        # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
+        logging.set_verbosity(logging.FATAL)
         try:
             return main(argv)
-        except InputError as error:
-            print(f'error: {error}', file=sys.stderr)
-            return 1
-        except Preempted as error:
-            print(f'{error}; the same command continues', file=sys.stderr)
-            return PREEMPTED
-        except BrokenPipeError:
-            # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        except OSError as error:
-            # Folders that cannot be written, full disks: the system's own words name the file.
-            print(f'error: {error.strerror or error}: {error.filename or ""}', file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print('stopped by the user', file=sys.stderr)
-            return 130
+        except BaseException as error:
+            code = tell(error)
+            if code is None:
+                raise
+            return code
 
     app.run(guarded)
+
+
+def tell(error: BaseException) -> int | None:
+    """Says on stderr what a user should know of an error.
+
+    Args:
+        error: any.
+
+    Returns:
+        The exit code; None for an error that is ours, of which nothing is said.
+    """
+    if isinstance(error, InputError):
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    if isinstance(error, Preempted):
+        print(f'{error}; the same command continues', file=sys.stderr)
+        return PREEMPTED
+    if isinstance(error, BrokenPipeError):
+        # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, OSError):
+        # Folders that cannot be written, full disks: the system's own words name the file.
+        print(f'error: {error.strerror or error}: {error.filename or ""}', file=sys.stderr)
+        return 1
+    if isinstance(error, KeyboardInterrupt):
+        print('stopped by the user', file=sys.stderr)
+        return 130
+    return None

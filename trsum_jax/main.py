@@ -37,10 +37,9 @@ def main(argv: Sequence[str]) -> int:
         raise InputError('--coordinator, --processes and --process: expected --distributed with them')
     config = CONFIG.value
     workdir = pathlib.Path(WORKDIR.value or f'runs/{config.name}-{config.preset}').expanduser()
-    with interruption.watched():
-        run = suite.run if config.variants else experiment.run
+    run = suite.run if config.variants else experiment.run
+    with processes.together(), interruption.watched():
         processes.say(run(config, workdir))
-    processes.stop()
     return 0
 
 

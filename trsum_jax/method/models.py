@@ -81,10 +81,11 @@ class Attention(nn.Module):
         padding = jnp.where(valid, 0.0, -1e30)[..., None, None, :]
         logits = logits.astype(jnp.float32) + padding
         # A softmax whose division waits for the product with the values, where it has L / d times less to do.
+        # By the reciprocal, because XLA replaces such a division by it on some meshes and not on others.
         odds = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
         total = jnp.sum(odds, axis=-1, keepdims=True)
         odds = nn.Dropout(self.dropout, name='weights')(odds, deterministic)
-        mixed = (_product(odds.astype(value.dtype), value) / total).astype(self.dtype)
+        mixed = (_product(odds.astype(value.dtype), value) * (1.0 / total)).astype(self.dtype)
         mixed = jnp.swapaxes(mixed, -2, -3).reshape(-1, width)
         return nn.Dense(width, kernel_init=outer, dtype=self.dtype, name='out')(mixed)
 

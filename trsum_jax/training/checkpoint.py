@@ -7,6 +7,7 @@ are read: a checkpoint does not remember the devices that it came from.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -55,7 +56,9 @@ class Saver:
                 self.wait()
         finally:
             self._background.shutdown()
-            self._orbax.close()
+            # It raises once more what went wrong with the last checkpoint.
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                self._orbax.close()
 
     def save(self, epoch: int, states: Any) -> None:
         """Begins to save; the states may be donated when it returns.
@@ -101,6 +104,8 @@ class Saver:
         return f'{self._folder}/{done[-1]}' if done else f'none yet in {self._folder}'
 
     def _failed(self, epoch: int, error: Exception) -> InputError:
+        if gone := processes.lost(error):
+            return gone
         reason = str(error).strip().splitlines()[0][:300]
         return InputError(
             f'{self._folder}/{epoch}: the checkpoint could not be written ({reason}). Training stopped; make '
@@ -180,6 +185,8 @@ def _read(folder: pathlib.Path, epoch: int, like: Any, mesh: Mesh) -> tuple[Any,
             wanted = _shapes_of_one_run(like)
             if there == wanted:
                 return checkpointer.load(epoch, abstract), ''
+            if not there:
+                return None, 'damaged (its list of arrays cannot be read)'
     except (ValueError, KeyError, OSError, TypeError, ocp.errors.InvalidLayoutError) as error:
         return None, f'damaged ({str(error).strip().splitlines()[0][:300]})'
     name = next(name for name in [*wanted, *there] if wanted.get(name) != there.get(name))

@@ -58,7 +58,7 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
         experiment: from `prepare`.
 
     Returns:
-        The parameters of all generators and of all summarizers, with a leading run axis.
+        The parameters of all generators and of all summarizers, with a leading run axis; both a rival's own.
 
     Raises:
         InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than

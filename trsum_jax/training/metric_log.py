@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trsum_jax.errors import InputError
 from trsum_jax.protocol import tables
 from trsum_jax.training.grid import Place
 
@@ -39,14 +40,23 @@ def append(
         epoch: from 1.
         metrics: by name, [R] floats.
         grid: the R runs.
+
+    Raises:
+        InputError: the log cannot be written.
     """
     lines = [
         {'stage': stage, 'epoch': epoch, 'seed': place.seed, 'fold': place.fold}
         | {name: float(value[i]) for name, value in metrics.items()}
         for i, place in enumerate(grid)
     ]
-    with path.open('a', encoding='utf-8') as file:
-        file.write(''.join(f'{json.dumps(line)}\n' for line in lines))
+    try:
+        with path.open('a', encoding='utf-8') as file:
+            file.write(''.join(f'{json.dumps(line)}\n' for line in lines))
+    except OSError as error:
+        raise InputError(
+            f'{path}: cannot be written ({error}). Training stopped; make room and start the same command '
+            'again, it continues from its last checkpoint.'
+        ) from error
 
 
 def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:

@@ -4,19 +4,26 @@ Every process runs the same program; arrays with a leading run axis are spread o
 One process, the first, writes and speaks. Without `start` everything here is that of a lone process.
 """
 
+import contextlib
+import faulthandler
 import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, Preempted, tell
 
 # How long a process that died may go unnoticed, and how long one waits for the others to start.
 HEARTBEAT_S, START_S = 60, 300
-# The first process still writes results when the others are done: they wait for it, however long.
-_PATIENCE_S = 7 * 24 * 3600
+# How the runtimes below JAX word the end of another process.
+_LOST = re.compile('peer|heartbeat|barrier|coordination|NCCL|remote process|socket closed', re.IGNORECASE)
 
 
 def start(coordinator: str | None, processes: int | None, process: int | None) -> None:
@@ -42,7 +49,6 @@ def start(coordinator: str | None, processes: int | None, process: int | None) -
             process_id=process,
             initialization_timeout=START_S,
             heartbeat_timeout_seconds=HEARTBEAT_S,
-            shutdown_timeout_seconds=_PATIENCE_S,
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -53,10 +59,45 @@ def start(coordinator: str | None, processes: int | None, process: int | None) -
         ) from error
 
 
-def stop() -> None:
-    """Waits for the other processes and leaves them."""
-    if jax.distributed.is_initialized():
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Leaves the other processes when all are done, and at once where something goes wrong in this one.
+
+    A process that waited for the others at its end would hold up those that wait for it in the middle. They
+    learn within `HEARTBEAT_S` that it is gone, and stop with a message of their own.
+    """
+    if not jax.distributed.is_initialized():
+        yield
+        return
+    # The runtime ends a process whose partner has died by an abort; its message should be the last words.
+    faulthandler.disable()
+    try:
+        yield
+    except Preempted:
         jax.distributed.shutdown()
+        raise
+    except BaseException as error:
+        code = tell(lost(error) or error)
+        if code is None:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if code is None else code)
+    # The first process may still write results: a shutdown alone would not wait longer than minutes.
+    wait('all is done')
+    jax.distributed.shutdown()
+
+
+def lost(error: BaseException) -> InputError | None:
+    """What to say of an error that another process's end has caused; None for any other error."""
+    ours = isinstance(error, InputError | OSError) and not isinstance(error, TimeoutError)
+    if ours or not jax.distributed.is_initialized() or not _LOST.search(str(error)):
+        return None
+    reason = str(error).strip().splitlines()[0][:300]
+    return InputError(
+        f'process {jax.process_index()}: another process is gone, see what it said ({reason}). Start all of '
+        'them again by the same command; training continues from its last checkpoint.'
+    )
 
 
 def first() -> bool:

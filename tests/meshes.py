@@ -1,0 +1,98 @@
+"""Run on eight devices by test_sharding.py: trains a toy grid on several meshes and keeps all that happened.
+
+python tests/meshes.py FILE
+"""
+
+import pathlib
+import pickle
+import sys
+
+import jax
+import numpy as np
+from tiny import Setting, tiny_config
+
+from trsum_jax.method import episodes, masking
+from trsum_jax.training import grid, scoring, sharding
+
+MESHES = ((1, 1), (8, 1), (4, 2), (2, 4), (1, 8))
+RUNS = (1, 5, 10)
+EPOCHS = 2
+_drawn: dict[str, dict[bytes, bytes]] = {'actions': {}, 'masks': {}}
+
+
+def config_of(runs, **flat):
+    """Batches of eight: every mesh divides them. One fold alone, or five of them with one or two seeds."""
+    small = {'model.layers': 1, 'generator.batch': 8, 'summarizer.batch': 8}
+    return tiny_config(**small, **{'data.folds': 2 if runs == 1 else 5}, **flat)
+
+
+def record():
+    """Keeps every draw under its key, from within the compiled programs."""
+
+    def keep(what, key, drawn):
+        _drawn[what][np.asarray(key).tobytes()] = np.asarray(drawn).tobytes()
+
+    def sample(key, logits, valid, n_episodes, original=episodes.sample):
+        actions = original(key, logits, valid, n_episodes)
+        jax.debug.callback(keep, 'actions', jax.random.key_data(key), actions)
+        return actions
+
+    def corrupt(key, window, n_steps, original=masking.corrupt, **options):
+        fate = original(key, window, n_steps, **options)
+        jax.debug.callback(keep, 'masks', jax.random.key_data(key), fate.masked)
+        return fate
+
+    episodes.sample, masking.corrupt = sample, corrupt
+
+
+def train(shape, runs):
+    """Both stages of a grid on a mesh: parameters, metrics and scores of its runs, and what was drawn."""
+    for drawn in _drawn.values():
+        drawn.clear()
+    seeds = (0, 1) if runs == 10 else (0,)
+    setting = Setting(config_of(runs), seeds=seeds, mesh=sharding.make_mesh(shape), only=runs)
+    first, history1 = setting.train(setting.stage1, epochs=EPOCHS)
+    second, history2 = setting.train(setting.stage2, first.params, epochs=EPOCHS)
+    importance = scoring.jit_over_runs(
+        lambda params, corpus: scoring.importance(setting.summarizer, params, corpus), 'map', setting.mesh
+    )
+    scores = importance(second.params, setting.corpus)
+    jax.effects_barrier()
+    found = {'first': first.params, 'second': second, 'scores': scores}
+    found = jax.tree.map(lambda leaf: np.asarray(leaf)[:runs], found)
+    metrics = jax.tree.map(lambda leaf: leaf[:runs], (history1, history2))
+    return found, metrics, {what: dict(drawn) for what, drawn in _drawn.items()}
+
+
+def program(shape, runs):
+    """The text of both compiled epochs, and where the corpus stands."""
+    setting = Setting(config_of(runs), mesh=sharding.make_mesh(shape), only=runs)
+    texts, parameters = [], []
+    frozen = ()
+    for stage in (setting.stage1, setting.stage2):
+        states = grid.init(stage, setting.runs, frozen, setting.mesh)
+        epoch = grid.compile_epoch(stage, 'map', setting.mesh)
+        arguments = (states, np.int32(0), setting.corpus, setting.runs, frozen)
+        texts.append(epoch.lower(*arguments).compile().as_text())
+        parameters.append(sum(leaf[0].size for leaf in jax.tree.leaves(states.params)))
+        frozen = states.params
+    frames = setting.corpus.frames
+    return {
+        'texts': texts,
+        'devices': np.vectorize(lambda device: device.id)(setting.mesh.devices),
+        'frames': frames.shape,
+        'parts': [part.data.shape for part in frames.addressable_shards],
+        'parameters': parameters,
+    }
+
+
+def main():
+    """Everything, into one file."""
+    programs = {shape: program(shape, 5) for shape in ((8, 1), (2, 4), (1, 8))}
+    record()
+    trained = {(shape, runs): train(shape, runs) for runs in RUNS for shape in MESHES}
+    pathlib.Path(sys.argv[1]).write_bytes(pickle.dumps({'programs': programs, 'trained': trained}))
+
+
+if __name__ == '__main__':
+    main()

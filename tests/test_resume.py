@@ -1,0 +1,240 @@
+"""Stopped in any way, a training continues to the same bits."""
+
+import itertools
+import json
+import random
+import resource
+import shutil
+import signal
+import time
+
+import pytest
+from tiny import tiny_config
+
+from benchmarks import interruptions
+from trsum_jax.data import datasets
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.errors import PREEMPTED, InputError, Preempted
+from trsum_jax.training import checkpoint, experiment, files, interruption, outputs
+
+CONFIG = 'tests/tiny.py'
+# Checkpoints after 2, 4 and 5 epochs of both stages, of which the last two stay.
+SHORT = {
+    'generator.epochs': 5,
+    'summarizer.epochs': 5,
+    'layout.checkpoint_every': 2,
+    'layout.log_every': 3,
+    'evaluation.baselines': False,
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """A file of its own: where it stands is in the results."""
+    path = tmp_path_factory.mktemp('data') / 'data.h5'
+    recipe = tiny_config().data.synthetic.to_dict()
+    datasets.write_dataset(path, generate(Recipe(**recipe)), synthetic=True)
+    return path
+
+
+@pytest.fixture(scope='module')
+def config(data):
+    return tiny_config(**SHORT, **{'data.file': str(data), 'data.generate': False})
+
+
+@pytest.fixture(scope='module')
+def in_peace(config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('in_peace') / 'run'
+    experiment.run(config, workdir)
+    return workdir
+
+
+def stop_after(epochs, config, workdir, monkeypatch):
+    """As SIGTERM does, after so many epochs of both stages together."""
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption, 'requested', lambda done: done == epochs)
+        with pytest.raises(Preempted, match='is saved after epoch'):
+            experiment.run(config, workdir)
+
+
+def test_killed_at_every_kind_of_moment_it_ends_in_the_same_bytes(tmp_path, monkeypatch, data):
+    monkeypatch.setenv('PYTHONPATH', 'tests')
+    flags = (*interruptions.SHORT, f'--config.data.file={data}', '--config.data.generate=False')
+    interruptions.finish(interruptions.start(CONFIG, tmp_path / 'in_peace', flags))
+    draw = random.Random(5)
+    names = list(interruptions.moments(tmp_path, draw))
+    workdir = tmp_path / 'killed'
+    killed = interruptions.trial(CONFIG, workdir, flags, itertools.cycle(names), len(names), draw)
+    # A session may be over before its moment; most are not.
+    assert killed.total() >= 3
+    assert interruptions.differences(tmp_path / 'in_peace', workdir) == []
+
+
+def test_sigterm_saves_and_exits_with_its_own_code_and_the_same_command_continues(
+    tmp_path, monkeypatch, config, data
+):
+    monkeypatch.setenv('PYTHONPATH', 'tests')
+    flags = [f'--config.{name}={value}' for name, value in SHORT.items()]
+    flags += [f'--config.data.file={data}', '--config.data.generate=False', '--config.generator.epochs=3000']
+    process = interruptions.start(CONFIG, tmp_path, flags)
+    wait_for(tmp_path / files.METRICS, process)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == PREEMPTED
+    assert 'generator is saved after epoch' in told
+    assert 'the same command continues' in told
+    assert 'Traceback' not in told
+    lines = [json.loads(line) for line in (tmp_path / files.METRICS).read_text().splitlines()]
+    done = checkpoint.whole(tmp_path / files.CHECKPOINTS / 'generator')[-1]
+    assert [line['epoch'] for line in lines[::2]] == list(range(1, done + 1))
+    # Fewer epochs than are done are refused; a few more are trained, and then the rest.
+    config = config.copy_and_resolve_references()
+    config.generator.epochs = done - 1
+    with pytest.raises(InputError, match=rf'generator\.epochs: expected {done} or more'):
+        experiment.run(config, tmp_path)
+    config.generator.epochs = done + 1
+    experiment.run(config, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / files.METRICS).read_text().splitlines()]
+    epochs = [line['epoch'] for line in lines if line['stage'] == 'generator']
+    assert epochs[::2] == epochs[1::2] == list(range(1, done + 2))
+
+
+def wait_for(path, process):
+    while not (path.exists() and path.stat().st_size):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize('epochs', [1, 4, 5, 8])
+def test_continued_from_any_epoch_equals_in_peace(epochs, config, in_peace, tmp_path, monkeypatch):
+    if epochs != 5:
+        stop_after(epochs, config, tmp_path, monkeypatch)
+    else:
+        # Between the stages: the generator's last epoch is saved, and the summarizer has not begun.
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                experiment.metric_log, 'append', refuse_the_summarizer(experiment.metric_log.append)
+            )
+            with pytest.raises(InterruptedError):
+                experiment.run(config, tmp_path)
+    experiment.run(config, tmp_path)
+    assert interruptions.differences(in_peace, tmp_path) == []
+
+
+def refuse_the_summarizer(append):
+    def appended(path, stage, *rest):
+        if stage == 'summarizer':
+            raise InterruptedError
+        append(path, stage, *rest)
+
+    return appended
+
+
+def test_the_last_few_checkpoints_are_kept(in_peace):
+    for stage in ('generator', 'summarizer'):
+        assert checkpoint.whole(in_peace / files.CHECKPOINTS / stage) == [4, 5]
+
+
+@pytest.mark.parametrize('damage', ['changed', 'cut', 'missing', 'unlisted and cut'])
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
+    damage, config, in_peace, tmp_path, monkeypatch, capsys
+):
+    stop_after(5 + 4, config, tmp_path, monkeypatch)
+    folder = tmp_path / files.CHECKPOINTS / 'summarizer'
+    assert checkpoint.whole(folder) == [2, 4]
+    spoil(folder / '4', damage)
+    capsys.readouterr()
+    experiment.run(config, tmp_path)
+    told = capsys.readouterr().out
+    assert f'note: {folder}/4: damaged' in told
+    assert '2 of 5 epochs taken' in told
+    assert (tmp_path / files.CHECKPOINTS / 'damaged-4-summarizer').is_dir()
+    assert interruptions.differences(in_peace, tmp_path) == []
+
+
+def spoil(folder, damage):
+    largest = max(
+        (path for path in folder.rglob('*') if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    content = bytearray(largest.read_bytes())
+    if damage == 'changed':
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(content)
+    elif damage == 'missing':
+        largest.unlink()
+    else:
+        largest.write_bytes(content[: len(content) // 2])
+    if damage == 'unlisted and cut':
+        (folder / 'files.sha256.json').unlink()
+
+
+def test_a_checkpoint_killed_half_way_is_no_checkpoint(config, in_peace, tmp_path, monkeypatch):
+    """Orbax writes under another name; what is left under it is cleared away."""
+    stop_after(4, config, tmp_path, monkeypatch)
+    folder = tmp_path / files.CHECKPOINTS / 'generator'
+    (folder / '4').rename(folder / '4.orbax-checkpoint-tmp')
+    assert checkpoint.whole(folder) == [2]
+    experiment.run(config, tmp_path)
+    assert interruptions.differences(in_peace, tmp_path) == []
+    assert not list(folder.glob('*tmp*'))
+
+
+def test_no_good_checkpoint_left_is_explained(config, tmp_path, monkeypatch):
+    stop_after(4, config, tmp_path, monkeypatch)
+    folder = tmp_path / files.CHECKPOINTS / 'generator'
+    for epoch in checkpoint.whole(folder):
+        spoil(folder / str(epoch), 'cut')
+    with pytest.raises(
+        InputError, match=r'(?s)none of the checkpoints can be read.*/4: .*/2: .*Delete'
+    ) as error:
+        experiment.run(config, tmp_path)
+    assert str(folder) in str(error.value)
+    assert checkpoint.whole(folder) == [2, 4]
+
+
+def test_a_checkpoint_of_another_model_is_named(config, tmp_path, monkeypatch):
+    stop_after(4, config, tmp_path, monkeypatch)
+    (tmp_path / files.CONFIG).write_text(
+        json.dumps(
+            outputs.read_json(tmp_path / files.CONFIG) | {'model': config.model.to_dict() | {'width': 16}}
+        )
+    )
+    config = config.copy_and_resolve_references()
+    config.model.width = 16
+    with pytest.raises(InputError, match=r'generator/4: the checkpoint is of another model: expected .*'):
+        experiment.run(config, tmp_path)
+
+
+def test_a_full_disk_stops_with_the_last_good_checkpoint_named_and_whole(
+    config, in_peace, tmp_path, monkeypatch
+):
+    """A limit on the size of files stands for the disk."""
+    stop_after(2, config, tmp_path, monkeypatch)
+    folder = tmp_path / files.CHECKPOINTS / 'generator'
+    largest = max(path.stat().st_size for path in (folder / '2').rglob('*') if path.is_file())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, before[1]))
+    try:
+        with pytest.raises(InputError, match=r'/4: the checkpoint could not be written .*Last good .*/2\.$'):
+            experiment.run(config, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handled)
+    assert checkpoint.whole(folder) == [2]
+    experiment.run(config, tmp_path)
+    assert interruptions.differences(in_peace, tmp_path) == []
+
+
+def test_a_finished_training_of_more_epochs_keeps_the_results_of_fewer(config, in_peace, tmp_path):
+    workdir = tmp_path / 'more'
+    shutil.copytree(in_peace, workdir)
+    before = (workdir / files.TABLE).read_text()
+    config = config.copy_and_resolve_references()
+    config.summarizer.epochs = 6
+    experiment.run(config, workdir)
+    assert (workdir / 'results-5-5-epochs.md').read_text() == before
+    assert outputs.read_json(workdir / files.RESULTS)['epochs'] == [[5, 5], [5, 6]]
+    config.generator.epochs = 6
+    with pytest.raises(InputError, match=r'generator\.epochs: expected 5'):
+        experiment.run(config, workdir)

@@ -1,0 +1,168 @@
+"""Grids on meshes of eight devices, against one device."""
+
+import math
+import os
+import pathlib
+import pickle
+import re
+import subprocess
+import sys
+
+import jax
+import meshes
+import numpy as np
+import pytest
+from tiny import Setting, tiny_config
+
+from trsum_jax.errors import InputError
+from trsum_jax.training import sharding
+
+ONE = (1, 1)
+SPLIT = [shape for shape in meshes.MESHES if shape != ONE]
+COLLECTIVES = 'all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast'
+# Sums over a batch are added up in another order, and Adam scales with its gradient's own size.
+TOLERANCE = 2e-5
+
+
+@pytest.fixture(scope='module')
+def found(tmp_path_factory):
+    """What happened on all meshes, in a process with eight devices."""
+    path = tmp_path_factory.mktemp('meshes') / 'found.pickle'
+    folder = pathlib.Path(__file__).parent
+    devices = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
+    env = os.environ | {'XLA_FLAGS': devices, 'PYTHONPATH': f'{folder.parent}{os.pathsep}{folder}'}
+    command = [sys.executable, '-W', 'error', str(folder / 'meshes.py'), str(path)]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return pickle.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize('runs', meshes.RUNS)
+@pytest.mark.parametrize('shape', SPLIT)
+def test_the_same_actions_and_masks_are_drawn_on_every_mesh(found, shape, runs):
+    _, _, expected = found['trained'][ONE, runs]
+    _, _, drawn = found['trained'][shape, runs]
+    assert len(expected['actions']) >= 28 // 2 * runs // 2 * meshes.EPOCHS
+    assert drawn == expected
+
+
+@pytest.mark.parametrize('runs', meshes.RUNS)
+@pytest.mark.parametrize('shape', SPLIT)
+def test_parameters_scores_and_metrics_are_those_of_one_device(found, shape, runs):
+    expected, drawn = found['trained'][ONE, runs][:2], found['trained'][shape, runs][:2]
+    assert jax.tree.structure(drawn) == jax.tree.structure(expected)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
+        other = leaf_at(drawn, path)
+        assert np.all(np.isfinite(leaf))
+        if shape[1] == 1:
+            np.testing.assert_array_equal(other, leaf, err_msg=jax.tree_util.keystr(path))
+        else:
+            one, two = (without_key_bias(path, x) for x in (leaf, other))
+            np.testing.assert_allclose(two, one, rtol=0, atol=TOLERANCE, err_msg=jax.tree_util.keystr(path))
+
+
+def leaf_at(tree, path):
+    return dict(jax.tree_util.tree_leaves_with_path(tree))[path]
+
+
+def without_key_bias(path, leaf):
+    """A softmax does not see the keys' bias: its gradient is rounding alone, which Adam scales up."""
+    if 'query_key_value' in jax.tree_util.keystr(path) and 'bias' in jax.tree_util.keystr(path):
+        query, _, value = np.split(leaf, 3, axis=-1)
+        return np.concatenate([query, value], axis=-1)
+    return leaf
+
+
+@pytest.mark.parametrize('shape', [(2, 4), (1, 8)])
+def test_collectives_stay_within_a_run_and_gradients_are_added_over_data_alone(found, shape):
+    program = found['programs'][shape]
+    run_of = {device: run for run, row in enumerate(program['devices']) for device in row}
+    for text in program['texts']:
+        lines = [line for line in text.splitlines() if re.search(rf' ({COLLECTIVES})(-start)?\(', line)]
+        kinds = {re.search(rf' ({COLLECTIVES})', line).group(1) for line in lines}
+        assert kinds == {'all-reduce', 'all-gather'}
+        for line in lines:
+            groups = groups_of(line)
+            assert sorted(device for group in groups for device in group) == list(range(8))
+            for group in groups:
+                assert len(group) == shape[1]
+                assert len({run_of[device] for device in group}) == 1, line
+        reduced = [line.split(' all-reduce')[0] for line in lines if ' all-reduce' in line]
+        assert len(reduced) == 1, 'one reduction a step'
+        sizes = re.findall(r'f32\[([\d,]*)\]', reduced[0])
+        numbers = sum(math.prod(int(n) for n in size.split(',') if n) for size in sizes)
+        assert numbers == parameters_of(text, program)
+
+
+def groups_of(line):
+    """`replica_groups={{0,1},{2,3}}`, or `[2,2]<=[4]` with an optional transposition."""
+    listed = re.search(r'replica_groups=\{(\{[\d,{}]*\})\}', line)
+    if listed:
+        return [[int(n) for n in group.split(',')] for group in re.findall(r'\{([\d,]+)\}', listed.group(1))]
+    shape, source, order = re.search(
+        r'replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', line
+    ).groups()
+    numbers = np.arange(math.prod(map(int, source.split(',')))).reshape([*map(int, source.split(','))])
+    if order:
+        numbers = numbers.transpose([*map(int, order.split(','))])
+    return numbers.reshape([*map(int, shape.split(','))]).tolist()
+
+
+def parameters_of(text, program):
+    return program['parameters'][program['texts'].index(text)]
+
+
+def test_without_a_split_of_the_batch_nothing_is_communicated(found):
+    for text in found['programs'][8, 1]['texts']:
+        assert not re.search(COLLECTIVES, text)
+
+
+@pytest.mark.parametrize('shape', [(8, 1), (2, 4), (1, 8)])
+def test_the_dataset_stands_on_a_device_once_however_many_runs(found, shape):
+    program = found['programs'][shape]
+    n_frames, width = program['frames']
+    assert program['parts'] == [(n_frames, width)] * 8
+    for text in program['texts']:
+        assert f'f32[{n_frames},{width}]' in text
+        assert not re.search(rf'f32\[[\d,]+,{n_frames},{width}\]', text)
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'devices', 'runs', 'batches', 'expected'),
+    [
+        ((0, 0), 1, 5, (8, 8), (1, 1)),
+        ((0, 0), 8, 10, (8, 8), (8, 1)),  # runs first
+        ((0, 0), 8, 5, (8, 8), (4, 2)),  # 5 runs on 4 devices, padded to 8; two share a batch
+        ((0, 0), 8, 1, (8, 8), (1, 8)),
+        ((0, 0), 8, 1, (8, 4), (2, 4)),  # what a batch cannot use goes to the runs again
+        ((0, 0), 6, 2, (8, 8), (6, 1)),  # three devices left over do not divide a batch of 8
+        ((2, 0), 8, 1, (8, 8), (2, 4)),
+        ((0, 2), 8, 1, (8, 8), (4, 2)),
+        ((3, 1), 8, 9, (8, 8), (3, 1)),  # some stay idle, as was asked for
+    ],
+)
+def test_devices_go_to_the_runs_first(wanted, devices, runs, batches, expected):
+    assert sharding.choose(wanted, devices, runs, batches) == expected
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'message'), [((16, 1), '8 devices'), ((4, 4), '8 devices'), ((1, 8), '8 and 4 segments')]
+)
+def test_a_mesh_that_cannot_be_is_explained(wanted, message):
+    with pytest.raises(InputError, match=rf'layout\.mesh: expected .*{message}'):
+        sharding.choose(wanted, 8, 4, (8, 4))
+
+
+def test_recomputing_blocks_changes_nothing():
+    settings = [Setting(tiny_config(**{'layout.remat': on})) for on in (False, True)]
+    counts = [str(jax.make_jaxpr(setting.stage1.epoch)(
+        setting.stage1.init(one_run(setting), ()), 0, setting.corpus, one_run(setting), ()
+    )).count('remat') for setting in settings]  # fmt: skip
+    assert counts[0] == 0 < counts[1]
+    plain, remat = (setting.both(epochs=1) for setting in settings)
+    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(remat), strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=TOLERANCE)
+
+
+def one_run(setting):
+    return jax.tree.map(lambda leaf: leaf[0], setting.runs)
