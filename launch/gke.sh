@@ -30,7 +30,20 @@ while (($#)); do
   shift
 done
 [[ $name && $image && $claim ]] || die 'expected --name=NAME, --image=IMAGE and --claim=PVC'
+# What follows goes into YAML, a path and arithmetic as it is.
+[[ $name =~ ^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$ ]] ||
+  die "--name: expected at most 40 of a-z, 0-9 and -, from a letter, found '$name'"
+for text in "$image" "$claim" "$accelerator"; do
+  [[ $text =~ ^[A-Za-z0-9][A-Za-z0-9._/:@-]*$ ]] ||
+    die "expected the name of an image, a claim, a TPU, found '$text'"
+done
+[[ $topology =~ ^[1-9][0-9]{0,3}(x[1-9][0-9]{0,3}){1,2}$ ]] ||
+  die "--topology: expected 4x4 or 2x2x4, found '$topology'"
+for text in "$hosts" "$chips"; do
+  [[ $text =~ ^[1-9][0-9]{0,4}$ ]] || die "--hosts and --chips: expected a number from 1, found '$text'"
+done
 ((hosts * chips == ${topology//x/*})) || die "--topology=$topology: expected $hosts hosts of $chips chips"
+[[ $* != *$'\n'* ]] || die 'expected flags of one line each'
 
 quoted() { for text in "$@"; do printf "                - '%s'\n" "${text//\'/\'\'}"; done; }
 manifest() {

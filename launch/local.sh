@@ -28,10 +28,12 @@ done
 python=${PYTHON:-python}
 
 pids=()
-forward() { for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done; }
-trap forward TERM
+forward() { for pid in $(jobs -pr); do kill -TERM "$pid" 2>/dev/null || true; done; }
+# Between two starts there is nothing to hand the signal to.
+heed() { if [[ $(jobs -pr) ]]; then forward; else exit "$1"; fi; }
+trap 'heed 75' TERM
 # Whoever presses Ctrl-C wants no new start.
-trap "restarts=0; forward" INT
+trap 'restarts=0; heed 130' INT
 
 attempt() {
   local port code=0 status done_pid

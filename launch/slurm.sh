@@ -28,11 +28,14 @@ if [[ -z ${SLURM_JOB_ID:-} ]]; then
   echo 'slurm.sh: expected to run inside a job; submit it: sbatch launch/slurm.sh FLAGS' >&2
   exit 2
 fi
-# At preemption the signal comes to this shell too: it has to outlive the step.
-trap : TERM
+# At preemption the signal comes to this shell too: it has to outlive the step, and `wait`, which a signal
+# ends with a code of its own, is asked again until none came.
+trap 'signalled=yes' TERM
 "${command[@]}" "$@" &
-code=0
-wait $! || code=$?
-while kill -0 $! 2>/dev/null; do code=0; wait $! || code=$?; done
+signalled=yes
+while [[ $signalled ]]; do
+  signalled='' code=0
+  wait $! || code=$?
+done
 if ((code == 75)); then scontrol requeue "$SLURM_JOB_ID"; fi
 exit "$code"
