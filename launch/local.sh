@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Several processes of the main job on this machine, over the loopback.
 #
-#   launch/local.sh --processes=2 [--gpus] [--restarts=K] [--logs=DIR] [--dry-run] -- --config=configs/tvsum.py
+#   launch/local.sh --processes=2 [--gpus] [--restarts=K] [--logs=DIR] [--dry-run]
+#       -- --config=configs/tvsum.py
 #
 # Process 0 speaks here, the others into DIR/process-I.log. --gpus gives process I GPU I alone. SIGTERM and
 # SIGINT go on to all; if one fails or is preempted (exit code 75), the rest are stopped and the same command
 # starts again, up to K times (not after SIGINT). The exit code is that of the first process that failed.
-# Needs bash 5.1.
 set -euo pipefail
 
 die() { echo "local.sh: $*" >&2; exit 2; }
@@ -26,9 +26,17 @@ done
 [[ $processes =~ ^[1-9][0-9]*$ ]] || die "--processes: expected a number from 1, found '$processes'"
 [[ $restarts =~ ^[0-9]+$ ]] || die "--restarts: expected a number from 0, found '$restarts'"
 python=${PYTHON:-python}
+free_port='import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 
-pids=()
-forward() { for pid in $(jobs -pr); do kill -TERM "$pid" 2>/dev/null || true; done; }
+# Codes come through a pipe: what `wait` gives when a signal interrupts it is not always the process's own.
+exec 3<> <(:)
+one() {
+  local code=0
+  trap : TERM
+  "$@" 3>&- || code=$?
+  echo "$code" >&3
+}
+forward() { for group in $(jobs -pr); do kill -TERM -- "-$group" 2>/dev/null || true; done; }
 # Between two starts there is nothing to hand the signal to.
 heed() { if [[ $(jobs -pr) ]]; then forward; else exit "$1"; fi; }
 trap 'heed 75' TERM
@@ -36,26 +44,24 @@ trap 'heed 75' TERM
 trap 'restarts=0; heed 130' INT
 
 attempt() {
-  local port code=0 status done_pid
-  port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-  pids=()
+  local port=PORT code=0 status
+  if [[ ! $dry ]]; then port=$("$python" -c "$free_port"); fi
+  # Each in a process group of its own, which is what signals go to.
+  set -m
   for ((i = 0; i < processes; i++)); do
     local command=("$python" -m trsum_jax.main --distributed "--coordinator=127.0.0.1:$port"
       "--processes=$processes" "--process=$i" "$@")
     if [[ $gpus ]]; then command=(env "CUDA_VISIBLE_DEVICES=$i" "${command[@]}"); fi
     if [[ $dry ]]; then printf '%q ' "${command[@]}"; echo; continue; fi
-    if ((i == 0)); then "${command[@]}" & else "${command[@]}" >>"$logs/process-$i.log" 2>&1 & fi
-    pids+=($!)
+    if ((i == 0)); then one "${command[@]}" & else one "${command[@]}" >>"$logs/process-$i.log" 2>&1 & fi
   done
-  while ((${#pids[@]})); do
-    status=0 done_pid=''
-    wait -n -p done_pid "${pids[@]}" || status=$?
-    if [[ -z ${done_pid:-} ]]; then continue; fi
-    local left=()
-    for pid in "${pids[@]}"; do [[ $pid == "$done_pid" ]] || left+=("$pid"); done
-    pids=("${left[@]}")
+  set +m
+  if [[ $dry ]]; then return; fi
+  for ((i = 0; i < processes; i++)); do
+    read -r -u 3 status
     if ((status && !code)); then code=$status; forward; fi
   done
+  wait
   return "$code"
 }
 

@@ -28,14 +28,10 @@ if [[ -z ${SLURM_JOB_ID:-} ]]; then
   echo 'slurm.sh: expected to run inside a job; submit it: sbatch launch/slurm.sh FLAGS' >&2
   exit 2
 fi
-# At preemption the signal comes to this shell too: it has to outlive the step, and `wait`, which a signal
-# ends with a code of its own, is asked again until none came.
-trap 'signalled=yes' TERM
-"${command[@]}" "$@" &
-signalled=yes
-while [[ $signalled ]]; do
-  signalled='' code=0
-  wait $! || code=$?
-done
+# At preemption the signal comes to this shell too, which has to outlive the step. In the foreground: the code
+# that `wait` gives when a signal interrupts it is not always that of the step.
+trap : TERM
+code=0
+"${command[@]}" "$@" || code=$?
 if ((code == 75)); then scontrol requeue "$SLURM_JOB_ID"; fi
 exit "$code"

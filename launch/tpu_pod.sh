@@ -67,7 +67,8 @@ install() {
     everywhere "set -e; sudo apt-get install -y nfs-common; sudo mkdir -p /mnt/trsum
 mountpoint -q /mnt/trsum || sudo mount -t nfs $(printf %q "$nfs") /mnt/trsum; sudo chmod 1777 /mnt/trsum
 mkdir -p trsum; tar -xzf trsum.tar.gz -C trsum; python3 -m pip install --user uv
-test -d env || python3 -m uv venv --python 3.11 env; python3 -m uv pip install --python env/bin/python './trsum[tpu]'"
+test -d env || python3 -m uv venv --python 3.11 env
+python3 -m uv pip install --python env/bin/python './trsum[tpu]'"
 }
 run() {
   local flags=''
@@ -93,7 +94,7 @@ all() {
     # 2: gcloud did not understand the command. Any other failure to create may be lack of capacity.
     if ((try >= restarts)) || [[ $step == create && $code == 2 ]] ||
       [[ $step != create && $code != 75 && $now == READY ]]; then
-      echo "tpu_pod.sh: $step ended with $code; $name is ${now:-gone}${now:+, is kept and costs until: delete}" >&2
+      echo "tpu_pod.sh: $step ended with $code; $name is ${now:-gone}${now:+, kept and costs until: delete}" >&2
       return "$code"
     fi
     echo "tpu_pod.sh: $step ended with $code, $name is ${now:-gone}; start $((try + 1)) of $restarts again" >&2
