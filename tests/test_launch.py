@@ -46,7 +46,7 @@ def test_an_unknown_flag_is_named(platform, flags):
 
 
 def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
-    fields = {'generator.epochs': 150, 'evaluation.baselines': False, 'model.layers': 1}
+    fields = {'generator.epochs': 60, 'evaluation.baselines': False, 'model.layers': 1}
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
     virtual = '--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0'
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
@@ -72,7 +72,7 @@ def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
     assert 'in 2 processes' in told
     assert (workdir / files.RESULTS).exists()
     # Of each of two runs, every epoch of both stages once.
-    assert len(log.read_text().splitlines()) == 2 * (150 + 2)
+    assert len(log.read_text().splitlines()) == 2 * (60 + 2)
     assert (tmp_path / 'process-1.log').exists()
 
 
@@ -82,7 +82,7 @@ def one_of(count, process, *flags):
 
 
 def test_the_command_of_every_local_process(platform):
-    platform.answer({'-c': [{'out': '4711'}]})
+    platform.answer({'import socket': [{'out': '4711'}]})
     code, _, err = platform.run('local.sh', '--processes=3', '--', '--config=x.py', '--config.a=(1, 2)')
     assert code == 0, err
     calls = [call for call in platform.calls() if call[1] == '-m']
@@ -96,7 +96,7 @@ def test_the_command_of_every_local_process(platform):
     ([3], 0, 3, 1),
 ])  # fmt: skip
 def test_a_local_process_that_ends_early_starts_all_again(platform, codes, restarts, ends, starts):
-    platform.answer({'--process=1': [{'code': code} for code in codes], '-c': [{'out': '4711'}]})
+    platform.answer({'--process=1': [{'code': code} for code in codes], 'import socket': [{'out': '4711'}]})
     code, _, err = platform.run('local.sh', f'--restarts={restarts}', '--', '--config=x.py')
     assert code == ends
     calls = [call for call in platform.calls() if '--process=1' in call]
@@ -105,7 +105,7 @@ def test_a_local_process_that_ends_early_starts_all_again(platform, codes, resta
 
 
 def test_a_signal_between_two_local_starts_is_heeded(platform):
-    platform.answer({'-c': [{'out': '4711', 'hold': True}]})
+    platform.answer({'import socket': [{'out': '4711', 'hold': True}]})
     process = platform.start('local.sh', '--restarts=9', '--', '--config=x.py')
     while not platform.calls():
         time.sleep(0.01)
