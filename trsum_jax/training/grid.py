@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,6 +48,7 @@ def make_runs(
     keys: Sequence[str],
     corpus: Corpus,
     mesh: Mesh | None = None,
+    dials: Mapping[str, Sequence[float]] | None = None,
 ) -> Run:
     """The inputs of every run, stacked, on the mesh.
 
@@ -60,6 +61,7 @@ def make_runs(
         keys: the videos in the corpus's order.
         corpus: the segments.
         mesh: of the devices; the default one alone where there is none.
+        dials: by name, the number of every run [R]; none where there are none.
 
     Returns:
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
@@ -77,8 +79,12 @@ def make_runs(
         segments[i, : len(own)], weight[i, : len(own)] = own, 1.0
     keys_of_runs = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in grid]
     data = np.stack([jax.random.key_data(key) for key in keys_of_runs])
-    data, segments, weight = place((data, segments, weight), mesh, BY_RUN)
-    return Run(jax.jit(jax.random.wrap_key_data)(data), segments, weight)
+    numbers = {
+        name: np.asarray([*values, *[values[-1]] * (len(grid) - len(values))], np.float32)
+        for name, values in (dials or {}).items()
+    }
+    data, segments, weight, numbers = place((data, segments, weight, numbers), mesh, BY_RUN)
+    return Run(jax.jit(jax.random.wrap_key_data)(data), segments, weight, numbers)
 
 
 def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:

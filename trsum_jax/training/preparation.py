@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import jax
 import ml_collections
@@ -60,10 +61,69 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
     Raises:
         InputError: as `inputs.load`, and where the data are not those of the workdir's earlier session.
     """
-    given = inputs.load(config, workdir)
+    given = load(config, workdir)
     for note in given.dataset.notes:
         processes.say(f'note: {note}')
-    places = grid.places(config.seeds, len(given.folds))
+    experiment = assemble(config, workdir, given, grid.places(config.seeds, len(given.folds)))
+    videos = given.dataset.videos.values()
+    processes.say(
+        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, '
+        f'{experiment.corpus.n_segments} segments; {given.split}; {len(experiment.places)} runs on '
+        f'{sharding.describe(experiment.mesh)}'
+    )
+    return experiment
+
+
+def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> inputs.Inputs:
+    """Reads the inputs, and records what the workdir is for.
+
+    Args:
+        config: the whole config, checked.
+        workdir: of the experiment.
+
+    Returns:
+        Videos and folds.
+
+    Raises:
+        InputError: as `prepare`.
+    """
+    given = inputs.load(config, workdir)
+    videos = given.dataset.videos
+    record = tables.to_json({
+        'width': next(iter(videos.values())).features.shape[1],
+        'encoder': given.dataset.encoder,
+        'n_videos': len(videos),
+        'runs': [dataclasses.astuple(place) for place in grid.places(config.seeds, len(given.folds))],
+        'data': given.fingerprint(),
+        'videos': {key: inputs.digest(video) for key, video in videos.items()},
+    })  # fmt: skip
+    processes.agree('the data', record)
+    files.remember(config, workdir, record, given.dataset.path)
+    return given
+
+
+def assemble(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    given: inputs.Inputs,
+    places: Sequence[grid.Place],
+    dials: Mapping[str, Sequence[float]] | None = None,
+) -> Experiment:
+    """Puts the inputs of a grid on the devices.
+
+    Args:
+        config: the whole config, checked.
+        workdir: where the grid's files go.
+        given: videos and folds.
+        places: the grid, [R].
+        dials: as in `grid.make_runs`.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        InputError: a mesh that cannot be.
+    """
     batches = (config.generator.batch, config.summarizer.batch)
     mesh = sharding.make_mesh(sharding.choose(config.layout.mesh, jax.device_count(), len(places), batches))
     videos = list(given.dataset.videos.values())
@@ -71,13 +131,13 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
     width = videos[0].features.shape[1]
     generator, summarizer = stages.build_models(config, width)
     shards = mesh.shape[sharding.DATA]
-    experiment = Experiment(
+    return Experiment(
         config=config,
         workdir=workdir,
         given=given,
         corpus=segments,
-        places=places,
-        runs=grid.make_runs(places, given.folds, list(given.dataset.videos), segments, mesh),
+        places=list(places),
+        runs=grid.make_runs(places, given.folds, list(given.dataset.videos), segments, mesh, dials),
         generator=generator,
         summarizer=summarizer,
         stages=(
@@ -87,18 +147,3 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
         how=how_here(config.layout.runs),
         mesh=mesh,
     )
-    record = tables.to_json({
-        'width': width,
-        'encoder': given.dataset.encoder,
-        'n_videos': len(videos),
-        'runs': [dataclasses.astuple(place) for place in places],
-        'data': given.fingerprint(),
-        'videos': {key: inputs.digest(video) for key, video in given.dataset.videos.items()},
-    })  # fmt: skip
-    processes.agree('the data', record)
-    files.remember(config, workdir, record, given.dataset.path)
-    processes.say(
-        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {segments.n_segments} segments; '
-        f'{given.split}; {len(places)} runs on {sharding.describe(mesh)}'
-    )
-    return experiment

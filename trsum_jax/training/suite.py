@@ -8,7 +8,7 @@ import tabulate
 
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import tables
-from trsum_jax.training import experiment, files, outputs, pictures, processes, report, settings
+from trsum_jax.training import experiment, files, joint, outputs, pictures, processes, report, settings
 
 ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
 _CAPTIONS = {
@@ -62,6 +62,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     files.refuse_another(config, workdir)
     if processes.first():
         tables.write_json(workdir / files.CONFIG, config.to_dict())
+    joint.train(variants, workdir)
     results: dict[str, Any] = {}
     for number, (name, one) in enumerate(variants.items()):
         processes.say(f'\nvariant {number + 1} of {len(variants)}: {name}')
