@@ -79,9 +79,7 @@ def difference(one: Cells, other: Cells, **options: int) -> dict[str, float]:
         As `interval`.
     """
     both = {
-        place: (value - other[place][0], weight)
-        for place, (value, weight) in one.items()
-        if place in other
+        place: (value - other[place][0], weight) for place, (value, weight) in one.items() if place in other
     }
     return interval(both, **options)
 

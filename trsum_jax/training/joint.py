@@ -5,11 +5,12 @@ A stage reads some parts of the config (`READS`). Variants that agree in all of 
 training: it is done once, and each gets a copy. Stage 1 does not read the summarizer's settings, so variants
 that differ in these share their generators.
 
-    WORKDIR/grids/STAGE-N/      the checkpoints of a grid while it trains, and after
+    WORKDIR/grids/STAGE-DIGEST/ the checkpoints of a grid while it trains, and after
     WORKDIR/NAME/               each variant: its part of them, as its training alone would leave it
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -68,14 +69,14 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
     compilation.remember()
     before = 0
     for stage in STAGES:
-        for number, group in enumerate(alike(variants, stage)):
+        for group in alike(variants, stage):
             together = [variants[same[0]] for same in group]
             epochs = together[0][stage].epochs
             folders = [_folder(workdir, name, stage) for same in group for name in same]
             if any(epochs not in checkpoint.whole(folder) for folder in folders):
                 names = ', '.join(name for same in group for name in same)
                 processes.say(f'\n{stage} of {names}')
-                _train_group(variants, workdir, stage, number, group, before)
+                _train_group(variants, workdir, stage, group, before)
             before += epochs
 
 
@@ -91,7 +92,7 @@ def alike(variants: Variants, stage: str) -> list[list[list[str]]]:
     """
     grids: dict[str, dict[str, list[str]]] = {}
     for name, config in variants.items():
-        read = {k: v for k, v in settings.flatten(config).items() if k.split('.')[0] in READS[stage]}
+        read = _read(config, stage)
         shape = json.dumps({k: v for k, v in read.items() if k not in DIALS[stage]}, sort_keys=True)
         # A summarizer also depends on its generator: it serves its own variant alone.
         same = json.dumps(read, sort_keys=True) if stage == 'generator' else name
@@ -103,7 +104,6 @@ def _train_group(
     variants: Variants,
     workdir: pathlib.Path,
     stage: str,
-    number: int,
     group: Sequence[Sequence[str]],
     before: int,
 ) -> None:
@@ -124,7 +124,10 @@ def _train_group(
     common = configs[0].copy_and_resolve_references()
     # What a program's shapes are made of has to be enough for every run.
     common.update_from_flattened_dict({name: max(values) for name, values in numbers.items()})
-    folder = workdir / FOLDER / f'{stage}-{number + 1}'
+    # Another grid must not be taken for this one: a checkpoint does not tell its runs.
+    fixed = [{k: v for k, v in _read(c, stage).items() if not settings.is_free(k)} for c in configs]
+    told = json.dumps([members, fixed], sort_keys=True)
+    folder = workdir / FOLDER / f'{stage}-{hashlib.sha256(told.encode()).hexdigest()[:12]}'
     joint = preparation.assemble(common, folder, given, places, dials)
     frozen: Any = ()
     if stage == 'summarizer':
@@ -167,6 +170,12 @@ def _on_mesh(tree: Any, rows: slice, joint: Experiment) -> Any:
 
 def _folder(workdir: pathlib.Path, name: str, stage: str) -> pathlib.Path:
     return workdir / name / files.CHECKPOINTS / stage
+
+
+def _read(config: ml_collections.ConfigDict, stage: str) -> dict[str, Any]:
+    """The fields that a stage reads, flat."""
+    flat = settings.flatten(config).items()
+    return {name: value for name, value in flat if name.split('.')[0] in READS[stage]}
 
 
 def _at(config: ml_collections.ConfigDict, name: str) -> float:

@@ -44,7 +44,7 @@ def learning_curves(
         axis.set(title=title, xlabel='epoch')
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def results(path: pathlib.Path, found: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ def results(path: pathlib.Path, found: dict[str, Any]) -> None:
     axes[0].legend(frameon=False, fontsize=8)
     data = 'synthetic data' if found['synthetic'] else pathlib.Path(found['dataset']).name
     figure.suptitle(f'{found["name"]} ({found["preset"]}), {data}: mean and 95% interval over videos')
-    _save(figure, path)
+    save(figure, path)
 
 
 def variants(path: pathlib.Path, found: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def variants(path: pathlib.Path, found: dict[str, Any]) -> None:
     axes[0].set_yticks(range(len(found)), list(found))
     axes[0].invert_yaxis()
     axes[1].legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5))
-    _save(figure, path)
+    save(figure, path)
 
 
 def timelines(
@@ -153,7 +153,7 @@ def timelines(
         axis.set(ylabel='score', title=video.id, xlim=(0, video.n_frames / unit))
     axes[-1, 0].set_xlabel(label)
     figure.suptitle('Score along the video; yellow: the shots that the summary takes')
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curve(axis: plt.Axes, runs: np.ndarray, label: str) -> None:
@@ -163,7 +163,8 @@ def _curve(axis: plt.Axes, runs: np.ndarray, label: str) -> None:
         axis.fill_between(epochs, runs.min(axis=0), runs.max(axis=0), alpha=0.2, color=line.get_color(), lw=0)
 
 
-def _save(figure: plt.Figure, path: pathlib.Path) -> None:
+def save(figure: plt.Figure, path: pathlib.Path) -> None:
+    """Writes a figure as PNG, whole or not at all, and closes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tables.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format='png')

@@ -21,6 +21,7 @@ CHOICES = {
     'model.mask_token': models.MASK_TOKENS,
     'model.dtype': ('auto', 'float32', 'bfloat16'),
     'masking.strategy': ('dynamic', 'fixed', 'random'),
+    'generator.loss_frames': ('candidates', 'all'),
     'summarizer.baseline': episodes.BASELINES,
     'summarizer.baseline_start': episodes.STARTS,
     'summarizer.log_probability': episodes.REDUCTIONS,
@@ -73,7 +74,7 @@ RANGES = {
     'evaluation.budget': (0, 1, '(]'),
 }
 # What may differ between two sessions of one experiment: a part, or a field.
-FREE = ('layout', 'generator.epochs', 'summarizer.epochs')
+FREE = ('layout', 'study', 'generator.epochs', 'summarizer.epochs')
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -177,8 +178,13 @@ def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[s
     return [
         f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
         for name in dict.fromkeys([*there, *now])
-        if not {name, name.split('.')[0]} & set(FREE) and there.get(name) != now.get(name)
+        if not is_free(name) and there.get(name) != now.get(name)
     ]
+
+
+def is_free(name: str) -> bool:
+    """Whether a field, such as `layout.mesh`, may differ between two sessions of one experiment."""
+    return bool({name, name.split('.')[0]} & set(FREE))
 
 
 def _within(value: float, low: float, high: float, ends: str) -> bool:

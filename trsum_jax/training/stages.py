@@ -100,7 +100,7 @@ def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generat
 def generator_stage(
     config: ml_collections.ConfigDict, generator: Generator, width: int, shards: int = 1
 ) -> Stage:
-    """Stage 1: the generator learns to reconstruct the candidate frames of corrupted segments.
+    """Stage 1: the generator learns to reconstruct corrupted segments, by default their candidate frames.
 
     Args:
         config: the whole config.
@@ -109,10 +109,12 @@ def generator_stage(
         shards: devices that share a batch (`sharding.DATA`).
 
     Returns:
-        The stage. Its metrics: `loss`, and for the same candidates the loss of the two trivial
+        The stage. Its metrics: `loss`, and for the same frames the loss of the two trivial
         reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
     """
     settings, (strategy, most) = config.generator, _strategy(config.masking, config.decomposition.length)
+    if settings.loss_frames == 'all':
+        most = config.decomposition.length
     optimizer = adamw(settings)
     at_once = microbatch_here(config.layout.microbatch, settings.batch // shards)
 
@@ -128,13 +130,14 @@ def generator_stage(
         window = strategy(window_key, segment.valid, segment.shot, mine)
         fate = masking.corrupt(fate_key, window, segment.n_steps, mask=mine.mask, replace=mine.replace)
         shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
-        # The candidates first: nothing else is compared, and so nothing else need be rebuilt.
-        return shown, fate.masked, window >= 0, jnp.argsort(window < 0)[:most]
+        compared = segment.valid if settings.loss_frames == 'all' else window >= 0
+        # What is compared comes first: nothing else need be rebuilt.
+        return shown, fate.masked, compared, jnp.argsort(~compared)[:most]
 
-    def measure(segment: Segment, shown, masked, candidate, wanted, rebuilt):
+    def measure(segment: Segment, shown, masked, compared, wanted, rebuilt):
         def loss_of(reconstruction):
             return losses.mean_over(
-                losses.frame_losses(segment.frames[wanted], reconstruction), candidate[wanted]
+                losses.frame_losses(segment.frames[wanted], reconstruction), compared[wanted]
             )
 
         visible = segment.valid & ~masked
