@@ -4,7 +4,7 @@
     python -m trsum_jax.main --config=configs/studies/domains.py --workdir=DIR \\
         --config.study.first=A --config.study.files="('A.h5', 'B.h5', 'C.h5')"
 
-TIME_DOMAINS
+Its time and its tables: `docs/studies.md`.
 A variant is what was trained on; `tau on NAME` is what it does on NAME's videos: all of them, which are new
 to it, or, on its own domain, the held-out ones. Domains here: the demo's recipe, one with more noise and
 drift, and one with short shots; contents differ between all of them. Files of another encoder's features, or
