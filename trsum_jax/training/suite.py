@@ -1,8 +1,12 @@
-"""Several variants of one config, each an experiment of its own, side by side in one table."""
+"""Several variants of one config, each an experiment of its own, side by side in one table.
+
+`joint` trains them; where the config names a study's columns, `study` compares them.
+"""
 
 import pathlib
 from typing import Any
 
+import jax
 import ml_collections
 import tabulate
 
@@ -78,7 +82,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     """Runs every variant in a folder of its own; a finished one is not run again.
 
     Args:
-        config: with variants.
+        config: with variants, or with a study's files.
         workdir: of all of them.
 
     Returns:
@@ -88,6 +92,8 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         InputError: a variant that cannot run; a workdir that holds something else.
     """
     variants = expand(config)
+    if config.study.across and jax.process_count() > 1:
+        raise InputError('config.study.across: expected one process, found several; run it without them')
     files.refuse_another(config, workdir)
     if processes.first():
         tables.write_json(workdir / files.CONFIG, config.to_dict())
