@@ -18,6 +18,10 @@ def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config.masking.fixed_length = 2
     config.generator.update({'epochs': 2, 'batch': 4})
     config.summarizer.update({'epochs': 2, 'batch': 4})
+    config.drdsn.update({'epochs': 2, 'width': 4})
+    config.acsumgan.update(
+        {'epochs': 2, 'batch': 2, 'width': 4, 'fragments': 4, 'picks': 2, 'actor_width': 8}
+    )
     config.evaluation.update({'random_draws': 2, 'untrained_heads': 2})
     config.layout.log_every = 1
     return config

@@ -9,6 +9,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 
 FRAMES_PER_STEP = 15
+# The field's own keys, labels among them.
 _NUMBERS = (
     'features', 'picks', 'n_frames', 'n_steps', 'change_points', 'n_frame_per_seg', 'user_summary',
     'user_scores', 'gtscore', 'gtsummary', 'fps', 'frame_times',
@@ -54,11 +55,11 @@ def open_file(path: str | pathlib.Path) -> h5py.File:
 class _Parts:
     """The arrays of one group, and the faults found in them so far."""
 
-    def __init__(self, group: h5py.Group):
+    def __init__(self, group: h5py.Group, further: tuple[str, ...] = ()):
         self.faults: list[str] = []
         self.present = set(group)
         self.arrays: dict[str, np.ndarray] = {}
-        for name in (name for name in _NUMBERS if name in self.present):
+        for name in (name for name in (*_NUMBERS, *further) if name in self.present):
             try:
                 item = group[name]
                 array = np.asarray(item[()]) if isinstance(item, h5py.Dataset) else None
@@ -238,6 +239,21 @@ def _times(parts: _Parts, n_frames: int | None) -> tuple[float | None, np.ndarra
     return None if fps is None else float(fps), times
 
 
+def _side(parts: _Parts, name: str, n_steps: int | None) -> np.ndarray | None:
+    if name in _NUMBERS:
+        return parts.fault(name, "another key than the layout's own as a second modality", name)
+    if name not in parts.present:
+        return parts.fault(name, '[n_steps, K], the second modality', 'no such key')
+    if name in parts.arrays and parts.arrays[name].ndim == 1:
+        parts.arrays[name] = parts.arrays[name][:, None]
+    side = parts.get(name, 2, 'shape [n_steps] or [n_steps, K]')
+    if side is None:
+        return None
+    if side.shape[1] == 0 or len(side) != n_steps:
+        return parts.fault(name, f'{n_steps} steps and at least 1 column', f'shape {side.shape}')
+    return side.astype(np.float32)
+
+
 def text(value: object) -> str:
     """Text from what HDF5 holds.
 
@@ -252,23 +268,27 @@ def text(value: object) -> str:
     return value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
 
 
-def check_video(group: h5py.Group, *, require_features: bool = True) -> tuple[Video | None, list[str]]:
+def check_video(
+    group: h5py.Group, *, require_features: bool = True, side: str = ''
+) -> tuple[Video | None, list[str]]:
     """Reads one video of a feature file and lists all its faults.
 
     Args:
         group: the video's group; any numeric type is accepted, and scalars as 0-d or one-element arrays.
         require_features: whether missing features are a fault.
+        side: the key of a second modality, which then must be there; none where empty.
 
     Returns:
         The video (None where it has a fault), and the faults as `key: expected …, found …`.
     """
-    parts = _Parts(group)
+    parts = _Parts(group, (side,) if side else ())
     features = _features(parts, require_features)
     picks, n_frames = _steps(parts)
     change_points = _shots(parts, n_frames)
     user_summary = _by_frame(parts, 'user_summary', n_frames)
     user_scores = _by_frame(parts, 'user_scores', n_frames)
     fps, frame_times = _times(parts, n_frames)
+    second = _side(parts, side, None if picks is None else len(picks)) if side else None
     try:
         name = text(group['video_name'][()]) if 'video_name' in parts.present else None
     except DAMAGED as error:
@@ -288,5 +308,6 @@ def check_video(group: h5py.Group, *, require_features: bool = True) -> tuple[Vi
         name=name,
         fps=fps,
         frame_times=frame_times,
+        side=second,
     )
     return video, []

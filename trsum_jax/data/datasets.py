@@ -70,12 +70,15 @@ def _notes(file: h5py.File, videos: dict[str, Video], synthetic: bool) -> list[s
     return notes
 
 
-def check_file(path: str | os.PathLike, *, require_features: bool = True) -> tuple[Dataset, list[str]]:
+def check_file(
+    path: str | os.PathLike, *, require_features: bool = True, side: str = ''
+) -> tuple[Dataset, list[str]]:
     """Reads a feature file as it is and lists all faults of all its videos.
 
     Args:
         path: the HDF5 file, one group a video.
         require_features: whether missing features are a fault.
+        side: the key of a second modality, read into the videos' `side`; none where empty.
 
     Returns:
         The dataset of the sound videos in natural order of their keys, nothing computed or merged; and the
@@ -109,7 +112,7 @@ def check_file(path: str | os.PathLike, *, require_features: bool = True) -> tup
             if not isinstance(group, h5py.Group):
                 faults.append(f'{key}: expected a group of one video, found an array')
                 continue
-            video, found = checks.check_video(group, require_features=require_features)
+            video, found = checks.check_video(group, require_features=require_features, side=side)
             faults += [f'{key}/{fault}' for fault in found]
             if video is not None:
                 videos[key] = video
@@ -121,6 +124,13 @@ def check_file(path: str | os.PathLike, *, require_features: bool = True) -> tup
                 for key, width in widths.items()
                 if width != usual
             ]
+        columns = {key: video.side.shape[1] for key, video in videos.items() if video.side is not None}
+        faults += [
+            f'{key}/{side}: expected {next(iter(columns.values()))} columns as in {next(iter(columns))}, '
+            f'found {count}'
+            for key, count in columns.items()
+            if count != next(iter(columns.values()))
+        ]
         notes = _notes(file, videos, synthetic)
     return Dataset(str(path), videos, tuple(notes), synthetic, encoder), faults
 
@@ -155,6 +165,7 @@ def read_dataset(
     require_features: bool = True,
     shots: str = 'file',
     user_scores: str | os.PathLike | None = None,
+    side: str = '',
 ) -> Dataset:
     """Reads a feature file of the field, checked as a whole.
 
@@ -164,6 +175,7 @@ def read_dataset(
         require_features: False accepts files of annotations alone, whose videos keep `features` None.
         shots: `file` (KTS where the file has none), `kts` or `uniform` (computed for every video).
         user_scores: TVSum's `ydata-anno.tsv` or `ydata-tvsum50.mat`, which replace scores in the file.
+        side: the key of a second modality, `[n_steps, K]`, read into the videos' `side`; none where empty.
 
     Returns:
         The dataset, its videos in natural order of their keys.
@@ -173,7 +185,7 @@ def read_dataset(
     """
     if shots not in SHOT_SOURCES:
         raise InputError(f'shots: expected one of {", ".join(SHOT_SOURCES)}, found {shots!r}')
-    dataset, faults = check_file(path, require_features=require_features)
+    dataset, faults = check_file(path, require_features=require_features, side=side)
     if faults:
         more = ''
         if len(faults) > 1:
@@ -198,13 +210,16 @@ def merge(main: Dataset, extras: Iterable[Dataset]) -> Dataset:
         One dataset: the videos of `main` first, then the extras in order.
 
     Raises:
-        InputError: feature widths that differ, or two files of one name (then keys would be ambiguous, and
-            test videos of `main` could come back as training videos).
+        InputError: feature widths, or columns of a second modality, that differ; two files of one name (then
+            keys would be ambiguous, and test videos of `main` could come back as training videos).
     """
 
     def width(dataset: Dataset) -> int | None:
         found = {video.features.shape[1] for video in dataset.videos.values() if video.features is not None}
         return next(iter(found), None)
+
+    def columns(dataset: Dataset) -> int | None:
+        return next((v.side.shape[1] for v in dataset.videos.values() if v.side is not None), None)
 
     videos, notes, stems = dict(main.videos), list(main.notes), {pathlib.Path(main.path).stem: main.path}
     synthetic = main.synthetic
@@ -218,6 +233,9 @@ def merge(main: Dataset, extras: Iterable[Dataset]) -> Dataset:
         if width(extra) != width(main):
             expected = f'features of width {width(main)} as in {main.path}'
             raise InputError(f'{extra.path}: expected {expected}, found {width(extra)}')
+        if columns(extra) != columns(main):
+            expected = f'{columns(main) or "no"} columns of a second modality as in {main.path}'
+            raise InputError(f'{extra.path}: expected {expected}, found {columns(extra) or "none"}')
         if extra.encoder != main.encoder:
             encoders = f'{extra.encoder or "not stated"}, of {main.path}: {main.encoder or "not stated"}'
             notes.append(f'{stem}: the features may be of another kind (encoder: {encoders})')
@@ -243,6 +261,7 @@ def _write_video(group: h5py.Group, video: Video) -> None:
         'user_scores': (video.user_scores, np.float32),
         'gtscore': (video.gtscore, np.float32),
         'frame_times': (video.frame_times, np.float64),
+        'side': (video.side, np.float32),
     }
     if video.change_points is not None:
         arrays['n_frame_per_seg'] = (video.change_points[:, 1] - video.change_points[:, 0] + 1, np.int64)

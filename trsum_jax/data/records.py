@@ -21,6 +21,7 @@ class Video:
         name: the video's own name, such as a YouTube id.
         fps: frames per second.
         frame_times: [n_frames] float64, presentation time of every frame in seconds.
+        side: [n_steps, K] float32, a second modality of each step, such as the energy of its sound.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Video:
     name: str | None = None
     fps: float | None = None
     frame_times: np.ndarray | None = None
+    side: np.ndarray | None = None
 
     @property
     def n_steps(self) -> int:

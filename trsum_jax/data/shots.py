@@ -43,6 +43,21 @@ def uniform_shots(n_frames: int, *, n_shots: int | None = None, length: float | 
     return np.stack([edges[:-1], edges[1:] - 1], axis=1)
 
 
+def frame_change(features: np.ndarray) -> np.ndarray:
+    """How much a video changes at each step: the larger `1 - cos` of its two neighbours in time.
+
+    Args:
+        features: [n_steps, D] float.
+
+    Returns:
+        [n_steps] float32 in [0, 2]; 0 for a single step.
+    """
+    features = np.asarray(features, np.float64)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-8)
+    between = 1.0 - np.sum(unit[1:] * unit[:-1], axis=1)
+    return np.maximum(np.append(between, 0.0), np.insert(between, 0, 0.0)).astype(np.float32)
+
+
 def detect(
     features: np.ndarray | None,
     picks: np.ndarray,

@@ -17,6 +17,7 @@ from trsum_jax.errors import InputError
 
 ANNOTATORS = ('distinct', 'represent', 'null')
 CONTENTS = ('private', 'shared')
+PLANTS = ('', 'repetitive', 'brief', 'transitions')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Recipe:
         common: length of the direction that all frames share, as pooled activations do.
         summary_share: share of a video that a person's summary may fill.
         seed: of everything drawn.
+        plant: what should go wrong, one of `PLANTS` (`trsum_jax.data.planted`); nothing where empty.
     """
 
     videos: int = 20
@@ -59,6 +61,7 @@ class Recipe:
     common: float = 0.5
     summary_share: float = 0.15
     seed: int = 0
+    plant: str = ''
 
 
 FRAMES_PER_STEP = 15
@@ -78,10 +81,10 @@ def generate(recipe: Recipe) -> list[Video]:
     Raises:
         InputError: a choice that does not exist, or sizes that cannot be met.
     """
-    _check(recipe)
+    check(recipe)
     root = np.random.default_rng([recipe.seed, 0])
-    common = _directions(root, 1, recipe.width)[0]
-    pool = _directions(root, recipe.pool, recipe.width)
+    common = directions(root, 1, recipe.width)[0]
+    pool = directions(root, recipe.pool, recipe.width)
     return [
         _video(np.random.default_rng([recipe.seed, 1 + i]), recipe, f'video_{i + 1}', common, pool)
         for i in range(recipe.videos)
@@ -89,7 +92,7 @@ def generate(recipe: Recipe) -> list[Video]:
 
 
 def _video(rng: np.random.Generator, recipe: Recipe, key: str, common: np.ndarray, pool: np.ndarray) -> Video:
-    lengths = _shot_lengths(rng, recipe)
+    lengths = shot_lengths(rng, recipe)
     distinctive = rng.random(len(lengths)) < recipe.distinctive
     contents = _contents(rng, recipe, pool, distinctive)
     importance = {
@@ -97,7 +100,7 @@ def _video(rng: np.random.Generator, recipe: Recipe, key: str, common: np.ndarra
         'represent': 1.0 - distinctive,
         'null': (rng.random(len(lengths)) < recipe.distinctive).astype(float),
     }[recipe.annotators]
-    ratings = _ratings(rng, recipe, importance)
+    ratings = ratings_of(rng, recipe, importance)
 
     n_frames = int(lengths.sum()) * FRAMES_PER_STEP
     ends = np.cumsum(lengths) * FRAMES_PER_STEP
@@ -108,9 +111,9 @@ def _video(rng: np.random.Generator, recipe: Recipe, key: str, common: np.ndarra
         key=key,
         picks=picks,
         n_frames=n_frames,
-        features=_features(rng, recipe, np.repeat(contents, lengths, axis=0), lengths, common),
+        features=frames_of(rng, recipe, np.repeat(contents, lengths, axis=0), lengths, common),
         change_points=change_points,
-        user_summary=np.stack([_summary(rng, recipe, person, change_points) for person in ratings]),
+        user_summary=np.stack([summary_of(rng, recipe, person, change_points) for person in ratings]),
         user_scores=user_scores,
         gtscore=((user_scores[:, picks].mean(axis=0) - 1) / 4).astype(np.float32),
         name=f'synthetic {recipe.annotators} {recipe.contents}',
@@ -118,7 +121,8 @@ def _video(rng: np.random.Generator, recipe: Recipe, key: str, common: np.ndarra
     )
 
 
-def _shot_lengths(rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+def shot_lengths(rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+    """[shots] steps of each shot, which fill a video of a length that the recipe allows."""
     shortest, longest = recipe.shot_steps
     left = int(rng.integers(recipe.steps[0], recipe.steps[1] + 1))
     lengths = []
@@ -136,7 +140,7 @@ def _contents(
     if recipe.contents == 'shared':
         drawn = pool[rng.permutation(len(pool))[: recipe.background + once]]
     else:
-        drawn = _directions(rng, recipe.background + once, recipe.width)
+        drawn = directions(rng, recipe.background + once, recipe.width)
     rank = np.empty(len(distinctive), int)
     rank[distinctive] = recipe.background + np.arange(once)
     last = -1
@@ -147,19 +151,37 @@ def _contents(
     return drawn[rank]
 
 
-def _features(
-    rng: np.random.Generator, recipe: Recipe, contents: np.ndarray, lengths: np.ndarray, common: np.ndarray
+def frames_of(
+    rng: np.random.Generator,
+    recipe: Recipe,
+    contents: np.ndarray,
+    lengths: np.ndarray,
+    common: np.ndarray,
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:
-    """[T, D] float32 of unit length: content, the common direction, a drift along the shot, and noise."""
-    start, end = (np.repeat(_directions(rng, len(lengths), recipe.width), lengths, axis=0) for _ in range(2))
+    """Features of unit length: content, the common direction, a drift along the shot, and noise.
+
+    Args:
+        rng: where the draws come from.
+        recipe: their sizes.
+        contents: [T, D], what each step shows.
+        lengths: [shots], steps of each shot, T in all.
+        common: [D], what all frames share.
+        noise: [T], factor on the recipe's noise; 1 by default.
+
+    Returns:
+        [T, D] float32.
+    """
+    start, end = (np.repeat(directions(rng, len(lengths), recipe.width), lengths, axis=0) for _ in range(2))
     along = np.concatenate([np.linspace(0, 1, n) for n in lengths])[:, None]
     frames = contents + recipe.common * common
     frames = frames + recipe.drift * ((1 - along) * start + along * end)
-    frames = frames + recipe.noise * _directions(rng, len(frames), recipe.width)
+    factor = recipe.noise if noise is None else recipe.noise * noise[:, None]
+    frames = frames + factor * directions(rng, len(frames), recipe.width)
     return (frames / np.linalg.norm(frames, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _ratings(rng: np.random.Generator, recipe: Recipe, importance: np.ndarray) -> np.ndarray:
+def ratings_of(rng: np.random.Generator, recipe: Recipe, importance: np.ndarray) -> np.ndarray:
     """[users, shots] integers 1 to 5: a person's taste in shots cut at its own quintiles."""
     spread = importance.std() or 1.0
     taste = importance / spread + recipe.disagreement * rng.standard_normal((recipe.users, len(importance)))
@@ -167,7 +189,7 @@ def _ratings(rng: np.random.Generator, recipe: Recipe, importance: np.ndarray) -
     return 1 + (taste[None] > cuts[..., None]).sum(axis=0)
 
 
-def _summary(
+def summary_of(
     rng: np.random.Generator, recipe: Recipe, ratings: np.ndarray, change_points: np.ndarray
 ) -> np.ndarray:
     """[n_frames] of 0 and 1: a person takes the best-rated shots that still fit, equals in random order."""
@@ -180,13 +202,22 @@ def _summary(
     return summary
 
 
-def _directions(rng: np.random.Generator, n: int, width: int) -> np.ndarray:
+def directions(rng: np.random.Generator, n: int, width: int) -> np.ndarray:
+    """[n, width] random vectors of length 1."""
     vectors = rng.standard_normal((n, width))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _check(recipe: Recipe) -> None:
-    for name, choices in (('annotators', ANNOTATORS), ('contents', CONTENTS)):
+def check(recipe: Recipe) -> None:
+    """Refuses what cannot be drawn.
+
+    Args:
+        recipe: what to make.
+
+    Raises:
+        InputError: a choice that does not exist, or sizes that cannot be met.
+    """
+    for name, choices in (('annotators', ANNOTATORS), ('contents', CONTENTS), ('plant', PLANTS)):
         if getattr(recipe, name) not in choices:
             raise InputError(
                 f'synthetic data, {name}: expected one of {", ".join(choices)}, '

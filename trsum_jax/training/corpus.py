@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from trsum_jax.data.records import Video
+from trsum_jax.data.shots import frame_change
 from trsum_jax.method.decomposition import PADDING, decompose
 from trsum_jax.method.losses import mean_over
 from trsum_jax.training import sharding
@@ -25,6 +26,8 @@ class Corpus(NamedTuple):
         video: [S] int32, the video of each segment.
         first: [S] int32, the row of the video's first frame.
         n_steps: [S] int32, the video's number of frames.
+        change: [F] float32, how much the video changes at each frame (`shots.frame_change`).
+        side: [F, K] float32, a second modality; K is 0 where there is none.
     """
 
     frames: chex.Array
@@ -34,6 +37,8 @@ class Corpus(NamedTuple):
     video: chex.Array
     first: chex.Array
     n_steps: chex.Array
+    change: chex.Array
+    side: chex.Array
 
     @property
     def n_segments(self) -> int:
@@ -49,6 +54,8 @@ class Segment(NamedTuple):
         valid: [L] bool.
         shot: [L] int32.
         video, first, n_steps: int32 scalars as in `Corpus`.
+        change: [L] float32, 0 where padded.
+        side: [L, K] float32, zeros where padded.
     """
 
     frames: chex.Array
@@ -57,6 +64,8 @@ class Segment(NamedTuple):
     video: chex.Array
     first: chex.Array
     n_steps: chex.Array
+    change: chex.Array
+    side: chex.Array
 
 
 def build(videos: list[Video], length: int, views: tuple[str, ...], mesh: Mesh | None = None) -> Corpus:
@@ -85,7 +94,11 @@ def build(videos: list[Video], length: int, views: tuple[str, ...], mesh: Mesh |
     arrays = {name: np.concatenate(parts) for name, parts in rows.items()}
     integers = {name: a.astype(np.int32) for name, a in arrays.items() if name != 'valid'}
     frames = np.concatenate([video.features for video in videos]).astype(np.float32)
-    everything = Corpus(frames=frames, valid=arrays['valid'], **integers)
+    change = np.concatenate([frame_change(video.features) for video in videos])
+    side = np.concatenate(
+        [np.zeros((v.n_steps, 0), np.float32) if v.side is None else v.side for v in videos]
+    )
+    everything = Corpus(frames=frames, valid=arrays['valid'], change=change, side=side, **integers)
     return sharding.place(everything, mesh or sharding.one_device(), sharding.SHARED)
 
 
@@ -99,14 +112,16 @@ def gather(corpus: Corpus, segment: chex.Array) -> Segment:
     Returns:
         The segment.
     """
-    valid = corpus.valid[segment]
+    valid, index = corpus.valid[segment], corpus.index[segment]
     return Segment(
-        frames=jnp.where(valid[:, None], corpus.frames[corpus.index[segment]], 0.0),
+        frames=jnp.where(valid[:, None], corpus.frames[index], 0.0),
         valid=valid,
         shot=corpus.shot[segment],
         video=corpus.video[segment],
         first=corpus.first[segment],
         n_steps=corpus.n_steps[segment],
+        change=jnp.where(valid, corpus.change[index], 0.0),
+        side=jnp.where(valid[:, None], corpus.side[index], 0.0),
     )
 
 

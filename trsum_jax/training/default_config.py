@@ -8,6 +8,7 @@ import dataclasses
 import ml_collections
 
 from trsum_jax.data import synthetic
+from trsum_jax.method import reward_terms
 
 PRESETS = ('default', 'published')
 PUBLISHED = {
@@ -38,6 +39,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.name = 'trsum'
     config.preset = preset
+    config.method = 'trsum'  # trsum; its rivals: drdsn, acsumgan (`training.rivals`)
     config.seeds = (0,)
 
     config.data = data = ml_collections.ConfigDict()
@@ -49,6 +51,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     data.split_seed = 0
     data.extra_files = ()  # more feature files to train on
     data.setting = 'canonical'  # canonical, augmented, transfer
+    data.side = ''  # the key of a second modality, [n_steps] or [n_steps, K] in each video's group [O]
     data.generate = False  # generate the data by `synthetic` instead of reading a file
     data.synthetic = ml_collections.ConfigDict(dataclasses.asdict(synthetic.Recipe()))
 
@@ -106,7 +109,42 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.penalty_weight = 1.0  # β; the paper's .001 is far too weak for summed log-probabilities [O]
     summarizer.reward_reconstruction = 'composed'  # composed [O], generator
     summarizer.reward_frames = 'all'  # all [O], unselected
+    # The reward is their weighted sum; the paper's is the reconstruction alone [P].
+    summarizer.reward_terms = ml_collections.ConfigDict(dict.fromkeys(reward_terms.TERMS, 0.0))
+    summarizer.reward_terms.reconstruction = 1.0
     summarizer.from_generator = True  # start from the generator's weights [P]
+
+    # DR-DSN (Zhou et al., 2018); here [P] is that paper as it is known, its full text was not at hand.
+    config.drdsn = drdsn = ml_collections.ConfigDict()
+    drdsn.epochs = 60  # [O]
+    drdsn.batch = 1  # whole videos [O]
+    drdsn.width = 256  # of each direction of the LSTM [P]
+    drdsn.learning_rate = 1e-5  # [O]
+    drdsn.weight_decay = 1e-5  # [O]
+    drdsn.clip = 5.0  # gradient norm [O]
+    drdsn.episodes = 5  # N [P]
+    drdsn.window = 20  # λ [P]
+    drdsn.baseline_momentum = 0.9  # [O]
+    drdsn.log_probability = 'mean'  # mean [O], sum
+    drdsn.share = 0.5  # ε [P]
+    drdsn.penalty_weight = 0.01  # β [O]
+
+    # AC-SUM-GAN (Apostolidis et al., 2021), whose full text was not at hand: all of it is [O].
+    config.acsumgan = acsumgan = ml_collections.ConfigDict()
+    acsumgan.epochs = 100  # [O]
+    acsumgan.batch = 8  # whole videos [O]
+    acsumgan.width = 500  # of the compressed features and the LSTMs [O]
+    acsumgan.layers = 1  # of every LSTM [O]
+    acsumgan.fragments = 64  # M [O]
+    acsumgan.picks = 9  # of a game, 15% of the fragments [O]
+    acsumgan.actor_width = 256  # [O]
+    acsumgan.learning_rate = 1e-4  # [O]
+    acsumgan.discriminator_learning_rate = 1e-5  # [O]
+    acsumgan.weight_decay = 0.0  # [O]
+    acsumgan.clip = 5.0  # gradient norm of each part's update [O]
+    acsumgan.share = 0.5  # σ; the paper tries several [O]
+    acsumgan.entropy_weight = 0.1  # δ [O]
+    acsumgan.discount = 0.99  # γ [O]
 
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.budget = 0.15  # of the video's length
@@ -114,6 +152,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     evaluation.random_draws = 20
     evaluation.untrained_heads = 8
     evaluation.one_out = True
+    evaluation.one_out_windows = ()  # also the one-out loss of windows of so many frames, a row each [O]
+    evaluation.agreement = False  # human_alignment.json and its picture [O]
     evaluation.baselines = True
 
     config.layout = layout = ml_collections.ConfigDict()

@@ -61,18 +61,22 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
         experiment: from `prepare`.
 
     Returns:
-        The parameters of all generators and of all summarizers, with a leading run axis.
+        The parameters of all generators and of all summarizers, with a leading run axis; both a rival's own.
 
     Raises:
         InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than
             asked for.
         Preempted: SIGTERM came; all is saved.
     """
-    first, second = experiment.stages
-    logs = [[experiment.workdir / files.METRICS]]
-    generator = train_stage(experiment, first, (), logs=logs, before=0).params
-    before = experiment.config.generator.epochs
-    return generator, train_stage(experiment, second, generator, logs=logs, before=before).params
+    frozen: Any = ()
+    before = 0
+    for stage in experiment.stages:
+        logs = [[experiment.workdir / files.METRICS]]
+        states = train_stage(experiment, stage, frozen, logs=logs, before=before)
+        before += experiment.config[stage.name].epochs
+        if stage is experiment.stages[0]:
+            frozen = states.params
+    return frozen, states.params
 
 
 def train_stage(

@@ -21,6 +21,7 @@ CHECKPOINTS = 'checkpoints'
 WRITTEN = (
     *(RECORD, METRICS, RESULTS, TABLE, CHECKPOINTS),
     *('pictures', 'scores.h5', 'summaries.json', 'videos.csv', 'folds.csv', inputs.SYNTHETIC),
+    *('human_alignment.json', 'failures.json'),
 )
 
 
@@ -74,7 +75,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
         InputError: the data or folds are not those of the earlier session; more epochs of a generator on
             which a summarizer was trained already.
     """
-    path, now = workdir / RECORD, [config.generator.epochs, config.summarizer.epochs]
+    path = workdir / RECORD
+    now = [config[stage].epochs for stage in settings.STAGES[config.method]]
     told = epochs_told(workdir)
     if path.exists():
         there = json.loads(path.read_text(encoding='utf-8'))
@@ -99,7 +101,7 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
 
 
 def epochs_told(workdir: pathlib.Path) -> list[list[int]]:
-    """Epochs of generator and summarizer that each session was told to train for, where they changed."""
+    """Epochs of every stage that each session was told to train for, where they changed."""
     path = workdir / RECORD
     return json.loads(path.read_text(encoding='utf-8'))['epochs'] if path.exists() else []
 
@@ -108,4 +110,4 @@ def _set_aside(workdir: pathlib.Path, epochs: list[int]) -> None:
     for name in (RESULTS, TABLE):
         path = workdir / name
         if path.exists():
-            path.rename(path.with_stem(f'{path.stem}-{epochs[0]}-{epochs[1]}-epochs'))
+            path.rename(path.with_stem(f'{path.stem}-{"-".join(map(str, epochs))}-epochs'))

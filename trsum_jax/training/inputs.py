@@ -7,9 +7,10 @@ import pathlib
 import ml_collections
 import numpy as np
 
-from trsum_jax.data import datasets, splits, synthetic
+from trsum_jax.data import datasets, planted, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.splits import Fold
+from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.training import processes
 
@@ -97,7 +98,8 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
         folds = splits.disjoint_folds(keys, settings.folds, settings.split_seed)
     if settings.setting != 'canonical':
         extras = [
-            datasets.read_dataset(_existing(path), shots=settings.shots) for path in settings.extra_files
+            datasets.read_dataset(_existing(path), shots=settings.shots, side=settings.side)
+            for path in settings.extra_files
         ]
         dataset = datasets.merge(dataset, extras)
         extra_keys = tuple(key for key in dataset.videos if key not in keys)
@@ -129,19 +131,23 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
         )
     if settings.file:
         return datasets.read_dataset(
-            _existing(settings.file), shots=settings.shots, user_scores=settings.user_scores or None
+            _existing(settings.file),
+            shots=settings.shots,
+            user_scores=settings.user_scores or None,
+            side=settings.side,
         )
     if not settings.generate:
         raise InputError('config.data.file: no feature file is named.' + OBTAIN)
     path = workdir / SYNTHETIC
-    recipe = {
-        name: tuple(value) if isinstance(value, list | tuple) else value
-        for name, value in settings.synthetic.items()
-    }
     if processes.first():
-        datasets.write_dataset(path, synthetic.generate(synthetic.Recipe(**recipe)), synthetic=True)
+        datasets.write_dataset(path, planted.generate(Recipe(**plain(settings.synthetic))), synthetic=True)
     processes.wait('the generated data are there')
-    return datasets.read_dataset(path, shots=settings.shots)
+    return datasets.read_dataset(path, shots=settings.shots, side=settings.side)
+
+
+def plain(recipe: ml_collections.ConfigDict) -> dict:
+    """The fields of a `Recipe` as a config holds them, lists as tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in recipe.items()}
 
 
 def _existing(path: str) -> pathlib.Path:

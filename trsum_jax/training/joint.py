@@ -59,7 +59,8 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
     """Trains both stages of all variants, or what is left of them; results are for `experiment.run` to make.
 
     Args:
-        variants: by name, each checked; names are folders in the workdir.
+        variants: by name, each checked; names are folders in the workdir. Rivals are left to
+            `experiment.run`.
         workdir: of all of them.
 
     Raises:
@@ -67,6 +68,7 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
         Preempted: SIGTERM came; all is saved.
     """
     compilation.remember()
+    variants = {name: config for name, config in variants.items() if config.method == 'trsum'}
     before = 0
     for stage in STAGES:
         for group in alike(variants, stage):

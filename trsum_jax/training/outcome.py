@@ -4,22 +4,25 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from trsum_jax.protocol import tables
 from trsum_jax.training import (
     corpus,
     files,
+    human_alignment,
     metric_log,
     outputs,
     pictures,
+    planted_failures,
     processes,
     report,
     scoring,
     stages,
 )
 from trsum_jax.training.preparation import Experiment
-from trsum_jax.training.steps import over, stream
+from trsum_jax.training.steps import Run, over, stream
 
 _DRAWN_VIDEOS = 4
 
@@ -40,6 +43,7 @@ def score(
     """
     settings_of_evaluation = experiment.config.evaluation
     beside = labelled and settings_of_evaluation.baselines
+    lone = experiment.generator is None
     videos = list(experiment.given.dataset.videos.values())
     importance = functools.partial(scoring.importance, experiment.summarizer)
     rows = {
@@ -55,6 +59,9 @@ def score(
             keys = jax.random.split(stream(key, 'untrained heads'), settings_of_evaluation.untrained_heads)
 
             def head(key):
+                if lone:
+                    run = Run(key, jnp.zeros(1, jnp.int32), jnp.ones(1))
+                    return importance(experiment.stages[0].init(run, ()).params, corpus)
                 params = stages.init_summarizer(
                     experiment.config, experiment.summarizer, key, generator, width
                 )
@@ -64,11 +71,12 @@ def score(
 
         heads = scoring.jit_over_runs(untrained, experiment.how, experiment.mesh)
         rows['untrained'] = heads((experiment.runs.key, generator), experiment.corpus)
-    if beside and settings_of_evaluation.one_out:
-        one_out = functools.partial(scoring.one_out_loss, experiment.generator)
-        rows['one_out'] = scoring.jit_over_runs(one_out, experiment.how, experiment.mesh)(
-            generator, experiment.corpus
-        )
+    if beside and settings_of_evaluation.one_out and not lone:
+        for window in (1, *settings_of_evaluation.one_out_windows):
+            one_out = functools.partial(scoring.one_out_loss, experiment.generator, window=window)
+            rows['one_out' if window == 1 else f'one_out_{window}'] = scoring.jit_over_runs(
+                one_out, experiment.how, experiment.mesh
+            )(generator, experiment.corpus)
     n_runs = len(experiment.places)
     return {
         name: [corpus.per_video(videos, of_run) for of_run in np.asarray(values)[:n_runs]]
@@ -91,16 +99,7 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     scores = score(experiment, generator, summarizer, given.labelled)
     if not processes.first():
         return ''
-    of_model = {
-        key: np.mean(
-            [
-                scores[report.MODEL][i][key]
-                for i in report.holding_out(given, key, experiment.places) or range(len(experiment.places))
-            ],
-            axis=0,
-        )
-        for key in given.keys
-    }
+    of_model = report.mean_scores(given, scores[report.MODEL], experiment.places)
     empty = [
         key
         for key, values in of_model.items()
@@ -109,24 +108,27 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         ]
     ]
     rows = report.measure(given, scores, config.evaluation, len(experiment.places))
+    named = {config.method if name == report.MODEL else name: row for name, row in rows.items()}
     header = {
         'name': config.name,
         'preset': config.preset,
+        'method': config.method,
         'dataset': given.dataset.path,
         'empty_summaries': empty,
         'epochs': files.epochs_told(workdir),
     }
     results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
-    videos, folds = report.csv_rows(given, rows, experiment.places)
+    videos, folds = report.csv_rows(given, named, experiment.places)
     tables.write_csv(workdir / 'videos.csv', videos)
     tables.write_csv(workdir / 'folds.csv', folds)
     outputs.write_scores(workdir / 'scores.h5', of_model)
     outputs.write_summaries(workdir / 'summaries.json', given.dataset, of_model, config.evaluation.budget)
     drawn = workdir / 'pictures'
-    pictures.learning_curves(
-        drawn / 'learning_curves.png',
-        *(metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages),
-    )
+    curves = {stage.name: metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages}
+    if config.method == 'trsum':
+        pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
+    else:
+        pictures.every_curve(drawn / 'learning_curves.png', config.method, curves[config.method])
     if given.labelled:
         pictures.results(drawn / 'results.png', results)
     pictures.timelines(
@@ -136,6 +138,10 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         config.evaluation.budget,
     )
     text = report.render(results)
+    if given.labelled and config.evaluation.agreement:
+        text += human_alignment.write(experiment, scores)
+    if given.labelled and config.data.generate and config.data.synthetic.plant:
+        text += planted_failures.write(experiment, scores)
     if not given.labelled:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import ml_collections
+from flax import linen as nn
 from jax.sharding import Mesh
 
-from trsum_jax.method.models import Generator, Summarizer
+from trsum_jax.method.models import Generator
 from trsum_jax.protocol import tables
-from trsum_jax.training import corpus, files, grid, inputs, processes, sharding, stages
+from trsum_jax.training import corpus, files, grid, inputs, processes, rivals, sharding, stages
 from trsum_jax.training.steps import Run, how_here
 
 
@@ -22,11 +23,12 @@ class Experiment:
         config: the whole config, checked.
         workdir: where all files go.
         given: videos and folds.
-        corpus: their segments on the device.
+        corpus: their segments on the device; for a rival, whole videos.
         places: the grid, [R].
         runs: the inputs of every run, stacked [R].
-        generator, summarizer: the modules.
-        stages: stage 1 and stage 2.
+        generator: the module; None for a rival, which has none.
+        summarizer: the module that scores.
+        stages: stage 1 and stage 2; a rival's only one.
         how: the runs' layout, `map` or `vmap`.
         mesh: the devices that they are on.
     """
@@ -37,9 +39,9 @@ class Experiment:
     corpus: corpus.Corpus
     places: list[grid.Place]
     runs: Run
-    generator: Generator
-    summarizer: Summarizer
-    stages: tuple[stages.Stage, stages.Stage]
+    generator: Generator | None
+    summarizer: nn.Module
+    stages: tuple[stages.Stage, ...]
     how: str
     mesh: Mesh
 
@@ -124,13 +126,23 @@ def assemble(
     Raises:
         InputError: a mesh that cannot be.
     """
-    batches = (config.generator.batch, config.summarizer.batch)
+    # A rival's batch is not split over devices.
+    batches = (config.generator.batch, config.summarizer.batch) if config.method == 'trsum' else (1,)
     mesh = sharding.make_mesh(sharding.choose(config.layout.mesh, jax.device_count(), len(places), batches))
     videos = list(given.dataset.videos.values())
-    segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views), mesh)
     width = videos[0].features.shape[1]
-    generator, summarizer = stages.build_models(config, width)
     shards = mesh.shape[sharding.DATA]
+    if config.method == 'trsum':
+        segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views), mesh)
+        generator, summarizer = stages.build_models(config, width)
+        of_method = (
+            stages.generator_stage(config, generator, width, shards),
+            stages.summarizer_stage(config, generator, summarizer, width, len(videos), shards),
+        )
+    else:
+        segments = corpus.build(videos, max(video.n_steps for video in videos), ('sequential',), mesh)
+        generator, (summarizer, stage) = None, rivals.build(config, width, len(videos))
+        of_method = (stage,)
     return Experiment(
         config=config,
         workdir=workdir,
@@ -140,10 +152,7 @@ def assemble(
         runs=grid.make_runs(places, given.folds, list(given.dataset.videos), segments, mesh, dials),
         generator=generator,
         summarizer=summarizer,
-        stages=(
-            stages.generator_stage(config, generator, width, shards),
-            stages.summarizer_stage(config, generator, summarizer, width, len(videos), shards),
-        ),
+        stages=of_method,
         how=how_here(config.layout.runs),
         mesh=mesh,
     )

@@ -22,8 +22,6 @@ from trsum_jax.errors import InputError, Preempted, tell
 
 # How long a process that died may go unnoticed, and how long one waits for the others to start.
 HEARTBEAT_S, START_S = 60, 300
-# The first process still writes results when the others are done: they wait for it, however long.
-_PATIENCE_S = 7 * 24 * 3600
 # How the runtimes below JAX word the end of another process.
 _LOST = re.compile('peer|heartbeat|barrier|coordination|NCCL|remote process|socket closed', re.IGNORECASE)
 
@@ -51,7 +49,6 @@ def start(coordinator: str | None, processes: int | None, process: int | None) -
             process_id=process,
             initialization_timeout=START_S,
             heartbeat_timeout_seconds=HEARTBEAT_S,
-            shutdown_timeout_seconds=_PATIENCE_S,
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -86,6 +83,8 @@ def together() -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1 if code is None else code)
+    # The first process may still write results: a shutdown alone would not wait longer than minutes.
+    wait('all is done')
     jax.distributed.shutdown()
 
 

@@ -119,7 +119,7 @@ def render(results: dict[str, Any]) -> str:
     if results['held_out']:
         parts.insert(0, ('mean', 'baselines', 'test'))
     for mean, others, part in parts:
-        rows = {MODEL: results[mean]} | results[others]
+        rows = {results['method']: results[mean]} | results[others]
         caption = (
             f'\n## On {SETS[part]}\n\nMean [95% bootstrap interval over videos]; '
             f'rank correlation against: {results["rank_against"]}.'
@@ -137,7 +137,9 @@ def render(results: dict[str, Any]) -> str:
                 for name, of in seeds.items()
                 if name in tables.TITLES
             )
-            lines.append(f'\n{MODEL} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.')
+            lines.append(
+                f'\n{results["method"]} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.'
+            )
     if results['constant_references']:
         lines.append(
             f'\n{results["constant_references"]} references rate all steps alike: they have no rank and are '
@@ -157,6 +159,25 @@ def per_video(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place]) -> dict[s
             for metric in evaluation.METRICS
         }
     return found
+
+
+def mean_scores(
+    inputs: Inputs, runs: Sequence[dict[str, np.ndarray]], grid: Sequence[Place]
+) -> dict[str, np.ndarray]:
+    """Every evaluated video's scores, averaged over the runs that held it out; over all where none did.
+
+    Args:
+        inputs: videos and folds.
+        runs: for every run, by video key, [..., n_steps].
+        grid: the run at each index.
+
+    Returns:
+        By video key, [..., n_steps].
+    """
+    return {
+        key: np.mean([runs[i][key] for i in holding_out(inputs, key, grid) or range(len(grid))], axis=0)
+        for key in inputs.keys
+    }
 
 
 def holding_out(inputs: Inputs, key: str, grid: Sequence[Place]) -> list[int]:

@@ -38,16 +38,18 @@ def importance(summarizer: Summarizer, params: Any, corpus: Corpus) -> chex.Arra
     return average_per_frame(corpus, _in_batches(score, corpus.n_segments))
 
 
-def one_out_loss(generator: Generator, params: Any, corpus: Corpus) -> chex.Array:
-    """Reconstruction loss of every frame when it alone is masked, averaged over its segments.
+def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int = 1) -> chex.Array:
+    """Reconstruction loss of every frame when it, or a window around it, is masked, averaged over segments.
 
     The frames that are hard to tell from the others are the informative ones: RS-SUM's score, and the
-    paper's Fig. 11.
+    paper's Fig. 11. With a window its nearest neighbours cannot give a frame away.
 
     Args:
         generator: the module.
         params: of one run.
         corpus: the videos.
+        window: consecutive positions of the segment that are masked, the frame in their middle (of an even
+            number, the one before it); at an end of the segment the window moves inwards.
 
     Returns:
         [F] float32.
@@ -56,10 +58,13 @@ def one_out_loss(generator: Generator, params: Any, corpus: Corpus) -> chex.Arra
     def losses(segment):
         one = gather(corpus, segment)
         length = one.valid.shape[0]
+        last_start = jnp.maximum(jnp.sum(one.valid) - window, 0)
 
         def without(positions):
             frames, valid = (jnp.broadcast_to(x, (_AT_ONCE, *x.shape)) for x in (one.frames, one.valid))
-            masked = positions[:, None] == jnp.arange(length)[None]
+            start = jnp.clip(positions - (window - 1) // 2, 0, last_start)[:, None]
+            place = jnp.arange(length)[None]
+            masked = (start <= place) & (place < start + window)
             rebuilt = generator.apply({'params': params}, frames, valid, masked, positions[:, None])
             return frame_losses(one.frames[positions], rebuilt[:, 0])
 

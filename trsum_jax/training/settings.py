@@ -10,9 +10,13 @@ import ml_collections
 
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
-from trsum_jax.method import decomposition, episodes, models, rewards
+from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards
 
+# The stages of every method, in order; each has a part of the config.
+STAGES = {'trsum': ('generator', 'summarizer'), 'drdsn': ('drdsn',), 'acsumgan': ('acsumgan',)}
 CHOICES = {
+    'method': tuple(STAGES),
+    'drdsn.log_probability': episodes.REDUCTIONS,
     'data.shots': ('file', 'kts', 'uniform'),
     'data.setting': ('canonical', 'augmented', 'transfer'),
     'model.norm': models.NORMS,
@@ -33,6 +37,10 @@ CHOICES = {
     'layout.episodes': ('auto', 'map', 'vmap'),
 }
 AT_LEAST = {
+    **{f'drdsn.{name}': 1 for name in ('epochs', 'batch', 'width', 'episodes')},
+    'drdsn.window': 0,
+    **{f'acsumgan.{name}': 1 for name in ('epochs', 'batch', 'width', 'layers', 'picks', 'actor_width')},
+    'acsumgan.fragments': 2,
     'decomposition.length': 2,
     'model.width': 1,
     'model.layers': 1,
@@ -54,6 +62,19 @@ AT_LEAST = {
 }
 # Lower and upper end, and whether a value may be at each.
 RANGES = {
+    'acsumgan.learning_rate': (0, math.inf, '()'),
+    'acsumgan.discriminator_learning_rate': (0, math.inf, '()'),
+    'acsumgan.weight_decay': (0, math.inf, '[)'),
+    'acsumgan.clip': (0, math.inf, '()'),
+    'acsumgan.share': (0, 1, '[]'),
+    'acsumgan.entropy_weight': (0, math.inf, '[)'),
+    'acsumgan.discount': (0, 1, '[]'),
+    'drdsn.learning_rate': (0, math.inf, '()'),
+    'drdsn.weight_decay': (0, math.inf, '[)'),
+    'drdsn.clip': (0, math.inf, '()'),
+    'drdsn.share': (0, 1, '[]'),
+    'drdsn.penalty_weight': (0, math.inf, '[)'),
+    'drdsn.baseline_momentum': (0, 1, '[)'),
     'masking.window_ratio': (0, 1, '(]'),
     'masking.mask_ratio': (0, 1, '(]'),
     'masking.mask': (0, 1, '[]'),
@@ -74,7 +95,7 @@ RANGES = {
     'evaluation.budget': (0, 1, '(]'),
 }
 # What may differ between two sessions of one experiment: a part, or a field.
-FREE = ('layout', 'study', 'generator.epochs', 'summarizer.epochs')
+FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -124,6 +145,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(
             'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
         )
+    faults += _faults_of_reward(config)
+    windows = tuple(config.evaluation.one_out_windows)
+    if len(set(windows)) != len(windows) or not all(isinstance(w, int) and w > 1 for w in windows):
+        faults.append(
+            f'config.evaluation.one_out_windows: expected different whole numbers from 2, found {windows}'
+        )
     fields = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := sorted(set(config.data.synthetic) - fields):
         faults.append(
@@ -141,6 +168,24 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(f'config.seeds: expected one or more different whole numbers from 0, found {seeds}')
     if faults:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+
+
+def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
+    name, weights = 'config.summarizer.reward_terms', config.summarizer.reward_terms
+    terms = ', '.join(reward_terms.TERMS)
+    faults = [
+        f'{name}.{term}: expected one of {terms}' for term in sorted(set(weights) - set(reward_terms.TERMS))
+    ]
+    faults += [
+        f'{name}.{term}: expected a finite weight, found {weight}'
+        for term, weight in weights.items()
+        if not math.isfinite(weight)
+    ]
+    if not any(weights.values()):
+        faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
+    if weights.get('side') and not config.data.side:
+        faults.append(f'{name}.side: expected the key of a second modality in config.data.side, found none')
+    return faults
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:

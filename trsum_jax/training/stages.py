@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from trsum_jax.method import episodes, losses, masking
+from trsum_jax.method import episodes, losses, masking, reward_terms
 from trsum_jax.method.models import Encoder, Generator, Summarizer
-from trsum_jax.method.rewards import reconstruction_reward
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.steps import (
     Run,
@@ -207,12 +206,16 @@ def summarizer_stage(
         return SummarizerState(params, optimizer.init(params), baseline)
 
     reward = functools.partial(
-        reconstruction_reward, reconstruct=settings.reward_reconstruction, over=settings.reward_frames
+        reward_terms.weighted_sum,
+        settings.reward_terms.to_dict(),
+        reconstruct=settings.reward_reconstruction,
+        over=settings.reward_frames,
     )
 
     def rewards_of(frozen, batch: Segment, action):
         rebuilt = generator.apply({'params': frozen}, batch.frames, batch.valid, ~action)
-        return jax.vmap(reward)(batch.frames, batch.valid, action, rebuilt)
+        beside = batch.shot, batch.change, batch.side
+        return jax.vmap(reward)(batch.frames, batch.valid, action, rebuilt, *beside)
 
     def measure(segment: Segment, logits, actions, rewards, baseline, run: Run):
         mine = own(config, 'summarizer', run)

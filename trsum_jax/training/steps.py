@@ -76,7 +76,10 @@ def microbatch_here(microbatch: int, batch: int) -> int:
 
 def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
     """A run's named stream of random numbers."""
-    names = ('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads')
+    names = (
+        *('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads'),
+        *('rival init', 'rival'),
+    )
     return jax.random.fold_in(key, names.index(name))
 
 
@@ -86,6 +89,16 @@ def adamw(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
         optax.clip_by_global_norm(settings.clip),
         optax.scale_by_adam(),
         optax.add_decayed_weights(settings.weight_decay),
+    )
+
+
+def adam(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """Adam at a constant rate behind a gradient clip, with the weight decay that is called L2."""
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.add_decayed_weights(settings.weight_decay),
+        optax.scale_by_adam(),
+        optax.scale(-settings.learning_rate),
     )
 
 

@@ -74,6 +74,11 @@ def load(workdir: pathlib.Path) -> Trained:
     config = ml_collections.ConfigDict(outputs.read_json(workdir / files.CONFIG))
     record = outputs.read_json(workdir / files.RECORD)
     settings.check(config)
+    if config.method != 'trsum':
+        raise InputError(
+            f'{workdir}: expected a training of trsum, found one of config.method = {config.method!r}, whose '
+            'scores are in its scores.h5; it scores no other videos. Train with --config.method=trsum.'
+        )
     width, n_runs = record['width'], len(record['runs'])
     generator, summarizer = stages.build_models(config, width)
     first = stages.generator_stage(config, generator, width)

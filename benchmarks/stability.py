@@ -1,0 +1,34 @@
+"""TVn, MS and RAUC of a suite's curves: `python -m benchmarks.stability --workdir=DIR`.
+
+DIR is the workdir of a suite such as `configs/studies/stability.py`, all of whose variants are finished;
+`stability.json`, `stability.md` and `stability.png` are written there.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from trsum_jax.errors import InputError
+from trsum_jax.training import files, outputs, stability
+
+
+def main(argv: list[str]) -> None:
+    """Measures all variants of a workdir and prints their table."""
+    parser = argparse.ArgumentParser(prog='python -m benchmarks.stability')
+    parser.add_argument('--workdir', required=True, type=pathlib.Path, help='of a finished suite')
+    workdir = parser.parse_args(argv).workdir
+    if not (workdir / files.RESULTS).exists():
+        raise InputError(f'--workdir={workdir}: expected a finished suite, with {files.RESULTS}; found none')
+    variants = outputs.read_json(workdir / files.RESULTS).get('variants', {})
+    if not variants:
+        raise InputError(
+            f'--workdir={workdir}: expected a suite of several variants, found a lone experiment'
+        )
+    print(stability.compare({name: workdir / name for name in variants}, workdir))
+
+
+if __name__ == '__main__':
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f'error: {error}')

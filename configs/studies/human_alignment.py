@@ -1,0 +1,24 @@
+"""Does the reconstruction loss track human judgement? One-out losses against people, on planted data.
+
+    python -m trsum_jax.main --config=configs/studies/human_alignment.py --workdir=runs/human_alignment
+
+Every variant writes `human_alignment.json`, a table, a picture of all rows, and the paper's Fig. 11 for each
+video. On a real file: `--config.data.file=FILE.h5 --config.data.generate=False`, and the first two variants
+alone say something. The tables, with the time they took, are in `docs/human_alignment.md`.
+"""
+
+import ml_collections
+
+from configs import default, demo
+
+
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+    config = demo.get_config(preset)
+    config.name = 'human_alignment'
+    config.evaluation.agreement = True
+    config.evaluation.one_out_windows = (5, 9)
+    config.variants.default = {}
+    config.variants.published = default.PUBLISHED
+    for annotators in ('represent', 'null'):
+        config.variants[annotators] = {'data': {'synthetic': {'annotators': annotators}}}
+    return config

@@ -1,0 +1,44 @@
+"""Which reward mends which failure? Seven rewards on the three planted datasets, side by side.
+
+    python -m trsum_jax.main --config=configs/studies/rewards.py --workdir=runs/rewards
+
+Every variant writes `failures.json` and its table: repeated steps, missed events, transitions taken. The
+summarizers are trained on the videos that they score, without labels, since that is where this method learns.
+The whole table, with the time it took, is in `docs/rewards.md`.
+"""
+
+import ml_collections
+
+from configs import demo
+from trsum_jax.data.synthetic import PLANTS
+
+# With these weights a term varies over random episodes 1.2 to 2 times as much as the reconstruction does
+# (`python -m benchmarks.rewards --spread`, and `reward_std` of the first epoch), so that both can be heard.
+REWARDS = {
+    'reconstruction': {},
+    'diversity': {'diversity': 1.0},
+    'representativeness': {'representativeness': 0.4},
+    'transitions': {'transitions': 0.5},
+    'coverage': {'coverage': 0.2},
+    'side': {'side': 0.1},
+    'without': {'reconstruction': 0.0, 'diversity': 1.0, 'representativeness': 0.4},
+}
+
+
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+    config = demo.get_config(preset)
+    config.name = 'rewards'
+    config.seeds = (0, 1)
+    config.data.folds = 0
+    config.data.side = 'side'
+    config.data.synthetic.update({'videos': 16, 'seed': 4, 'plant': PLANTS[1]})
+    config.generator.epochs = 40
+    config.summarizer.epochs = 60
+    config.evaluation.update({'random_draws': 5, 'untrained_heads': 2})
+    for plant in PLANTS[1:]:
+        for name, terms in REWARDS.items():
+            config.variants[f'{plant}-{name}'] = {
+                'data': {'synthetic': {'plant': plant}},
+                'summarizer': {'reward_terms': terms},
+            }
+    return config

@@ -1,0 +1,32 @@
+"""How smoothly TR-SUM trains, beside AC-SUM-GAN and DR-DSN (the paper's Table III, on planted data).
+
+    python -m trsum_jax.main --config=configs/studies/stability.py --workdir=runs/stability
+    python -m benchmarks.stability --workdir=runs/stability
+
+Four experiments of 3 folds and 3 seeds each, at the demo's size. The measures depend on the number of
+epochs, so every stage has the same. The table is in `docs/rivals.md`, with the time it took.
+"""
+
+import ml_collections
+
+from configs import demo
+
+EPOCHS = 60
+
+
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+    config = demo.get_config(preset)
+    config.name = 'stability'
+    config.seeds = (0, 1, 2)
+    for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
+        config[stage].epochs = EPOCHS
+    # As the demo does with TR-SUM: a smaller model, and ten times the learning rates of the large one.
+    config.acsumgan.update({'width': 64, 'actor_width': 64, 'fragments': 32, 'picks': 5})
+    config.acsumgan.update({'learning_rate': 1e-3, 'discriminator_learning_rate': 1e-4})
+    config.drdsn.update({'width': 64, 'learning_rate': 1e-3})
+    slow = {'learning_rate': 1e-4, 'discriminator_learning_rate': 1e-5}
+    config.variants.trsum = {'method': 'trsum'}
+    config.variants.acsumgan = {'method': 'acsumgan'}
+    config.variants['acsumgan-slow'] = {'method': 'acsumgan', 'acsumgan': slow}
+    config.variants.drdsn = {'method': 'drdsn'}
+    return config

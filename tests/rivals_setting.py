@@ -1,0 +1,40 @@
+"""A rival in a grid at toy size, as `tiny.Setting` is for TR-SUM."""
+
+import numpy as np
+from tiny import RECIPE, tiny_config
+
+from trsum_jax.data.splits import Fold
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.training import corpus, grid, rivals
+
+# Of different length, so that one is padded.
+FOLDS = [
+    Fold(('video_1', 'video_2', 'video_3', 'video_4'), ('video_5', 'video_6')),
+    Fold(('video_5', 'video_6'), ('video_1',)),
+]
+TOY = {'drdsn.width': 4, 'drdsn.learning_rate': 1e-2}
+
+
+class RivalSetting:
+    """The parts of a rival's experiment."""
+
+    def __init__(self, method, seeds=(0,), folds=FOLDS, longest=0, **flat):
+        self.config = tiny_config(method=method, **TOY | flat)
+        self.videos = generate(Recipe(**RECIPE))
+        keys = [video.key for video in self.videos]
+        longest = longest or max(video.n_steps for video in self.videos)
+        self.corpus = corpus.build(self.videos, longest, ('sequential',))
+        self.places = grid.places(seeds, len(folds))
+        self.runs = grid.make_runs(self.places, folds, keys, self.corpus)
+        width = self.videos[0].features.shape[1]
+        self.module, self.stage = rivals.build(self.config, width, len(keys))
+
+    def train(self, epochs=2, runs=None, how='map'):
+        """States and the metrics of every epoch, [epochs][name][R]."""
+        runs = self.runs if runs is None else runs
+        states, history = grid.init(self.stage, runs, ()), []
+        step = grid.compile_epoch(self.stage, how)
+        for number in range(epochs):
+            states, metrics = step(states, number, self.corpus, runs, ())
+            history.append({name: np.asarray(value) for name, value in metrics.items()})
+        return states, history

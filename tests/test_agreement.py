@@ -1,0 +1,154 @@
+"""Agreement of scores with people: against scipy, brute force over shifts, and real annotations."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+from tiny import RECIPE
+
+from trsum_jax.data import datasets
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.protocol import agreement, evaluation
+from trsum_jax.protocol.agreement import Pair
+
+
+def videos():
+    return {video.key: video for video in generate(Recipe(**RECIPE))}
+
+
+def pair_with_ties(n=17, users=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return Pair(rng.integers(0, 9, n).astype(float), rng.integers(1, 6, (users, n)).astype(float))
+
+
+def smooth(rng, n=120, width=12):
+    """Noise whose neighbours are alike, as scores and ratings of a video are."""
+    return np.convolve(rng.standard_normal(n + width - 1), np.ones(width), mode='valid')
+
+
+def test_correlations_are_scipys_averaged_over_users():
+    pair = pair_with_ties()
+    found = agreement.correlations(pair)
+    taus = [stats.kendalltau(pair.scores, one).statistic for one in pair.references]
+    rhos = [stats.spearmanr(pair.scores, one).statistic for one in pair.references]
+    assert found == pytest.approx({'kendall_tau': np.mean(taus), 'spearman_rho': np.mean(rhos)})
+
+
+def test_every_shift_is_what_shifting_and_correlating_gives():
+    pair = pair_with_ties()
+    pair.references[1] = 3  # constant: no rank, left out
+    found = agreement.shifted(pair)
+    for k in range(len(pair.scores)):
+        moved = agreement.correlations(Pair(np.roll(pair.scores, k), pair.references))
+        assert {name: curve[k] for name, curve in found.items()} == pytest.approx(moved, abs=1e-12)
+
+
+def test_the_p_value_of_two_videos_is_that_of_all_pairs_of_shifts():
+    pairs = [pair_with_ties(n=11, seed=4), pair_with_ties(n=13, seed=5)]
+    curves = [agreement.shifted(pair) for pair in pairs]
+    found = agreement.shift_test(curves, permutations=40_000)
+    for name in agreement.METRICS:
+        one, other = (curve[name] for curve in curves)
+        every = (one[:, None] + other[None]) / 2
+        exact = np.mean(np.abs(every) >= abs(every[0, 0]) - 1e-9)
+        assert found[name] == pytest.approx(exact, abs=0.015)
+
+
+def test_scores_that_know_nothing_are_rarely_significant_however_smooth():
+    rng = np.random.default_rng(7)
+    found = [
+        agreement.shift_test([agreement.shifted(Pair(smooth(rng), smooth(rng)[None]))], permutations=199)
+        for _ in range(200)
+    ]
+    share = np.mean([p['kendall_tau'] < 0.05 for p in found])
+    assert share < 0.1  # 5% expected, standard error 1.5%
+    shuffled = [stats.kendalltau(smooth(rng), smooth(rng)).pvalue < 0.05 for _ in range(200)]
+    assert np.mean(shuffled) > 0.4  # what the usual test makes of the same
+
+
+def test_pooled_by_hand():
+    pairs = {
+        'a': Pair(np.array([1.0, 2.0]), np.array([[1.0, 2.0], [3.0, 4.0]])),
+        'b': Pair(np.array([3.0, 4.0]), np.array([[0.0, 1.0]])),
+    }
+    # Scores 1 2 3 4 against mean ratings 2 3 0 1: of six pairs two agree and four do not.
+    found = agreement.pooled(pairs, resamples=50)
+    assert found['kendall_tau']['mean'] == pytest.approx(-1 / 3)
+    assert found['spearman_rho']['mean'] == pytest.approx(-0.6)
+    # A sample of one video twice agrees fully, one of both is the value itself.
+    assert found['kendall_tau']['low'] == pytest.approx(-1 / 3)
+    assert found['kendall_tau']['high'] > 0.5
+
+
+def test_the_pooled_test_shifts_every_video_within_itself():
+    pairs = {'a': pair_with_ties(n=7, users=1, seed=1), 'b': pair_with_ties(n=9, users=1, seed=2)}
+    references = np.concatenate([pair.references[0] for pair in pairs.values()])
+    every = [
+        stats.kendalltau(
+            np.concatenate([np.roll(pairs['a'].scores, i), np.roll(pairs['b'].scores, j)]), references
+        ).statistic
+        for i in range(7)
+        for j in range(9)
+    ]
+    found = agreement.pooled(pairs, resamples=3000)['kendall_tau']
+    assert found['mean'] == pytest.approx(every[0])
+    exact = np.mean(np.abs(every) >= abs(every[0]) - 1e-9)
+    assert found['p'] == pytest.approx(exact, abs=0.04)
+
+
+def test_one_video_has_no_interval():
+    found = agreement.pooled({'a': pair_with_ties()})['kendall_tau']
+    assert not np.isnan(found['mean'])
+    assert np.isnan(found['low'])
+
+
+def test_constant_scores_are_counted_and_left_out():
+    given = videos()
+    scores = {key: video.user_scores[:, video.picks].mean(axis=0) for key, video in given.items()}
+    scores['video_2'] = np.full(given['video_2'].n_steps, 0.5)
+    found = agreement.measure(given, scores, resamples=20, permutations=99)
+    assert found['constant_scores'] == 1
+    assert found['mean_user']['kendall_tau']['missing'] == 1
+    assert np.isnan(found['videos']['video_2']['per_user']['kendall_tau'])
+    assert np.isnan(found['videos']['video_2']['per_user']['p_kendall_tau'])
+
+
+def test_the_mean_rating_agrees_fully_with_itself_and_noise_with_nothing():
+    given = videos()
+    rng = np.random.default_rng(3)
+    for scores, tau, p in (
+        ({key: video.user_scores[:, video.picks].mean(axis=0) for key, video in given.items()}, 1, 0.01),
+        ({key: rng.random(video.n_steps) for key, video in given.items()}, 0, None),
+    ):
+        found = agreement.measure(given, scores, resamples=20, permutations=999)['mean_user']['kendall_tau']
+        assert found['mean'] == pytest.approx(tau, abs=0.15 if p is None else 1e-12)
+        assert found['p'] <= p if p else found['p'] > 0.05
+
+
+def test_a_change_is_paired_by_video():
+    rows = [{'videos': {k: {'per_user': {'kendall_tau': t}} for k, t in of.items()}} for of in (
+        {'a': 0.4, 'b': 0.9}, {'a': 0.1, 'b': 0.6},
+    )]  # fmt: skip
+    # Both videos rise by as much: no interval, though the videos differ.
+    found = agreement.change(*rows, 'per_user', 'kendall_tau')
+    assert [found[k] for k in ('mean', 'low', 'high')] == pytest.approx([0.3] * 3)
+
+
+def test_videos_without_users_are_left_out():
+    given = videos()
+    given['video_1'] = dataclasses.replace(given['video_1'], user_scores=None, user_summary=None)
+    scores = {key: np.arange(video.n_steps) for key, video in given.items()}
+    found = agreement.measure(given, scores, resamples=20, permutations=99)
+    assert set(found['videos']) == set(given) - {'video_1'}
+
+
+def test_real_annotators_mean_reaches_the_published_agreement(shared):
+    given = datasets.read_dataset(shared / 'data' / 'tvsum_annotations.h5', require_features=False).videos
+    scores = {key: evaluation.rank_references(video).mean(axis=0) for key, video in given.items()}
+    found = agreement.measure(given, scores, resamples=20, permutations=999)
+    assert found['per_user']['kendall_tau']['mean'] == pytest.approx(0.378, abs=5e-4)
+    assert found['per_user']['spearman_rho']['mean'] == pytest.approx(0.473, abs=5e-4)
+    assert found['mean_user']['kendall_tau']['mean'] == pytest.approx(1)
+    assert found['per_user']['kendall_tau']['p'] == pytest.approx(1 / 1000)
+    assert found['pooled']['kendall_tau']['mean'] == pytest.approx(1)

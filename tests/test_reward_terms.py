@@ -1,0 +1,130 @@
+"""The terms of a reward against hand-computed values, brute force and what must not matter."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from trsum_jax.method import reward_terms
+from trsum_jax.method.rewards import reconstruction_reward
+
+ALL = jnp.ones(4, bool)
+# Two frames east, one north, one west.
+COMPASS = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+
+
+def chosen(*positions, length=4):
+    return jnp.zeros(length, bool).at[jnp.array(positions, int)].set(True)
+
+
+@pytest.mark.parametrize(
+    ('positions', 'expected'),
+    [((), 0), ((2,), 0), ((0, 1), 0), ((0, 2), 1), ((0, 3), 2), ((0, 1, 2), 2 / 3), ((0, 1, 2, 3), 7 / 6)],
+)
+def test_diversity_by_hand(positions, expected):
+    # The pairs of all four: 0, 1, 2, 1, 2, 1.
+    assert reward_terms.diversity(COMPASS, ALL, chosen(*positions)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_diversity_is_the_mean_over_pairs():
+    rng = np.random.default_rng(0)
+    frames, action = rng.standard_normal((9, 5)), rng.random(9) < 0.5
+    unit = frames / np.linalg.norm(frames, axis=1, keepdims=True)
+    pairs = [1 - unit[i] @ unit[j] for i, j in itertools.combinations(np.flatnonzero(action), 2)]
+    found = reward_terms.diversity(jnp.asarray(frames), jnp.ones(9, bool), jnp.asarray(action))
+    assert found == pytest.approx(np.mean(pairs), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('positions', 'distances'),
+    [((0, 1, 2, 3), (0, 0, 0, 0)), ((0,), (0, 1, 2**0.5, 2)), ((1, 3), (1, 0, 2**0.5, 0))],
+)
+def test_representativeness_by_hand(positions, distances):
+    found = reward_terms.representativeness(COMPASS, ALL, chosen(*positions))
+    assert found == pytest.approx(np.exp(-np.mean(distances)), abs=1e-5)
+
+
+def test_an_empty_selection_represents_nothing():
+    assert reward_terms.representativeness(COMPASS, ALL, chosen()) == 0
+
+
+def test_transitions_are_discounted_by_their_change():
+    change = jnp.array([0.0, 0.5, 1.0, 0.1])
+    assert reward_terms.transitions(change, ALL, chosen(1, 2)) == pytest.approx(-0.75)
+    assert reward_terms.transitions(change, ALL, chosen(0, 3)) == pytest.approx(-0.05)
+    assert reward_terms.transitions(change, ALL, chosen()) == 0
+
+
+@pytest.mark.parametrize(
+    ('positions', 'expected'), [((), 0), ((0, 1), 1 / 3), ((1, 2), 2 / 3), ((0, 2, 3), 1)]
+)
+def test_coverage_counts_shots_not_frames(positions, expected):
+    shot = jnp.array([7, 7, 8, 9])
+    assert reward_terms.coverage(shot, ALL, chosen(*positions)) == pytest.approx(expected)
+
+
+def test_side_agreement_is_the_mean_correlation_of_the_columns():
+    rng = np.random.default_rng(1)
+    side, action = rng.standard_normal((12, 3)), rng.random(12) < 0.4
+    expected = np.mean([np.corrcoef(action, column)[0, 1] for column in side.T])
+    found = reward_terms.side_agreement(jnp.asarray(side), jnp.ones(12, bool), jnp.asarray(action))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_has_no_spread_agrees_with_nothing():
+    side = jnp.stack([jnp.arange(4.0), jnp.ones(4)], axis=1)
+    assert reward_terms.side_agreement(side, ALL, chosen(0, 1, 2, 3)) == 0
+    # One column agrees fully up to its shape, the constant one counts as 0.
+    full = np.corrcoef([0, 0, 1, 1], np.arange(4))[0, 1]
+    assert reward_terms.side_agreement(side, ALL, chosen(2, 3)) == pytest.approx(full / 2, abs=1e-6)
+
+
+def inputs(length, padding, seed=3):
+    """A random segment and action of a length, with more padding that holds garbage."""
+    rng = np.random.default_rng(seed)
+    frames, rebuilt = rng.standard_normal((2, length, 5)).astype(np.float32)
+    action = rng.random(length) < 0.5
+    shot = np.sort(rng.integers(0, 4, length))
+    change = rng.random(length).astype(np.float32)
+    side = rng.standard_normal((length, 2)).astype(np.float32)
+
+    def padded(x):
+        return jnp.asarray(np.concatenate([x, np.full((padding, *x.shape[1:]), 9, x.dtype)]))
+
+    valid = jnp.arange(length + padding) < length
+    return [padded(frames), valid, padded(action), *map(padded, (rebuilt, shot, change, side))]
+
+
+@pytest.mark.parametrize('name', reward_terms.TERMS)
+def test_padding_never_matters(name):
+    def value(padding):
+        return reward_terms.weighted_sum(
+            {name: 1.0}, *inputs(10, padding), reconstruct='generator', over='all'
+        )
+
+    assert abs(value(0)) > 1e-3
+    assert value(6) == pytest.approx(float(value(0)), abs=1e-6)
+
+
+def test_the_sum_is_the_sum_of_its_weighted_terms():
+    weights = dict(zip(reward_terms.TERMS, (1.0, 0.5, 2.0, -1.0, 0.25, 3.0), strict=True))
+    given = inputs(10, 2)
+
+    def total(weights):
+        return float(reward_terms.weighted_sum(weights, *given, reconstruct='composed', over='all'))
+
+    expected = sum(weight * total({name: 1.0}) for name, weight in weights.items())
+    assert total(weights) == pytest.approx(expected, abs=1e-5)
+    assert total({}) == 0
+
+
+@pytest.mark.parametrize('reconstruct', ['composed', 'generator'])
+def test_reconstruction_alone_is_the_papers_reward_bit_for_bit(reconstruct):
+    weights = dict.fromkeys(reward_terms.TERMS, 0.0) | {'reconstruction': 1.0}
+    given = inputs(10, 2)
+    options = {'reconstruct': reconstruct, 'over': 'all'}
+    found = jax.jit(lambda *a: reward_terms.weighted_sum(weights, *a, **options))(*given)
+    expected = jax.jit(lambda *a: reconstruction_reward(*a, **options))(*given[:4])
+    assert found == expected

@@ -1,0 +1,166 @@
+"""What else may count in an episode's reward besides the reconstruction, and the weighted sum of it all.
+
+Every term is a pure function of one segment and one action; padded frames never matter. Means are taken over
+the selected frames, so that no term rewards a mere number of frames; the length is the penalty's business.
+"""
+
+from collections.abc import Mapping
+
+import chex
+import jax.numpy as jnp
+
+from trsum_jax.method.losses import mean_over
+from trsum_jax.method.rewards import reconstruction_reward
+
+TERMS = ('reconstruction', 'diversity', 'representativeness', 'transitions', 'coverage', 'side')
+_EPSILON = 1e-8
+
+
+def diversity(frames: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+    """Mean dissimilarity `1 - cos` over all pairs of selected frames (DR-DSN; Zhou et al., AAAI 2018).
+
+    Args:
+        frames: [L, D] float.
+        valid: [L] bool.
+        action: [L] bool, the selected frames.
+
+    Returns:
+        A float32 scalar in [0, 2]; 0 where fewer than two frames are selected.
+    """
+    chex.assert_rank([frames, valid, action], [2, 1, 1])
+    chosen = valid & action
+    unit = jnp.where(chosen[:, None], _unit(frames), 0.0)
+    count = jnp.sum(chosen).astype(jnp.float32)
+    # |Σ u|² holds every ordered pair's cosine, and that of each frame with itself.
+    cosines = jnp.sum(jnp.square(jnp.sum(unit, axis=0))) - jnp.sum(jnp.square(unit))
+    pairs = count * (count - 1)
+    return jnp.where(pairs > 0, 1.0 - cosines / jnp.maximum(pairs, 1.0), 0.0)
+
+
+def representativeness(frames: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+    """`exp(-(1/T) Σ_t min_{s selected} ‖x_t - x_s‖)`: how near every frame has a selected one (DR-DSN).
+
+    Args:
+        frames: [L, D] float.
+        valid: [L] bool.
+        action: [L] bool, the selected frames.
+
+    Returns:
+        A float32 scalar in [0, 1]; 0 where no frame is selected.
+    """
+    chex.assert_rank([frames, valid, action], [2, 1, 1])
+    chosen = valid & action
+    x = jnp.where(valid[:, None], frames.astype(jnp.float32), 0.0)
+    squares = jnp.sum(jnp.square(x), axis=1)
+    distances = jnp.sqrt(jnp.maximum(squares[:, None] + squares[None] - 2 * x @ x.T, 0.0))
+    # A frame's distance to itself is 0, whatever the rounding above makes of it.
+    distances = jnp.where(jnp.eye(len(valid), dtype=bool), 0.0, distances)
+    nearest = jnp.min(jnp.where(chosen[None], distances, jnp.inf), axis=1)
+    return jnp.where(jnp.any(chosen), jnp.exp(-mean_over(nearest, valid)), 0.0)
+
+
+def transitions(change: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+    """Minus the mean change at the selected frames: a discount on frames next to a large change.
+
+    Args:
+        change: [L] float32, how much the video changes at each frame (`data.shots.frame_change`).
+        valid: [L] bool.
+        action: [L] bool, the selected frames.
+
+    Returns:
+        A float32 scalar; 0 where no frame is selected.
+    """
+    chex.assert_rank([change, valid, action], 1)
+    return -mean_over(change, valid & action)
+
+
+def coverage(shot: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+    """The share of the segment's shots that have a selected frame.
+
+    Args:
+        shot: [L] int32, the shot of each frame.
+        valid: [L] bool.
+        action: [L] bool, the selected frames.
+
+    Returns:
+        A float32 scalar in [0, 1].
+    """
+    chex.assert_rank([shot, valid, action], 1)
+    same = (shot[:, None] == shot[None]) & valid[:, None] & valid[None]
+    covered = jnp.any(same & action[None], axis=1)
+    # Each frame weighs one over the frames of its shot, so that every shot weighs 1.
+    weight = jnp.where(valid, 1.0 / jnp.maximum(jnp.sum(same, axis=1), 1), 0.0)
+    return mean_over(covered.astype(jnp.float32), weight)
+
+
+def side_agreement(side: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+    """Correlation of the action with each column of a second modality, averaged over the columns.
+
+    Args:
+        side: [L, K] float32, such as the energy of the sound at each frame.
+        valid: [L] bool.
+        action: [L] bool, the selected frames.
+
+    Returns:
+        A float32 scalar in [-1, 1]; a column that is constant, or an action that is, counts as 0.
+    """
+    chex.assert_rank([side, valid, action], [2, 1, 1])
+    weight = valid.astype(jnp.float32)[:, None]
+    count = jnp.maximum(jnp.sum(weight), 1.0)
+
+    def centred(x):
+        x = jnp.where(weight > 0, x, 0.0)
+        return (x - jnp.sum(x, axis=0, keepdims=True) / count) * weight
+
+    a, s = centred(action.astype(jnp.float32)[:, None]), centred(side.astype(jnp.float32))
+    product = jnp.sum(a * s, axis=0)
+    spread = jnp.sqrt(jnp.sum(jnp.square(a), axis=0) * jnp.sum(jnp.square(s), axis=0))
+    return jnp.mean(jnp.where(spread > _EPSILON, product / jnp.maximum(spread, _EPSILON), 0.0))
+
+
+def weighted_sum(
+    weights: Mapping[str, float],
+    frames: chex.Array,
+    valid: chex.Array,
+    action: chex.Array,
+    reconstruction: chex.Array,
+    shot: chex.Array,
+    change: chex.Array,
+    side: chex.Array,
+    *,
+    reconstruct: str,
+    over: str,
+) -> chex.Array:
+    """`Σ_k w_k R_k` of one episode; with `reconstruction` alone at weight 1, the paper's reward.
+
+    Args:
+        weights: by name among `TERMS`; a term of weight 0, or not named, is not computed.
+        frames: [L, D], the original features.
+        valid: [L] bool.
+        action: [L] bool, the frames that the episode selects.
+        reconstruction: [L, D], what the generator makes of the selected frames.
+        shot: [L] int32.
+        change: [L] float32, how much the video changes at each frame.
+        side: [L, K] float32.
+        reconstruct: see `reconstruction_reward`.
+        over: see `reconstruction_reward`.
+
+    Returns:
+        A float32 scalar.
+    """
+    terms = {
+        'reconstruction': lambda: reconstruction_reward(
+            frames, valid, action, reconstruction, reconstruct=reconstruct, over=over
+        ),
+        'diversity': lambda: diversity(frames, valid, action),
+        'representativeness': lambda: representativeness(frames, valid, action),
+        'transitions': lambda: transitions(change, valid, action),
+        'coverage': lambda: coverage(shot, valid, action),
+        'side': lambda: side_agreement(side, valid, action),
+    }
+    return sum((weights[name] * terms[name]() for name in TERMS if weights.get(name, 0.0)), jnp.zeros(()))
+
+
+def _unit(frames: chex.Array) -> chex.Array:
+    frames = frames.astype(jnp.float32)
+    return frames / jnp.maximum(jnp.linalg.norm(frames, axis=1, keepdims=True), _EPSILON)

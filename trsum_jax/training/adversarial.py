@@ -1,0 +1,226 @@
+"""AC-SUM-GAN's training as one `Stage`: four updates in turn, each of its own parts and no other.
+
+1. compression, state estimator, encoder: `L_recon + L_prior + L_sparsity`;
+2. decoder: `L_recon + L_gen`;
+3. discriminator: `L_orig + L_sum`;
+4. actor and critic: a game of N picks, each rewarded by the discriminator.
+
+`L_recon` compares the discriminator's last hidden states; the other adversarial losses are squared distances
+from a label, 1 for original and 0 for rebuilt. That the updates alternate and what each loss compares is the
+paper's; their exact order, and that the original's side of `L_recon` is a constant (else the compression
+could satisfy it by sending everything to 0), are ours [O].
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from trsum_jax.method import actor_critic, losses
+from trsum_jax.method.acsumgan import (
+    PARTS,
+    AcSumGan,
+    fragment_scores,
+    fragments_of,
+    prior_loss,
+    sparsity_loss,
+)
+from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.stages import Stage
+from trsum_jax.training.steps import Run, adam, scan_epoch, stream
+
+UPDATES = {
+    'encoder': ('compression', 'estimator', 'encoder'),
+    'decoder': ('decoder',),
+    'discriminator': ('discriminator',),
+    'actor_critic': ('actor', 'critic'),
+}
+
+
+class GanState(NamedTuple):
+    """Parameters of every part, and an optimizer's state for each of the `UPDATES`."""
+
+    params: Any
+    optimizer: dict[str, Any]
+
+
+def build_module(config: ml_collections.ConfigDict, width: int) -> AcSumGan:
+    """The networks that `config.acsumgan` describes, for features of a width."""
+    settings = config.acsumgan
+    scale = float(width) ** 0.5 if config.model.scale_features else 1.0
+    return AcSumGan(settings.width, settings.layers, settings.fragments, settings.actor_width, scale)
+
+
+def acsumgan_stage(config: ml_collections.ConfigDict, module: AcSumGan, width: int) -> Stage:
+    """The training of one run.
+
+    Args:
+        config: the whole config.
+        module: the networks.
+        width: D.
+
+    Returns:
+        The stage. Its metrics: `loss_` and the name of every loss, `reward` (mean over picks), `entropy` of
+        the actor, `p_mean` and `p_std` of the frame scores.
+    """
+    settings = config.acsumgan
+    slow = config.acsumgan.copy_and_resolve_references()
+    slow.learning_rate = settings.discriminator_learning_rate
+    optimizers = {name: adam(slow if name == 'discriminator' else settings) for name in UPDATES}
+
+    def init(run: Run, frozen: tuple[()]) -> GanState:
+        del frozen
+        blank = jnp.zeros((1, 1, width)), jnp.ones((1, 1), bool)
+        key = stream(run.key, 'rival init')
+        params = module.init(key, *blank, method=AcSumGan.every_part)['params']
+        moments = {name: optimizers[name].init(_only(params, parts)) for name, parts in UPDATES.items()}
+        return GanState(params, moments)
+
+    def epoch(state: GanState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
+        del frozen
+        key = jax.random.fold_in(stream(run.key, 'rival'), number)
+
+        def step(state: GanState, progress, segments, weight, step_key):
+            del progress
+            batch = jax.vmap(gather, (None, 0))(corpus, segments)
+            keys = jax.random.split(step_key, segments.shape[0])
+            return alternate(module, settings, optimizers, state, batch, weight, keys)
+
+        return scan_epoch(step, state, number, key, run, settings.batch)
+
+    return Stage('acsumgan', init, epoch, ('loss_recon', 'loss_orig', 'loss_sum', 'reward', 'p_mean'))
+
+
+def alternate(
+    module: AcSumGan,
+    settings: ml_collections.ConfigDict,
+    optimizers: dict[str, optax.GradientTransformation],
+    state: GanState,
+    batch: Segment,
+    weight: jax.Array,
+    keys: jax.Array,
+) -> tuple[GanState, dict[str, jax.Array]]:
+    """The four updates on one batch of videos.
+
+    Args:
+        module: the networks.
+        settings: the config's `acsumgan`.
+        optimizers: one for each of `UPDATES`.
+        state: before.
+        batch: B whole videos.
+        weight: [B] float32, 0 for a row that is no video.
+        keys: [B] typed keys.
+
+    Returns:
+        The state after, and every video's metrics, [B] each, as they were before the update that uses them.
+    """
+    share = weight / jnp.maximum(jnp.sum(weight), 1.0)
+    noise_key, again_key, game_key = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
+    draw = jax.vmap(functools.partial(jax.random.normal, shape=(settings.width,)))
+    noise, again = draw(noise_key), draw(again_key)
+    metrics: dict[str, jax.Array] = {}
+
+    def call(params, method, *inputs):
+        return module.apply({'params': params}, *inputs, method=method)
+
+    def apart(params, rebuilt, real):
+        hidden, probability = call(params, AcSumGan.judge, rebuilt, batch.valid)
+        return jnp.mean(jnp.square(hidden - real), axis=-1), probability
+
+    def encoder_losses(params):
+        compressed, scores = call(params, AcSumGan.score, batch.frames, batch.valid)
+        mean, log_variance, latent = call(params, AcSumGan.encode, compressed, scores, batch.valid, noise)
+        real, _ = call(params, AcSumGan.judge, jax.lax.stop_gradient(compressed), batch.valid)
+        recon, _ = apart(params, call(params, AcSumGan.decode, latent, batch.valid), real)
+        prior = jax.vmap(prior_loss)(mean, log_variance)
+        sparsity = jax.vmap(sparsity_loss, (0, 0, None))(scores, batch.valid, settings.share)
+        mean_score = jax.vmap(losses.mean_over)(scores, batch.valid)
+        spread = jax.vmap(losses.mean_over)(jnp.square(scores - mean_score[:, None]), batch.valid)
+        told = {'loss_recon': recon, 'loss_prior': prior, 'loss_sparsity': sparsity}
+        told |= {'p_mean': mean_score, 'p_std': jnp.sqrt(spread)}
+        return recon + prior + sparsity, told
+
+    def update(state: GanState, name: str, of_videos):
+        """One update of its own parts by the weighted mean of the videos' losses."""
+
+        def loss(own):
+            values, told = of_videos({**state.params, **own})
+            return jnp.sum(jnp.where(share > 0, values, 0.0) * share), told
+
+        own = _only(state.params, UPDATES[name])
+        grads, told = jax.grad(loss, has_aux=True)(own)
+        metrics.update(told)
+        updates, moments = optimizers[name].update(grads, state.optimizer[name], own)
+        params = {**state.params, **optax.apply_updates(own, updates)}
+        return GanState(params, {**state.optimizer, name: moments})
+
+    state = update(state, 'encoder', encoder_losses)
+    # Neither of these three is touched by the updates that follow.
+    compressed, scores = call(state.params, AcSumGan.score, batch.frames, batch.valid)
+    _, _, latent = call(state.params, AcSumGan.encode, compressed, scores, batch.valid, again)
+    real, _ = call(state.params, AcSumGan.judge, compressed, batch.valid)
+
+    def decoder_losses(params):
+        recon, probability = apart(params, call(params, AcSumGan.decode, latent, batch.valid), real)
+        gen = jnp.square(1 - probability)
+        return recon + gen, {'loss_gen': gen}
+
+    state = update(state, 'decoder', decoder_losses)
+    rebuilt = call(state.params, AcSumGan.decode, latent, batch.valid)
+
+    def discriminator_losses(params):
+        _, of_original = call(params, AcSumGan.judge, compressed, batch.valid)
+        _, of_rebuilt = call(params, AcSumGan.judge, rebuilt, batch.valid)
+        orig, rest = jnp.square(1 - of_original), jnp.square(of_rebuilt)
+        return orig + rest, {'loss_orig': orig, 'loss_sum': rest}
+
+    state = update(state, 'discriminator', discriminator_losses)
+    games, rewards = _games(module, settings, state.params, batch, compressed, scores, again, game_key)
+
+    def game_losses(params):
+        values = call(params, AcSumGan.value, games.states)
+        returned = jax.vmap(actor_critic.returns, (0, 0, None))(rewards, games.live, settings.discount)
+        advantages = returned - jax.lax.stop_gradient(values)
+        logits = call(params, AcSumGan.act, games.states)
+        actor, entropy = jax.vmap(actor_critic.actor_loss, (0, 0, 0, None))(
+            logits, games, advantages, settings.entropy_weight
+        )
+        critic = jax.vmap(actor_critic.critic_loss)(values, returned, games.live)
+        reward = jax.vmap(losses.mean_over)(rewards, games.live)
+        told = {'loss_actor': actor, 'loss_critic': critic, 'entropy': entropy, 'reward': reward}
+        return actor + critic, told
+
+    return update(state, 'actor_critic', game_losses), metrics
+
+
+def _games(module, settings, params, batch: Segment, compressed, scores, noise, keys):
+    """A game of every video, [B, …], and the reward of every pick, [B, N]."""
+
+    def call(method, *inputs):
+        return module.apply({'params': params}, *inputs, method=method)
+
+    def play(key, scores, valid):
+        fragment = fragments_of(valid, settings.fragments)
+        state, present = fragment_scores(scores, fragment, valid, settings.fragments)
+        actor = functools.partial(call, AcSumGan.act)
+        game = actor_critic.play(key, actor, state, present, settings.picks)
+        return game, game.taken[:, fragment]
+
+    games, kept = jax.vmap(play)(keys, scores, batch.valid)
+    _, of_original = call(AcSumGan.judge, compressed, batch.valid)
+
+    def reward(kept):
+        _, _, latent = call(AcSumGan.encode, compressed, scores * kept, batch.valid, noise)
+        _, of_rebuilt = call(AcSumGan.judge, call(AcSumGan.decode, latent, batch.valid), batch.valid)
+        return 1 - jnp.abs(of_original - of_rebuilt)
+
+    # One after another: all at once, the states of every step of every pick would have to be held.
+    rewards = jax.lax.map(reward, jnp.swapaxes(kept, 0, 1))
+    return games, rewards.T
+
+
+def _only(params: Any, parts: tuple[str, ...]) -> Any:
+    return {part: params[part] for part in PARTS if part in parts}

@@ -1,0 +1,112 @@
+"""On planted data: how often each row of scores repeats itself, misses events, takes transitions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tabulate
+
+from trsum_jax.data import planted
+from trsum_jax.data.synthetic import Recipe
+from trsum_jax.protocol import baselines, evaluation, failures, tables
+from trsum_jax.training import inputs, report
+from trsum_jax.training.preparation import Experiment
+
+NAME = 'failures'
+PEOPLE = 'people'
+CHOICES = {'frames': 'single frames of the highest scores', 'summary': 'summary of shots'}
+TITLES = {
+    'repeated': 'repeated, %',
+    'similarity': 'similarity',
+    'missed_events': 'missed events, %',
+    'transition_preference': 'transitions, times chance',
+}
+
+
+def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray]]]) -> str:
+    """Writes `failures.json`: the measures of every row, as `rows` with intervals, and as `videos` for each.
+
+    Measured for every run and averaged over those that held the video out (over all where none did). Beside
+    the rows of the results stand `random`, and `people`: their mean rating taken as a score.
+
+    Args:
+        experiment: on planted data.
+        scores: by row, for every run, by video key, from `outcome.score`.
+
+    Returns:
+        The tables as Markdown.
+    """
+    given, config = experiment.given, experiment.config
+    truths = planted.truths(Recipe(**inputs.plain(config.data.synthetic)))
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for key, truth in truths.items():
+        video = given.dataset.videos[key]
+        tested = report.holding_out(given, key, experiment.places) or range(len(experiment.places))
+        rows = {
+            name: np.concatenate([np.atleast_2d(runs[i][key]) for i in tested])
+            for name, runs in scores.items()
+        }
+        rng = np.random.default_rng([config.data.synthetic.seed, len(key), int(key.rsplit('_', 1)[1])])
+        rows['random'] = rng.random((config.evaluation.random_draws, video.n_steps))
+        rows['distance_to_mean'] = baselines.distance_to_mean(video.features)[None]
+        rows[PEOPLE] = evaluation.rank_references(video).mean(axis=0, keepdims=True)
+        for name, several in rows.items():
+            for choice, values in _measure(video, truth, several, config.evaluation.budget).items():
+                found.setdefault(name, {}).setdefault(choice, {})[key] = values
+    results = {
+        name: {
+            choice: {m: tables.estimate([[one[m] for one in videos.values()]]) for m in failures.MEASURES}
+            for choice, videos in by_choice.items()
+        }
+        for name, by_choice in found.items()
+    }
+    header = {'name': config.name, 'plant': config.data.synthetic.plant, 'synthetic': True}
+    tables.write_json(experiment.workdir / f'{NAME}.json', header | {'rows': results, 'videos': found})
+    return render(results, config.data.synthetic.plant)
+
+
+def render(results: Mapping[str, Mapping[str, Mapping]], plant: str) -> str:
+    """The measures of every row as Markdown, a table for each way to choose.
+
+    Args:
+        results: by row and choice, metric to `tables.estimate`.
+        plant: the dataset.
+
+    Returns:
+        The text.
+    """
+    lines = [f'\n## Failures planted: {plant} (synthetic data)\n\nMean [95% bootstrap interval over videos].']
+    for choice, title in CHOICES.items():
+        body = [
+            [name, *(cell(measure, of[choice][measure]) for measure in TITLES)]
+            for name, of in results.items()
+        ]
+        table = tabulate.tabulate(body, [title, *TITLES.values()], tablefmt='github', disable_numparse=True)
+        lines.append(table)
+    return '\n\n'.join(lines) + '\n'
+
+
+def cell(measure: str, value: Mapping[str, float | None]) -> str:
+    """One estimate as text: shares in percent, `–` where there is none.
+
+    Args:
+        measure: its name.
+        value: with `mean`, `low` and `high`.
+
+    Returns:
+        `mean [low, high]`.
+    """
+    # Shares are shown as F-scores are, in percent.
+    return tables.cell('f_' if measure in ('repeated', 'missed_events') else measure, value)
+
+
+def _measure(video, truth, several, budget):
+    choices = {'frames': [], 'summary': []}
+    for scores in several:
+        choices['frames'].append(failures.measure(video, truth, failures.top_steps(scores, budget)))
+        choices['summary'].append(
+            failures.measure(video, truth, failures.summary_steps(video, scores, budget))
+        )
+    return {
+        choice: {m: evaluation.mean_defined([one[m] for one in of]) for m in failures.MEASURES}
+        for choice, of in choices.items()
+    }
