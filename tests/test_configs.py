@@ -7,7 +7,7 @@ from tiny import RECIPE, shorten, tiny_config
 
 from configs import default
 from trsum_jax.errors import InputError
-from trsum_jax.training import experiment, files, outputs, settings, suite
+from trsum_jax.training import experiment, files, outputs, settings, study, suite
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
@@ -39,11 +39,33 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     config.data.folds = min(config.data.folds, 2)
     config.evaluation.one_out = False
     config.seeds = (0,)
+    if config.study.columns and config.variants:
+        run_as_a_study(config, tmp_path)
+        return
     first = next(iter(suite.expand(config).values()), config)
     text = experiment.run(first, tmp_path / 'run')
     assert 'synthetic data' in text
     results = outputs.read_json(tmp_path / 'run' / files.RESULTS)
     assert results['train_mean']['kendall_tau']['mean'] is not None
+
+
+def run_as_a_study(config, workdir):
+    """The first variant and one more, without what costs time and is tested elsewhere."""
+    first = config.study.first
+    for name in [name for name in config.variants if name != first][1:]:
+        del config.variants[name]
+    config.model.layers = 1
+    config.evaluation.untrained_heads = 1
+    text = suite.run(config, workdir)
+    assert text.startswith(f'# {config.name} (default), synthetic data')
+    found = outputs.read_json(workdir / study.JSON)
+    assert set(found['variants']) == set(config.variants)
+    for column in found['columns']:
+        if 'one_out' not in column:
+            values = [of[column]['mean'] for of in found['variants'].values()]
+            assert None not in values, column
+    assert (workdir / study.TABLE).read_text('utf-8') in text
+    assert (workdir / study.PICTURE).stat().st_size > 1000
 
 
 def test_a_suite_runs_every_variant_and_finishes_what_was_begun(tmp_path, capsys):

@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError('--coordinator, --processes and --process: expected --distributed with them')
     config = CONFIG.value
     workdir = pathlib.Path(WORKDIR.value or f'runs/{config.name}-{config.preset}').expanduser()
-    run = suite.run if config.variants else experiment.run
+    run = suite.run if config.variants or config.study.files else experiment.run
     with processes.together(), interruption.watched():
         processes.say(run(config, workdir))
     return 0

@@ -158,6 +158,13 @@ def render(rows: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str =
     return f'{caption}\n\n{table}' if caption else table
 
 
+def title(metric: str) -> str:
+    """A metric's name for people: `train_kendall_tau` to `train tau`."""
+    for name, short in TITLES.items():
+        metric = metric.replace(name, short)
+    return metric.replace('_', ' ')
+
+
 def cell(metric: str, value: Mapping[str, float | None]) -> str:
     """One estimate as text: F in percent, correlations with three decimals, `–` where there is none.
 

@@ -92,6 +92,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     generator.warmup = 0.05  # share of the epochs [O]
     generator.weight_decay = 1e-2  # [O]
     generator.clip = 5.0  # gradient norm [A]
+    generator.loss_frames = 'candidates'  # candidates [A], all
 
     config.summarizer = summarizer = ml_collections.ConfigDict()
     summarizer.epochs = 100  # [P]
@@ -167,6 +168,11 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     layout.checkpoint_every = 10  # epochs
     layout.checkpoints = 2  # the newest ones of each stage that are kept
 
+    config.study = study = ml_collections.ConfigDict()
+    study.columns = ()  # metrics in the table of a study of the variants; empty: no study
+    study.first = ''  # the variant that all others are compared with; empty: the first by name
+    study.files = ()  # feature files, each a variant of its own in the place of `variants`
+    study.across = False  # test every variant's training on the data of every other as well
     config.variants = ml_collections.ConfigDict()  # NAME: fields that differ; each runs in WORKDIR/NAME
 
     if preset == 'published':

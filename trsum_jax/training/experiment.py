@@ -1,7 +1,9 @@
 """One experiment: inputs, both stages over the whole grid, scores, results, all in one workdir."""
 
 import functools
+import itertools
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -18,6 +20,7 @@ from trsum_jax.training import (
     outcome,
     processes,
     settings,
+    stages,
 )
 from trsum_jax.training.preparation import Experiment, prepare
 
@@ -65,51 +68,90 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
             asked for.
         Preempted: SIGTERM came; all is saved.
     """
-    config, log = experiment.config, experiment.workdir / files.METRICS
     frozen: Any = ()
     before = 0
     for stage in experiment.stages:
-        epochs, folder = config[stage.name].epochs, experiment.folder(stage)
-        found = checkpoint.restore(folder, grid.like(stage, experiment.runs, frozen), experiment.mesh)
-        done, states = found or (0, grid.init(stage, experiment.runs, frozen, experiment.mesh))
-        checkpoint.move_aside(folder, newer_than=done)
-        if done > epochs:
-            raise InputError(
-                f'config.{stage.name}.epochs: expected {done} or more, since {folder} has them behind it, '
-                f'found {epochs}. Choose another --workdir for a shorter training.'
-            )
-        if done:
-            processes.say(f'{stage.name}: {done} of {epochs} epochs taken from {folder}')
-        if done < epochs:
-            size = count_parameters(states.params) // len(experiment.runs.weight)
-            processes.say(f'{stage.name}: {size:,} parameters a run, {epochs} epochs')
-            if processes.first():
-                metric_log.keep(log, stage.name, done)
-            with checkpoint.Saver(folder, config.layout.checkpoints) as saver:
-                states = grid.train(
-                    stage,
-                    states,
-                    experiment.feed,
-                    frozen,
-                    grid=experiment.places,
-                    mesh=experiment.mesh,
-                    done=done,
-                    epochs=epochs,
-                    how=experiment.how,
-                    log_every=config.layout.log_every,
-                    on_metrics=functools.partial(_log, log, stage.name, experiment.places),
-                    saver=saver,
-                    save_every=config.layout.checkpoint_every,
-                    before=before,
-                )
-        before += epochs
+        logs = [[experiment.workdir / files.METRICS]]
+        states = train_stage(experiment, stage, frozen, logs=logs, before=before)
+        before += experiment.config[stage.name].epochs
         if stage is experiment.stages[0]:
             frozen = states.params
     return frozen, states.params
 
 
-def _log(
-    log: pathlib.Path, stage: str, places: list[grid.Place], epoch: int, metrics: dict[str, np.ndarray]
-) -> None:
+def train_stage(
+    experiment: Experiment,
+    stage: stages.Stage,
+    frozen: Any,
+    *,
+    logs: Sequence[Sequence[pathlib.Path]],
+    before: int,
+) -> Any:
+    """Trains one stage of every run, or what is left of it, with checkpoints on the way.
+
+    Args:
+        experiment: from `prepare`.
+        stage: one of its stages.
+        frozen: what the stage reads of each run.
+        logs: where metrics go: the grid is cut into as many equal parts, each goes to all of its files.
+        before: epochs of the stages trained before this one, for several processes to count by.
+
+    Returns:
+        The states of all runs after the last epoch.
+
+    Raises:
+        InputError, Preempted: as `train`.
+    """
+    config, folder = experiment.config, experiment.folder(stage)
+    epochs = config[stage.name].epochs
+    found = checkpoint.restore(folder, grid.like(stage, experiment.runs, frozen), experiment.mesh)
+    done, states = found or (0, grid.init(stage, experiment.runs, frozen, experiment.mesh))
+    checkpoint.move_aside(folder, newer_than=done)
+    if done > epochs:
+        raise InputError(
+            f'config.{stage.name}.epochs: expected {done} or more, since {folder} has them behind it, '
+            f'found {epochs}. Choose another --workdir for a shorter training.'
+        )
+    if done:
+        processes.say(f'{stage.name}: {done} of {epochs} epochs taken from {folder}')
+    if done == epochs:
+        return states
+    size = count_parameters(states.params) // len(experiment.runs.weight)
+    processes.say(f'{stage.name}: {size:,} parameters a run, {epochs} epochs')
     if processes.first():
-        metric_log.append(log, stage, epoch + 1, metrics, places)
+        for log in itertools.chain(*logs):
+            metric_log.keep(log, stage.name, done)
+    with checkpoint.Saver(folder, config.layout.checkpoints) as saver:
+        return grid.train(
+            stage,
+            states,
+            experiment.feed,
+            frozen,
+            grid=experiment.places,
+            mesh=experiment.mesh,
+            done=done,
+            epochs=epochs,
+            how=experiment.how,
+            log_every=config.layout.log_every,
+            on_metrics=functools.partial(_log, logs, stage.name, experiment.places),
+            saver=saver,
+            save_every=config.layout.checkpoint_every,
+            before=before,
+        )
+
+
+def _log(
+    logs: Sequence[Sequence[pathlib.Path]],
+    stage: str,
+    places: Sequence[grid.Place],
+    epoch: int,
+    metrics: dict[str, np.ndarray],
+) -> None:
+    if not processes.first():
+        return
+    size = len(places) // len(logs)
+    for part, paths in enumerate(logs):
+        own = slice(part * size, (part + 1) * size)
+        for log in paths:
+            values = {name: value[own] for name, value in metrics.items()}
+            metric_log.append(log, stage, epoch + 1, values, places[own])

@@ -7,7 +7,7 @@ otherwise: with a single chunk nothing differs from the whole dataset.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -63,6 +63,7 @@ class Whole:
         places: Sequence[grid.Place],
         folds: Sequence[Fold],
         mesh: Mesh,
+        dials: Mapping[str, Sequence[float]] | None = None,
     ):
         """Puts everything on the devices.
 
@@ -73,9 +74,11 @@ class Whole:
             places: the R runs.
             folds: the videos of each fold.
             mesh: of the devices.
+            dials: as in `grid.make_runs`.
         """
         self._corpus = corpus.build(videos, length, views, mesh)
-        self.runs = grid.make_runs(places, folds, [video.key for video in videos], self._corpus, mesh)
+        keys = [video.key for video in videos]
+        self.runs = grid.make_runs(places, folds, keys, self._corpus, mesh, dials)
         self._weight = processes.gather(self.runs.weight)[: len(places)].sum(axis=1, dtype=np.float64)
         self.segments = float(self._weight.sum())
         self.n_segments = self._corpus.n_segments
@@ -101,6 +104,7 @@ class Stream:
         places: Sequence[grid.Place],
         folds: Sequence[Fold],
         mesh: Mesh,
+        dials: Mapping[str, Sequence[float]] | None = None,
         *,
         most_mb: float,
         seed: int,
@@ -114,6 +118,7 @@ class Stream:
             places: the R runs.
             folds: the videos of each fold.
             mesh: of the devices.
+            dials: as in `grid.make_runs`.
             most_mb: MB (2^20 bytes) of features in a chunk at most.
             seed: of the chunks' order.
 
@@ -147,7 +152,8 @@ class Stream:
         self.segments, self.n_segments = float(self._weighed.sum()), int(of_video.sum())
         shape = len(rows), self._longest
         blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-        self.runs = Run(grid.keys_of(places, mesh), *sharding.place(blank, mesh, sharding.BY_RUN))
+        blank = sharding.place(blank, mesh, sharding.BY_RUN)
+        self.runs = Run(grid.keys_of(places, mesh), *blank, grid.dials_of(dials, len(rows), mesh))
 
     def epochs(self, done: int, epochs: int) -> Iterator[Iterator[Pass]]:
         """The passes of every epoch from `done` on; each must be taken before the next epoch's."""
@@ -196,7 +202,7 @@ class Stream:
 
     def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray, count: np.ndarray):
         placed = sharding.place((segments, weight), self._mesh, sharding.BY_RUN)
-        runs = Run(self.runs.key, *placed)
+        runs = Run(self.runs.key, *placed, self.runs.dials)
         return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), runs, count)
 
 

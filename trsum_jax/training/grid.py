@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,6 +48,7 @@ def make_runs(
     keys: Sequence[str],
     corpus: Corpus,
     mesh: Mesh | None = None,
+    dials: Mapping[str, Sequence[float]] | None = None,
 ) -> Run:
     """The inputs of every run, stacked, on the mesh.
 
@@ -60,6 +61,7 @@ def make_runs(
         keys: the videos in the corpus's order.
         corpus: the segments.
         mesh: of the devices; the default one alone where there is none.
+        dials: by name, the number of every run [R]; none where there are none.
 
     Returns:
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
@@ -70,7 +72,7 @@ def make_runs(
     trained = [np.isin(video, [number[key] for key in fold.train]) for fold in folds]
     chosen = np.stack([trained[one.fold] for one in filled(grid, mesh)])
     segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
-    return Run(keys_of(grid, mesh), segments, weight)
+    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh))
 
 
 def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:
@@ -101,6 +103,15 @@ def keys_of(grid: Sequence[Place], mesh: Mesh) -> jax.Array:
     keys = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in filled(grid, mesh)]
     data = place(np.stack([jax.random.key_data(key) for key in keys]), mesh, BY_RUN)
     return jax.jit(jax.random.wrap_key_data)(data)
+
+
+def dials_of(dials: Mapping[str, Sequence[float]] | None, rows: int, mesh: Mesh) -> dict[str, jax.Array]:
+    """Every run's numbers on the mesh, [R] (filled up to `rows`) float32 each; none where there are none."""
+    numbers = {
+        name: np.asarray([*values, *[values[-1]] * (rows - len(values))], np.float32)
+        for name, values in (dials or {}).items()
+    }
+    return place(numbers, mesh, BY_RUN)
 
 
 def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:

@@ -44,7 +44,7 @@ def learning_curves(
         axis.set(title=title, xlabel='epoch')
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def every_curve(path: pathlib.Path, title: str, curves: dict[str, np.ndarray]) -> None:
@@ -67,7 +67,7 @@ def every_curve(path: pathlib.Path, title: str, curves: dict[str, np.ndarray]) -
         axis.set(title=name.replace('_', ' '), xlabel='epoch')
         axis.grid(alpha=0.3)
     figure.suptitle(f'{title}: mean over runs and their range')
-    _save(figure, path)
+    save(figure, path)
 
 
 def normalised_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None:
@@ -93,7 +93,7 @@ def normalised_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None
         axis.set(title=title, xlabel='epoch')
         axis.grid(alpha=0.3)
     figure.suptitle('Each run over its own range (thin), and their mean')
-    _save(figure, path)
+    save(figure, path)
 
 
 def results(path: pathlib.Path, found: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ def results(path: pathlib.Path, found: dict[str, Any]) -> None:
     axes[0].legend(frameon=False, fontsize=8)
     data = 'synthetic data' if found['synthetic'] else pathlib.Path(found['dataset']).name
     figure.suptitle(f'{found["name"]} ({found["preset"]}), {data}: mean and 95% interval over videos')
-    _save(figure, path)
+    save(figure, path)
 
 
 def variants(path: pathlib.Path, found: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def variants(path: pathlib.Path, found: dict[str, Any]) -> None:
     axes[0].set_yticks(range(len(found)), list(found))
     axes[0].invert_yaxis()
     axes[1].legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5))
-    _save(figure, path)
+    save(figure, path)
 
 
 def timelines(
@@ -203,7 +203,7 @@ def timelines(
         axis.set(ylabel='score', title=video.id, xlim=(0, video.n_frames / unit))
     axes[-1, 0].set_xlabel(label)
     figure.suptitle('Score along the video; yellow: the shots that the summary takes')
-    _save(figure, path)
+    save(figure, path)
 
 
 def one_out_and_people(path: pathlib.Path, video: Video, losses: np.ndarray, budget: float) -> None:
@@ -239,7 +239,7 @@ def one_out_and_people(path: pathlib.Path, video: Video, losses: np.ndarray, bud
     below.set(xlabel=f'{label}; below: the shots that each would take', xlim=(0, video.n_frames / unit))
     values = f'tau {found["kendall_tau"]:.3f}, rho {found["spearman_rho"]:.3f}'
     axis.set_title(f'{video.id}: one-out loss and the mean of people, {values}')
-    _save(figure, path)
+    save(figure, path)
 
 
 def agreement_of_rows(path: pathlib.Path, found: dict[str, Any]) -> None:
@@ -268,7 +268,7 @@ def agreement_of_rows(path: pathlib.Path, found: dict[str, Any]) -> None:
     axes[0].set_yticks(range(len(found)), [name.replace('_', ' ') for name in found])
     axes[0].invert_yaxis()
     figure.suptitle('Every video (dots), the mean with its 95% interval, and all steps pooled (square)')
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curve(axis: plt.Axes, runs: np.ndarray, label: str) -> None:
@@ -278,7 +278,8 @@ def _curve(axis: plt.Axes, runs: np.ndarray, label: str) -> None:
         axis.fill_between(epochs, runs.min(axis=0), runs.max(axis=0), alpha=0.2, color=line.get_color(), lw=0)
 
 
-def _save(figure: plt.Figure, path: pathlib.Path) -> None:
+def save(figure: plt.Figure, path: pathlib.Path) -> None:
+    """Writes a figure as PNG, whole or not at all, and closes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tables.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format='png')

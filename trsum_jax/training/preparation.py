@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import jax
 import ml_collections
@@ -65,10 +66,69 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
     Raises:
         InputError: as `inputs.load`, and where the data are not those of the workdir's earlier session.
     """
-    given = inputs.load(config, workdir)
+    given = load(config, workdir)
     for note in given.dataset.notes:
         processes.say(f'note: {note}')
-    places = grid.places(config.seeds, len(given.folds))
+    experiment = assemble(config, workdir, given, grid.places(config.seeds, len(given.folds)))
+    videos, fed = given.dataset.videos.values(), experiment.feed
+    processes.say(
+        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {fed.n_segments} segments'
+        f'{f" in {fed.passes} chunks" if config.data.stream_mb else ""}; {given.split}; '
+        f'{len(experiment.places)} runs on {sharding.describe(experiment.mesh)}'
+    )
+    return experiment
+
+
+def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> inputs.Inputs:
+    """Reads the inputs, and records what the workdir is for.
+
+    Args:
+        config: the whole config, checked.
+        workdir: of the experiment.
+
+    Returns:
+        Videos and folds.
+
+    Raises:
+        InputError: as `prepare`.
+    """
+    given = inputs.load(config, workdir)
+    videos = given.dataset.videos
+    record = tables.to_json({
+        'width': next(iter(videos.values())).features.shape[1],
+        'encoder': given.dataset.encoder,
+        'n_videos': len(videos),
+        'runs': [dataclasses.astuple(place) for place in grid.places(config.seeds, len(given.folds))],
+        'data': given.fingerprint(),
+        'videos': {key: inputs.digest(video) for key, video in videos.items()},
+    })  # fmt: skip
+    processes.agree('the data', record)
+    files.remember(config, workdir, record, given.dataset.path)
+    return given
+
+
+def assemble(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    given: inputs.Inputs,
+    places: Sequence[grid.Place],
+    dials: Mapping[str, Sequence[float]] | None = None,
+) -> Experiment:
+    """Puts the inputs of a grid on the devices.
+
+    Args:
+        config: the whole config, checked.
+        workdir: where the grid's files go.
+        given: videos and folds.
+        places: the grid, [R].
+        dials: as in `grid.make_runs`.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        InputError: a mesh that cannot be.
+    """
     # A rival's batch is not split over devices.
     batches = (config.generator.batch, config.summarizer.batch) if config.method == 'trsum' else (1,)
     mesh = sharding.make_mesh(sharding.choose(config.layout.mesh, jax.device_count(), len(places), batches))
@@ -76,7 +136,7 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
     width = videos[0].features.shape[1]
     shards = mesh.shape[sharding.DATA]
     if config.method == 'trsum':
-        segments = _feed(config, videos, places, given.folds, mesh)
+        segments = _feed(config, videos, places, given.folds, mesh, dials)
         counted = _in_passes(config, segments.passes)
         generator, summarizer = stages.build_models(config, width)
         of_method = (
@@ -88,39 +148,23 @@ def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experim
         segments = feed.Whole(videos, longest, ('sequential',), places, given.folds, mesh)
         generator, (summarizer, stage) = None, rivals.build(config, width, len(videos))
         of_method = (stage,)
-    experiment = Experiment(
+    return Experiment(
         config=config,
         workdir=workdir,
         given=given,
         feed=segments,
-        places=places,
+        places=list(places),
         generator=generator,
         summarizer=summarizer,
         stages=of_method,
         how=how_here(config.layout.runs),
         mesh=mesh,
     )
-    record = tables.to_json({
-        'width': width,
-        'encoder': given.dataset.encoder,
-        'n_videos': len(videos),
-        'runs': [dataclasses.astuple(place) for place in places],
-        'data': given.fingerprint(),
-        'videos': {key: inputs.digest(video) for key, video in given.dataset.videos.items()},
-    })  # fmt: skip
-    processes.agree('the data', record)
-    files.remember(config, workdir, record, given.dataset.path)
-    processes.say(
-        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {segments.n_segments} segments'
-        f'{f" in {segments.passes} chunks" if config.data.stream_mb else ""}; '
-        f'{given.split}; {len(places)} runs on {sharding.describe(mesh)}'
-    )
-    return experiment
 
 
-def _feed(config, videos, places, folds, mesh) -> feed.Whole | feed.Stream:
+def _feed(config, videos, places, folds, mesh, dials) -> feed.Whole | feed.Stream:
     decomposition = config.decomposition
-    given = videos, decomposition.length, tuple(decomposition.views), places, folds, mesh
+    given = videos, decomposition.length, tuple(decomposition.views), places, folds, mesh, dials
     if config.data.stream_mb:
         return feed.Stream(*given, most_mb=config.data.stream_mb, seed=config.data.stream_seed)
     return feed.Whole(*given)

@@ -25,6 +25,7 @@ CHOICES = {
     'model.mask_token': models.MASK_TOKENS,
     'model.dtype': ('auto', 'float32', 'bfloat16'),
     'masking.strategy': ('dynamic', 'fixed', 'random'),
+    'generator.loss_frames': ('candidates', 'all'),
     'summarizer.baseline': episodes.BASELINES,
     'summarizer.baseline_start': episodes.STARTS,
     'summarizer.log_probability': episodes.REDUCTIONS,
@@ -96,7 +97,7 @@ RANGES = {
     'data.stream_mb': (0, math.inf, '[)'),
 }
 # What may differ between two sessions of one experiment: a part, or a field.
-FREE = ('layout', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
+FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -229,8 +230,13 @@ def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[s
     return [
         f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
         for name in dict.fromkeys([*there, *now])
-        if not {name, name.split('.')[0]} & set(FREE) and there.get(name) != now.get(name)
+        if not is_free(name) and there.get(name) != now.get(name)
     ]
+
+
+def is_free(name: str) -> bool:
+    """Whether a field, such as `layout.mesh`, may differ between two sessions of one experiment."""
+    return bool({name, name.split('.')[0]} & set(FREE))
 
 
 def _within(value: float, low: float, high: float, ends: str) -> bool:

@@ -23,6 +23,7 @@ from trsum_jax.training.steps import (
     how_here,
     microbatch_here,
     over,
+    own,
     scan_epoch,
     stream,
     update,
@@ -98,7 +99,7 @@ def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generat
 def generator_stage(
     config: ml_collections.ConfigDict, generator: Generator, width: int, shards: int = 1
 ) -> Stage:
-    """Stage 1: the generator learns to reconstruct the candidate frames of corrupted segments.
+    """Stage 1: the generator learns to reconstruct corrupted segments, by default their candidate frames.
 
     Args:
         config: the whole config.
@@ -107,11 +108,12 @@ def generator_stage(
         shards: devices that share a batch (`sharding.DATA`).
 
     Returns:
-        The stage. Its metrics: `loss`, and for the same candidates the loss of the two trivial
+        The stage. Its metrics: `loss`, and for the same frames the loss of the two trivial
         reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
     """
     settings, (strategy, most) = config.generator, _strategy(config.masking, config.decomposition.length)
-    corruption = functools.partial(masking.corrupt, mask=config.masking.mask, replace=config.masking.replace)
+    if settings.loss_frames == 'all':
+        most = config.decomposition.length
     optimizer = adamw(settings)
     at_once = microbatch_here(config.layout.microbatch, settings.batch // shards)
 
@@ -122,17 +124,19 @@ def generator_stage(
         params = generator.init(stream(run.key, 'generator init'), *blank)['params']
         return GeneratorState(params, optimizer.init(params))
 
-    def corrupt(segment: Segment, corpus: Corpus, window_key, fate_key):
-        window = strategy(window_key, segment.valid, segment.shot)
-        fate = corruption(fate_key, window, segment.n_steps)
+    def corrupt(segment: Segment, corpus: Corpus, run: Run, window_key, fate_key):
+        mine = own(config, 'masking', run)
+        window = strategy(window_key, segment.valid, segment.shot, mine)
+        fate = masking.corrupt(fate_key, window, segment.n_steps, mask=mine.mask, replace=mine.replace)
         shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
-        # The candidates first: nothing else is compared, and so nothing else need be rebuilt.
-        return shown, fate.masked, window >= 0, jnp.argsort(window < 0)[:most]
+        compared = segment.valid if settings.loss_frames == 'all' else window >= 0
+        # What is compared comes first: nothing else need be rebuilt.
+        return shown, fate.masked, compared, jnp.argsort(~compared)[:most]
 
-    def measure(segment: Segment, shown, masked, candidate, wanted, rebuilt):
+    def measure(segment: Segment, shown, masked, compared, wanted, rebuilt):
         def loss_of(reconstruction):
             return losses.mean_over(
-                losses.frame_losses(segment.frames[wanted], reconstruction), candidate[wanted]
+                losses.frame_losses(segment.frames[wanted], reconstruction), compared[wanted]
             )
 
         visible = segment.valid & ~masked
@@ -143,9 +147,9 @@ def generator_stage(
             'loss_copy_nearest': loss_of(losses.copy_nearest(shown, visible)[wanted]),
         }
 
-    def batch_losses(params, batch: Segment, keys, corpus: Corpus):
+    def batch_losses(params, batch: Segment, keys, corpus: Corpus, run: Run):
         window_keys, fate_keys, dropout_keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
-        corrupted = jax.vmap(corrupt, (0, None, 0, 0))(batch, corpus, window_keys, fate_keys)
+        corrupted = jax.vmap(corrupt, (0, None, None, 0, 0))(batch, corpus, run, window_keys, fate_keys)
         shown, masked, _, wanted = corrupted
         rebuilt = apply(generator, params, dropout_keys, shown, batch.valid, masked, wanted)
         metrics = jax.vmap(measure)(batch, *corrupted, rebuilt)
@@ -157,7 +161,7 @@ def generator_stage(
 
         def step(state: GeneratorState, progress, segments, weight, step_key):
             def loss(params, segments, keys):
-                return batch_losses(params, jax.vmap(gather, (None, 0))(corpus, segments), keys, corpus)
+                return batch_losses(params, jax.vmap(gather, (None, 0))(corpus, segments), keys, corpus, run)
 
             keys = jax.random.split(step_key, segments.shape[0])
             grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
@@ -213,14 +217,15 @@ def summarizer_stage(
         beside = batch.shot, batch.change, batch.side
         return jax.vmap(reward)(batch.frames, batch.valid, action, rebuilt, *beside)
 
-    def measure(segment: Segment, logits, actions, rewards, baseline):
+    def measure(segment: Segment, logits, actions, rewards, baseline, run: Run):
+        mine = own(config, 'summarizer', run)
         reward = jnp.mean(rewards)
         advantages = rewards - _baseline_of(settings.baseline, baseline, segment.video, rewards)
         policy = episodes.surrogate(logits, actions, advantages, segment.valid, settings.log_probability)
-        penalty = episodes.length_penalty(logits, segment.valid, settings.share, settings.penalty)
+        penalty = episodes.length_penalty(logits, segment.valid, mine.share, settings.penalty)
         p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
         p_mean = losses.mean_over(p, segment.valid)
-        return policy + settings.penalty_weight * penalty, {
+        return policy + mine.penalty_weight * penalty, {
             'reward': reward,
             'reward_std': jnp.std(rewards),
             'advantage_square': jnp.mean(jnp.square(advantages)),
@@ -229,13 +234,13 @@ def summarizer_stage(
             'penalty': penalty,
         }
 
-    def batch_losses(params, batch: Segment, keys, frozen, baseline):
+    def batch_losses(params, batch: Segment, keys, frozen, baseline, run: Run):
         sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
         logits = apply(summarizer, params, dropout_keys, batch.frames, batch.valid)
         sample = functools.partial(episodes.sample, n_episodes=settings.episodes)
         actions = jax.vmap(sample, out_axes=1)(sample_keys, jax.lax.stop_gradient(logits), batch.valid)
         rewards = over(how, functools.partial(rewards_of, frozen, batch), actions)
-        return jax.vmap(measure, (0, 0, 1, 1, None))(batch, logits, actions, rewards, baseline)
+        return jax.vmap(measure, (0, 0, 1, 1, None, None))(batch, logits, actions, rewards, baseline, run)
 
     def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: Any):
         key = jax.random.fold_in(stream(run.key, 'summarizer'), number)
@@ -243,13 +248,14 @@ def summarizer_stage(
         def step(state: SummarizerState, progress, segments, weight, step_key):
             def loss(params, segments, keys):
                 batch = jax.vmap(gather, (None, 0))(corpus, segments)
-                return batch_losses(params, batch, keys, frozen, state.baseline)
+                return batch_losses(params, batch, keys, frozen, state.baseline, run)
 
             keys = jax.random.split(step_key, segments.shape[0])
             grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
             params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
+            momentum = own(config, 'summarizer', run).baseline_momentum
             baseline = episodes.update_baseline(
-                state.baseline, corpus.video[segments], metrics['reward'], weight, settings.baseline_momentum
+                state.baseline, corpus.video[segments], metrics['reward'], weight, momentum
             )
             return SummarizerState(params, moments, baseline), metrics
 
@@ -291,12 +297,22 @@ def _baseline_of(kind: str, baseline: episodes.Baseline, video, rewards):
 
 
 def _strategy(settings: ml_collections.ConfigDict, length: int) -> tuple[Callable, int]:
-    """The masking strategy, and the most candidates that it names in a segment."""
+    """The masking strategy, (…, a run's own `masking`) -> windows, and the most candidates in a segment.
+
+    Where a grid's runs differ in the ratios, the settings hold the greatest of each.
+    """
     ratio = settings.mask_ratio
     if settings.strategy == 'dynamic':
+
+        def dynamic(key, valid, shot, mine):
+            ratios = {'window_ratio': mine.window_ratio, 'mask_ratio': mine.mask_ratio}
+            return masking.dynamic_windows(key, valid, shot, **ratios)
+
         window = settings.window_ratio
-        strategy = functools.partial(masking.dynamic_windows, window_ratio=window, mask_ratio=ratio)
-        return strategy, masking.most_candidates(length, ratio, lambda frames: window * frames)
+        return dynamic, masking.most_candidates(length, ratio, lambda frames: window * frames)
     size = settings.fixed_length if settings.strategy == 'fixed' else 1
-    strategy = functools.partial(masking.fixed_windows, window_length=size, mask_ratio=ratio)
-    return strategy, masking.most_candidates(length, ratio, lambda frames: size)
+
+    def fixed(key, valid, shot, mine):
+        return masking.fixed_windows(key, valid, shot, window_length=size, mask_ratio=mine.mask_ratio)
+
+    return fixed, masking.most_candidates(length, ratio, lambda frames: size)

@@ -1,7 +1,8 @@
 """What every stage's epoch is made of: batches, gradients, the optimizer, and how loops are laid out."""
 
 import math
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -21,11 +22,30 @@ class Run(NamedTuple):
         key: a typed key, made of the seed and the fold alone.
         segments: [M] int32, the segments of its training videos, padded to the longest fold.
         weight: [M] float32, 1 for a segment, 0 for padding.
+        dials: float32 scalars by name of a config field, where the runs of a grid differ in its number
+            (`joint.DIALS`); a number that all of them share is a constant of the program.
     """
 
     key: chex.PRNGKey
     segments: chex.Array
     weight: chex.Array
+    dials: Mapping[str, chex.Array] = {}
+
+
+def own(config: ml_collections.ConfigDict, part: str, run: Run) -> types.SimpleNamespace:
+    """A part of the config with the numbers in which a run differs from the others of its grid.
+
+    Args:
+        config: the whole config.
+        part: such as `summarizer`.
+        run: whose `dials` are taken before the config's numbers.
+
+    Returns:
+        The part's fields.
+    """
+    return types.SimpleNamespace(
+        **{name: run.dials.get(f'{part}.{name}', value) for name, value in config[part].items()}
+    )
 
 
 def over(how: str, function: Callable, items: chex.ArrayTree) -> chex.ArrayTree:

@@ -1,14 +1,28 @@
-"""Several variants of one config, each an experiment of its own, side by side in one table."""
+"""Several variants of one config, each an experiment of its own, side by side in one table.
+
+`joint` trains them; where the config names a study's columns, `study` compares them.
+"""
 
 import pathlib
 from typing import Any
 
+import jax
 import ml_collections
 import tabulate
 
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import tables
-from trsum_jax.training import experiment, files, outputs, pictures, processes, report, settings
+from trsum_jax.training import (
+    experiment,
+    files,
+    joint,
+    outputs,
+    pictures,
+    processes,
+    report,
+    settings,
+    study,
+)
 
 ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
 _CAPTIONS = {
@@ -21,23 +35,42 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
     """The config of every variant, checked.
 
     Args:
-        config: with `variants`: by name, the (nested) fields that differ.
+        config: with `variants`: by name, the (nested) fields that differ; or with `study.files`.
 
     Returns:
         By name, a config without variants.
 
     Raises:
-        InputError: a variant names a field that does not exist, or cannot run.
+        InputError: a variant names a field that does not exist, or cannot run; files of one name; the
+            variant to compare with is none.
     """
+    if unknown := set(config.study.columns) - set(study.METRICS):
+        raise InputError(
+            f'config.study.columns: expected some of {", ".join(study.METRICS)}, '
+            f'found {", ".join(sorted(unknown))}'
+        )
     expanded = {}
-    for name, fields in config.variants.items():
+    variants = config.variants.to_dict()
+    if config.study.files:
+        paths = [pathlib.Path(path) for path in config.study.files]
+        variants = {path.stem: {'data': {'file': str(path), 'generate': False}} for path in paths}
+        if len(variants) < len(paths):
+            raise InputError(
+                f'config.study.files: expected files of different names, found {tuple(config.study.files)}'
+            )
+    if config.study.first not in ('', *variants):
+        raise InputError(
+            f'config.study.first: expected one of {", ".join(variants)}, found {config.study.first!r}'
+        )
+    for name, fields in variants.items():
         one = config.copy_and_resolve_references()
         one.variants = ml_collections.ConfigDict()
+        one.study = ml_collections.ConfigDict()
         one.name = f'{config.name}/{name}'
         # Fields that do not exist raise where locked.
         one.lock()
         try:
-            one.update(fields.to_dict())
+            one.update(fields)
         except (KeyError, TypeError) as error:
             raise InputError(f'config.variants.{name}: {error}') from error
         settings.check(one)
@@ -49,7 +82,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     """Runs every variant in a folder of its own; a finished one is not run again.
 
     Args:
-        config: with variants.
+        config: with variants, or with a study's files.
         workdir: of all of them.
 
     Returns:
@@ -59,9 +92,12 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         InputError: a variant that cannot run; a workdir that holds something else.
     """
     variants = expand(config)
+    if config.study.across and jax.process_count() > 1:
+        raise InputError('config.study.across: expected one process, found several; run it without them')
     files.refuse_another(config, workdir)
     if processes.first():
         tables.write_json(workdir / files.CONFIG, config.to_dict())
+    joint.train(variants, workdir)
     results: dict[str, Any] = {}
     for number, (name, one) in enumerate(variants.items()):
         processes.say(f'\nvariant {number + 1} of {len(variants)}: {name}')
@@ -73,6 +109,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     text = render(config.name, results)
     picture = workdir / 'pictures' / 'variants.png'
     pictures.variants(picture, results)
+    if config.study.columns:
+        text = study.write(config, variants, workdir)
+        picture = workdir / study.PICTURE
     text += f'\nPicture: {picture}. Each variant has its own folder in {workdir}/.\n'
     with tables.replacing(workdir / files.TABLE) as temporary:
         temporary.write_text(text, encoding='utf-8')

@@ -39,6 +39,7 @@ class Trained:
         digests: of the videos that it was trained or tested on (`inputs.digest`).
         summarizer: the module.
         params: of all runs, with a leading run axis.
+        places: seed and fold of every run.
     """
 
     workdir: pathlib.Path
@@ -48,6 +49,7 @@ class Trained:
     digests: frozenset[str]
     summarizer: Summarizer
     params: Any
+    places: tuple[tuple[int, int], ...]
 
 
 def load(workdir: pathlib.Path) -> Trained:
@@ -99,7 +101,9 @@ def load(workdir: pathlib.Path) -> Trained:
             f'{done}: the training was interrupted. Start its command again to finish it.'
         )
     digests = frozenset(record['videos'].values())
-    return Trained(workdir, config, width, record['encoder'], digests, summarizer, states_of_runs.params)
+    places = tuple((seed, fold) for seed, fold in record['runs'])
+    params = states_of_runs.params
+    return Trained(workdir, config, width, record['encoder'], digests, summarizer, params, places)
 
 
 def known_videos(trained: Trained, dataset: Dataset) -> list[str]:
@@ -126,6 +130,23 @@ def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
         By video key, [n_steps] float32.
 
     Raises:
+        InputError: as `score_runs`.
+    """
+    runs = score_runs(trained, dataset)
+    return {key: np.mean([run[key] for run in runs], axis=0) for key in dataset.videos}
+
+
+def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]]:
+    """The importance of every step of every video by every run of the training.
+
+    Args:
+        trained: from `load`.
+        dataset: videos with features of the training's width, by the same encoder.
+
+    Returns:
+        For every run, by video key, [n_steps] float32.
+
+    Raises:
         InputError: features of another encoder (where both are known) or of another width.
     """
     if trained.encoder and dataset.encoder and trained.encoder != dataset.encoder:
@@ -144,4 +165,4 @@ def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
     segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
     one = functools.partial(scoring.importance, trained.summarizer)
     every = scoring.jit_over_runs(one, how_here(trained.config.layout.runs))(trained.params, segments)
-    return corpus.per_video(videos, np.asarray(every).mean(axis=0))
+    return [corpus.per_video(videos, of_run) for of_run in np.asarray(every)]

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from trsum_jax.protocol import comparison, tables
+
+
+def cells_of(values):
+    return {(s, f'v{v}'): (float(x), 1.0) for s, row in enumerate(values) for v, x in enumerate(row)}
+
+
+def test_every_pair_of_draws_by_hand():
+    """2 seeds and 2 videos: 16 equally likely samples, so the 2.5% point is the least of them."""
+    found = comparison.interval(cells_of([[0, 1], [2, 5]]))
+    assert (found['mean'], found['low'], found['high']) == (2.0, 0.0, 5.0)
+    assert (found['seeds'], found['videos']) == (2, 2)
+
+
+def test_with_one_seed_videos_alone_are_drawn():
+    found = comparison.interval(cells_of([[0, 1]]))
+    assert (found['mean'], found['low'], found['high']) == (0.5, 0.0, 1.0)
+
+
+def test_one_cell_has_no_interval_and_no_cell_no_mean():
+    assert np.isnan(comparison.interval(cells_of([[3]]))['low'])
+    assert comparison.interval(cells_of([[3]]))['mean'] == 3
+    assert np.isnan(comparison.interval({})['mean'])
+
+
+@pytest.mark.parametrize('scale', [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(scale):
+    """Effects of 16 seeds and of 20 videos; an interval over one of the two alone would hold it seldom."""
+    rng = np.random.default_rng(0)
+    hits = []
+    for trial in range(200):
+        of_seed, of_video = scale[0] * rng.standard_normal((16, 1)), scale[1] * rng.standard_normal((1, 20))
+        values = 1.0 + of_seed + of_video + 0.3 * rng.standard_normal((16, 20))
+        found = comparison.interval(cells_of(values), seed=trial, resamples=400)
+        hits.append(found['low'] <= 1.0 <= found['high'])
+    assert 0.85 <= np.mean(hits) <= 0.995
+
+
+def test_equal_variants_differ_by_exactly_nothing():
+    values = np.random.default_rng(1).standard_normal((3, 7))
+    found = comparison.difference(cells_of(values), cells_of(values))
+    assert (found['mean'], found['low'], found['high']) == (0.0, 0.0, 0.0)
+
+
+def test_a_paired_difference_is_narrower_than_its_parts():
+    rng = np.random.default_rng(2)
+    base = rng.standard_normal((2, 30))
+    found = comparison.difference(cells_of(base + 0.1), cells_of(base))
+    assert found['mean'] == pytest.approx(0.1)
+    assert found['high'] - found['low'] < 1e-12
+    alone = comparison.interval(cells_of(base))
+    assert alone['high'] - alone['low'] > 0.3
+
+
+def test_only_what_both_have_is_compared():
+    found = comparison.difference(cells_of([[1, 2, 9]]), cells_of([[0, 0]]))
+    assert (found['mean'], found['videos']) == (1.5, 2)
+
+
+def test_the_mean_is_that_of_folds_means_as_in_every_other_table():
+    """Folds of unequal size that share a video, one value missing; `tables.estimate` takes the same mean."""
+    folds = [{'a': 1.0, 'b': 4.0, 'c': float('nan')}, {'a': 2.0, 'd': 6.0, 'e': 7.0}]
+    rows = [
+        {'seed': 0, 'fold': i, 'video': video, 'tau': value}
+        for i, fold in enumerate(folds)
+        for video, value in fold.items()
+    ]
+    found = comparison.interval(comparison.from_folds(rows, 'tau'))
+    expected = tables.estimate([list(f.values()) for f in folds], keys=[list(f) for f in folds])
+    assert found['mean'] == pytest.approx(expected['mean'])
+    assert found['mean'] == pytest.approx((2.5 + 5.0) / 2)

@@ -1,0 +1,78 @@
+"""Variants in one grid end where each ends alone."""
+
+import ml_collections
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from trsum_jax.errors import Preempted
+from trsum_jax.training import checkpoint, experiment, files, interruption, joint, metric_log, outputs, suite
+
+# Every number of either stage, in a variant of its own.
+VARIANTS = {
+    'base': {},
+    'light': {'summarizer': {'penalty_weight': 0.1, 'baseline_momentum': 0.5, 'share': 0.2}},
+    'wide': {'masking': {'window_ratio': 0.9, 'mask_ratio': 0.5, 'mask': 0.6, 'replace': 0.4}},
+}
+
+
+def config_of(variants=None):
+    config = tiny_config(**{
+        'evaluation.baselines': False, 'layout.checkpoint_every': 1, 'model.layers': 1,
+        'generator.learning_rate': 1e-2, 'summarizer.learning_rate': 1e-2,
+    })  # fmt: skip
+    config.variants = ml_collections.ConfigDict(variants or VARIANTS)
+    return config
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('together')
+    suite.run(config_of(), workdir)
+    return workdir
+
+
+def curves(workdir):
+    return {
+        f'{stage} {name}': values
+        for stage in joint.STAGES
+        for name, values in metric_log.read(workdir / files.METRICS, stage).items()
+    }
+
+
+def test_what_is_equal_trains_once_and_numbers_side_by_side():
+    variants = suite.expand(config_of(VARIANTS | {'few': {'summarizer': {'episodes': 2}}}))
+    assert joint.alike(variants, 'generator') == [[['base', 'few', 'light'], ['wide']]]
+    assert joint.alike(variants, 'summarizer') == [[['base'], ['light'], ['wide']], [['few']]]
+
+
+@pytest.mark.parametrize('name', ['light', 'wide'])
+def test_a_variant_in_a_grid_equals_the_variant_alone(name, finished, tmp_path):
+    alone = suite.expand(config_of())[name]
+    experiment.run(alone, tmp_path)
+    together, lone = curves(finished / name), curves(tmp_path)
+    assert list(together) == list(lone)
+    for metric, values in lone.items():
+        np.testing.assert_allclose(together[metric], values, rtol=2e-5, atol=1e-6, err_msg=metric)
+    one, other = (outputs.read_json(folder / files.RESULTS) for folder in (finished / name, tmp_path))
+    assert one['mean']['kendall_tau']['mean'] == pytest.approx(other['mean']['kendall_tau']['mean'], abs=1e-6)
+    for stage in joint.STAGES:
+        assert checkpoint.whole(finished / name / files.CHECKPOINTS / stage)[-1] == 2
+
+
+def test_the_numbers_make_a_difference(finished):
+    base, light, wide = (curves(finished / name) for name in VARIANTS)
+    np.testing.assert_array_equal(light['generator loss'], base['generator loss'])
+    assert np.all(np.abs(wide['generator loss'] - base['generator loss']) > 1e-4)
+    assert np.all(np.abs(light['summarizer penalty'] - base['summarizer penalty']) > 1e-4)
+
+
+def test_stopped_in_the_second_stage_and_continued_it_ends_in_the_same_bits(finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption, 'requested', lambda done: done == 3)
+        with pytest.raises(Preempted):
+            suite.run(config_of(), tmp_path)
+    suite.run(config_of(), tmp_path)
+    for name in VARIANTS:
+        for file in (files.METRICS, 'scores.h5'):
+            assert (finished / name / file).read_bytes() == (tmp_path / name / file).read_bytes(), name

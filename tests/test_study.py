@@ -1,0 +1,98 @@
+import json
+
+import ml_collections
+import numpy as np
+import pytest
+from tiny import RECIPE, tiny_config
+
+from trsum_jax.data import datasets
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.errors import InputError
+from trsum_jax.training import files, outputs, study, suite, trained, transfer
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """Two datasets as files; either training tested on the other."""
+    folder = tmp_path_factory.mktemp('domains')
+    for name, recipe in (('one', {}), ('two', {'seed': 8})):
+        datasets.write_dataset(folder / f'{name}.h5', generate(Recipe(**RECIPE | recipe)), synthetic=True)
+    config = tiny_config(**{'model.layers': 1, 'evaluation.untrained_heads': 1})
+    config.study.update({
+        'columns': ('train_kendall_tau', 'reward', 'one_out_kendall_tau'), 'first': 'two', 'across': True,
+        'files': tuple(str(folder / f'{name}.h5') for name in ('one', 'two')),
+    })  # fmt: skip
+    return folder / 'run', suite.run(config, folder / 'run')
+
+
+def test_the_means_are_those_of_the_experiments(finished):
+    workdir, _ = finished
+    found = outputs.read_json(workdir / study.JSON)
+    assert list(found['variants']) == ['two', 'one']
+    for name, of in found['variants'].items():
+        alone = outputs.read_json(workdir / name / files.RESULTS)
+        assert of['kendall_tau']['mean'] == pytest.approx(alone['mean']['kendall_tau']['mean'], abs=1e-12)
+        tau = alone['train_baselines']['one_out']['kendall_tau']['mean']
+        assert of['train_one_out_kendall_tau']['mean'] == pytest.approx(tau, abs=1e-12)
+    lines = [json.loads(line) for line in (workdir / 'one' / files.METRICS).read_text().splitlines()]
+    last = [line['reward'] for line in lines if line['stage'] == 'summarizer' and line['epoch'] == 2]
+    assert len(last) == 2
+    assert found['variants']['one']['reward']['mean'] == pytest.approx(np.mean(last))
+
+
+def test_differences_are_to_the_named_variant(finished):
+    found = outputs.read_json(finished[0] / study.JSON)
+    assert found['first'] == 'two'
+    assert set(found['differences']) == {'one'}
+    one, two = (found['variants'][name]['reward']['mean'] for name in ('one', 'two'))
+    assert found['differences']['one']['reward']['mean'] == pytest.approx(one - two)
+
+
+def test_every_training_is_tested_on_every_other(finished):
+    found = outputs.read_json(finished[0] / study.JSON)['variants']
+    assert found['one']['kendall_tau on one'] == found['one']['kendall_tau']
+    assert found['one']['kendall_tau on two']['videos'] == 6
+    assert 'kendall_tau on two' in found['two']
+
+
+def test_what_a_training_cannot_score_stays_empty_and_is_told(finished, monkeypatch, capsys):
+    def refuse(scorer, dataset):
+        raise InputError('expected features 6 wide')
+
+    monkeypatch.setattr(transfer.trained, 'score_runs', refuse)
+    workdir, _ = finished
+    configs = {name: trained.load(workdir / name).config for name in ('one', 'two')}
+    assert transfer.measure(configs, workdir) == {'one': {}, 'two': {}}
+    assert 'one cannot be tested on two: expected features 6 wide' in capsys.readouterr().out
+
+
+def test_the_table_names_every_variant_and_yardstick(finished):
+    workdir, text = finished
+    assert (workdir / study.TABLE).read_text('utf-8') in text
+    for name in ('one', 'two', 'distance_to_mean', 'human', 'synthetic data', 'one seed'):
+        assert name in text
+    assert (workdir / study.PICTURE).read_bytes().startswith(b'\x89PNG')
+
+
+def test_cells_of_the_table_by_hand():
+    value = {'mean': 0.12345, 'low': -0.00001, 'high': 0.2}
+    assert study.cell('train_kendall_tau', value) == '0.123 [0.000, 0.200]'
+    assert study.cell('train_f_avg', value) == '12.3 [0.0, 20.0]'
+    assert study.cell('reward', value, '+') == '+0.1235 [+0.0000, +0.2000]'
+    assert study.cell('reward', {'mean': None}) == '–'
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('columns', ('kendall',), 'study.columns: expected some of f_avg, .* found kendall'),
+        ('first', 'none', 'study.first: expected one of base'),
+        ('files', ('a/x.h5', 'b/x.h5'), 'files of different names'),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(field, value, message):
+    config = tiny_config()
+    config.variants = ml_collections.ConfigDict({'base': {}})
+    config.study[field] = value
+    with pytest.raises(InputError, match=message):
+        suite.expand(config)

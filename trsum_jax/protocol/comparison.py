@@ -1,0 +1,89 @@
+"""What several trainings on the same videos say: means over seeds and videos, and paired differences."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+# (seed, video) to a value and what it counts in the mean.
+Cells = Mapping[tuple[int, str], tuple[float, float]]
+
+
+def from_folds(rows: Sequence[Mapping], metric: str) -> Cells:
+    """The cells of one metric: every seed's mean over each fold's videos, then over folds, taken apart again.
+
+    Args:
+        rows: one for every seed, fold and video, with `seed`, `fold`, `video` and the metric (NaN for none).
+        metric: its name.
+
+    Returns:
+        The cells; a video of several folds has the mean of its values, and counts once for each.
+    """
+    used = [row for row in rows if not np.isnan(row[metric])]
+    size: dict[tuple[int, int], int] = {}
+    for row in used:
+        size[row['seed'], row['fold']] = size.get((row['seed'], row['fold']), 0) + 1
+    cells: dict[tuple[int, str], tuple[float, float]] = {}
+    for row in used:
+        place, weight = (row['seed'], row['video']), 1 / size[row['seed'], row['fold']]
+        value, before = cells.get(place, (0.0, 0.0))
+        cells[place] = ((value * before + row[metric] * weight) / (before + weight), before + weight)
+    return cells
+
+
+def interval(cells: Cells, *, seed: int = 0, resamples: int = 9999) -> dict[str, float]:
+    """The weighted mean of all cells, with a 95% bootstrap interval over seeds and videos.
+
+    Seeds and videos are drawn with replacement, independently of one another, and the mean is taken over the
+    cells where a drawn seed meets a drawn video (the pigeonhole bootstrap; Owen, 2007). With one seed the
+    videos alone are drawn, so that the interval says nothing of other seeds; with one video the seeds alone.
+
+    Args:
+        cells: without NaN.
+        seed: of the resampling.
+        resamples: number of bootstrap samples.
+
+    Returns:
+        `mean`, `low`, `high`, and the numbers of `seeds` and `videos`. The interval is NaN where it would
+        rest on one cell; so is the mean where there is none.
+    """
+    seeds, videos = (list(dict.fromkeys(place[i] for place in cells)) for i in (0, 1))
+    result = {'mean': float('nan'), 'low': float('nan'), 'high': float('nan')}
+    result |= {'seeds': len(seeds), 'videos': len(videos)}
+    if not cells:
+        return result
+    weighted, weight = np.zeros((2, len(seeds), len(videos)))
+    for (of_seed, video), (value, counts) in cells.items():
+        at = seeds.index(of_seed), videos.index(video)
+        weighted[at], weight[at] = value * counts, counts
+    result['mean'] = float(weighted.sum() / weight.sum())
+    if len(cells) < 2:
+        return result
+    rng = np.random.default_rng(seed)
+    rows, columns = (_draws(rng, resamples, n) for n in weight.shape)
+    above, below = (np.einsum('bv,bv->b', rows @ table, columns) for table in (weighted, weight))
+    # Where few cells are filled a sample may hold none of them.
+    means = above[below > 0] / below[below > 0]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return result | {'low': float(low), 'high': float(high)}
+
+
+def difference(one: Cells, other: Cells, **options: int) -> dict[str, float]:
+    """The interval of `one - other` over the cells that both have: the same seeds and videos for either.
+
+    Args:
+        one: cells, whose weights count.
+        other: what it is compared with.
+        **options: of `interval`.
+
+    Returns:
+        As `interval`.
+    """
+    both = {
+        place: (value - other[place][0], weight) for place, (value, weight) in one.items() if place in other
+    }
+    return interval(both, **options)
+
+
+def _draws(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
+    """[resamples, n] float64: how often each of n is drawn; always once where there is one alone."""
+    return rng.multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
