@@ -84,14 +84,12 @@ def apart(file: pathlib.Path, stream_mb: float, workdir: pathlib.Path) -> dict[s
     answers = context.Queue()
     process = context.Process(target=measure, args=(str(file), stream_mb, str(workdir), answers))
     process.start()
-    found = None
-    while found is None and process.is_alive():
-        if not answers.empty():
-            found = answers.get()
+    while answers.empty() and process.is_alive():
         time.sleep(0.2)
-    process.join()
-    if found is None:
+    process.join(10.0)
+    if answers.empty():
         sys.exit(f'the measuring process ended with {process.exitcode}')
+    found = answers.get()
     return {'stream_mb': stream_mb} | found
 
 
@@ -113,6 +111,9 @@ def main() -> None:
         ]
     print(tabulate.tabulate(rows, headers='keys', tablefmt='github', floatfmt='.0f'))
     print(json.dumps(rows))
+    grown = rows[0]['peak MB'] - rows[1]['peak MB']
+    if grown > rows[0]['features MB']:
+        sys.exit(f'memory grew by {grown:.0f} MB with the videos: as much as their features take')
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ def run_of(tree, i):
 def train_quietly(setting, stage, frozen, folder, *, epochs, log_every):
     with checkpoint.Saver(folder / stage.name, 1) as saver:
         return grid.train(
-            stage, grid.init(stage, setting.runs, frozen), setting.corpus, setting.runs, frozen,
+            stage, grid.init(stage, setting.runs, frozen), setting.feed(), frozen,
             grid=setting.places, mesh=sharding.one_device(), done=0, epochs=epochs, how='map',
             log_every=log_every, on_metrics=lambda epoch, metrics: None, saver=saver, save_every=epochs,
         )  # fmt: skip

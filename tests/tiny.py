@@ -6,7 +6,7 @@ import numpy as np
 from configs import default
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.data.synthetic import Recipe, generate
-from trsum_jax.training import corpus, grid, sharding, stages
+from trsum_jax.training import corpus, feed, grid, sharding, stages
 
 RECIPE = {'videos': 6, 'width': 6, 'steps': (10, 24), 'shot_steps': (2, 5), 'pool': 20, 'users': 3, 'seed': 3}
 
@@ -63,6 +63,12 @@ class Setting:
         self.stage2 = stages.summarizer_stage(
             config, self.generator, self.summarizer, width, len(keys), shards
         )
+
+    def feed(self):
+        """The same as an experiment is fed with."""
+        decomposition = self.config.decomposition
+        views = tuple(decomposition.views)
+        return feed.Whole(self.videos, decomposition.length, views, self.places, self.folds, self.mesh)
 
     def train(self, stage, frozen=(), how='map', epochs=2, runs=None):
         """States and the metrics of every epoch, [epochs][name][R]."""
