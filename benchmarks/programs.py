@@ -18,7 +18,6 @@ from trsum_jax.training import grid, sharding, stages
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.steps import Run
 
-STAGES = ('generator', 'summarizer')
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'f64': 8}
 
@@ -79,7 +78,7 @@ def compile_stage(
 
     Args:
         config: the whole config; its `layout.runs` is `map` or `vmap`.
-        name: one of `STAGES`.
+        name: `generator` or `summarizer`.
         corpus: its shapes.
         n_runs: R, over the whole mesh.
         training: segments in a run.
@@ -121,6 +120,19 @@ def memory(compiled: Any) -> dict[str, int]:
         'temporary': found.temp_size_in_bytes,
     }
     return parts | {'total': sum(parts.values())}
+
+
+def memory_or_refusal(
+    config: ml_collections.ConfigDict, name: str, corpus: Corpus, n_runs: int, training: int, mesh: Mesh
+) -> dict[str, Any]:
+    """`memory` of `compile_stage`, and in `refused` what the compiler says where the device is too small."""
+    try:
+        return memory(compile_stage(config, name, corpus, n_runs, training, mesh)) | {'refused': ''}
+    except jax.errors.JaxRuntimeError as error:
+        found = re.search(r'Used \S+ of \S+ hbm|\(\S+\) exceeds available HBM \(\S+\)', str(error))
+        if not found:
+            raise
+        return dict.fromkeys(('arguments', 'outputs', 'temporary', 'total')) | {'refused': found[0]}
 
 
 def cost(compiled: Any) -> dict[str, float]:
