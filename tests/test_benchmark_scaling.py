@@ -13,9 +13,10 @@ TOY = {'width': 8, 'heads': 2, 'feed_forward': 16, 'layers': 1}
 
 
 def toy(config):
+    """Two batches of 8 in an epoch: as in a real one, they are a loop within the loop over runs."""
     config.decomposition.length = 8
     config.model.update(TOY)
-    return programs.shapes_of(3, 20, 8, 8, ('sequential', 'dilated')), 8
+    return programs.shapes_of(3, 20, 8, 8, ('sequential', 'dilated')), 16
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +31,7 @@ def each(rows, stage, part):
 
 
 # A run's key, segments and weights, and the optimizer's counter of steps.
-INPUTS = 8 + 8 * (4 + 4) + 4
+INPUTS = 8 + 16 * (4 + 4) + 4
 
 
 def test_a_run_adds_its_parameters_and_two_moments_and_what_it_reads(rows):
