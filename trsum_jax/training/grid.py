@@ -18,7 +18,7 @@ from trsum_jax.training import checkpoint, interruption, processes
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.sharding import BY_RUN, SHARED, one_device, padded, place, split
 from trsum_jax.training.stages import Stage
-from trsum_jax.training.steps import Run, over
+from trsum_jax.training.steps import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,18 @@ def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
     """
 
     def epoch(states, number, corpus, runs, frozen):
-        return over(how, lambda one: stage.epoch(one[0], number, corpus, *one[1:]), (states, runs, frozen))
+        if how == 'vmap':
+            return jax.vmap(stage.epoch, (0, None, None, 0, 0))(states, number, corpus, runs, frozen)
+
+        # Carried and replaced in place: `lax.map` would hold all states a second time, on their way out.
+        def one(states, inputs):
+            i, run, frozen = inputs
+            own = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), states)
+            own, metrics = stage.epoch(own, number, corpus, run, frozen)
+            put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
+            return jax.tree.map(put, states, own), metrics
+
+        return jax.lax.scan(one, states, (jnp.arange(runs.key.shape[0]), runs, frozen))
 
     specs = (BY_RUN, SHARED, SHARED, BY_RUN, BY_RUN)
     return jax.jit(split(epoch, mesh or one_device(), specs), donate_argnums=0)

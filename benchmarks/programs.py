@@ -1,0 +1,182 @@
+"""The main job's programs, compiled from shapes alone: nothing runs, and no array of their size exists.
+
+For the machine's own devices, or for a TPU that need not be there: its compiler comes with `libtpu`.
+"""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding
+
+from trsum_jax.method.decomposition import decompose
+from trsum_jax.training import grid, sharding, stages
+from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.steps import Run
+
+COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
+_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'f64': 8}
+
+
+def mesh_of(compiler: str, shape: tuple[int, int] = (1, 1)) -> Mesh:
+    """A mesh of this machine's devices, or of a TPU's that are described and not there.
+
+    Args:
+        compiler: `here`, or a TPU slice such as `v5e:2x2`.
+        shape: devices for runs, and for the segments of a batch.
+
+    Returns:
+        The mesh, for compiling.
+    """
+    if compiler == 'here':
+        return sharding.make_mesh(shape)
+    devices = topologies.get_topology_desc(platform='tpu', topology_name=compiler).devices
+    chosen = np.array(devices[: shape[0] * shape[1]]).reshape(shape)
+    return Mesh(chosen, (sharding.RUN, sharding.DATA), axis_types=(AxisType.Auto,) * 2)
+
+
+def shapes_of(videos: int, steps: int, width: int, length: int, views: tuple[str, ...]) -> Corpus:
+    """The shapes of a corpus of equally long videos.
+
+    Args:
+        videos: V.
+        steps: in each.
+        width: D.
+        length: L.
+        views: as in the config.
+
+    Returns:
+        A `Corpus` of `jax.ShapeDtypeStruct`.
+    """
+    segments = videos * len(decompose(steps, length, views))
+    row = jax.ShapeDtypeStruct((segments,), jnp.int32)
+    place = jax.ShapeDtypeStruct((segments, length), jnp.int32)
+    return Corpus(
+        frames=jax.ShapeDtypeStruct((videos * steps, width), jnp.float32),
+        index=place,
+        valid=jax.ShapeDtypeStruct((segments, length), jnp.bool_),
+        shot=place,
+        video=row,
+        first=row,
+        n_steps=row,
+    )
+
+
+def compile_stage(
+    config: ml_collections.ConfigDict,
+    name: str,
+    corpus: Corpus,
+    n_runs: int,
+    training: int,
+    mesh: Mesh,
+) -> Any:
+    """One epoch of a stage of all runs, as the main job compiles it.
+
+    Args:
+        config: the whole config; its `layout.runs` is `map` or `vmap`.
+        name: `generator` or `summarizer`.
+        corpus: its shapes.
+        n_runs: R, over the whole mesh.
+        training: segments in a run.
+        mesh: from `mesh_of`.
+
+    Returns:
+        The compiled program.
+    """
+    stage, arguments = _stage(config, name, corpus, n_runs, training, mesh.shape[sharding.DATA])
+    specs = (sharding.BY_RUN, sharding.SHARED, sharding.SHARED, sharding.BY_RUN, sharding.BY_RUN)
+    placed = [
+        jax.tree.map(
+            lambda leaf, spec=spec: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec)
+            ),
+            argument,
+        )
+        for argument, spec in zip(arguments, specs, strict=True)
+    ]
+    return grid.compile_epoch(stage, config.layout.runs, mesh).lower(*placed).compile()
+
+
+def parameters(config: ml_collections.ConfigDict, name: str, corpus: Corpus) -> int:
+    """Numbers that a stage trains in one run."""
+    _, (states, *_) = _stage(config, name, corpus, 1, 1, 1)
+    return sum(leaf.size for leaf in jax.tree.leaves(states.params))
+
+
+def memory(compiled: Any) -> dict[str, int]:
+    """What a device holds while a program runs, by the compiler's own account, in bytes.
+
+    Returns:
+        `arguments`; `outputs`, those that do not take an argument's place; `temporary`; `total`.
+    """
+    found = compiled.memory_analysis()
+    parts = {
+        'arguments': found.argument_size_in_bytes,
+        'outputs': found.output_size_in_bytes - found.alias_size_in_bytes,
+        'temporary': found.temp_size_in_bytes,
+    }
+    return parts | {'total': sum(parts.values())}
+
+
+def memory_or_refusal(
+    config: ml_collections.ConfigDict, name: str, corpus: Corpus, n_runs: int, training: int, mesh: Mesh
+) -> dict[str, Any]:
+    """`memory` of `compile_stage`, and in `refused` what the compiler says where the device is too small."""
+    try:
+        return memory(compile_stage(config, name, corpus, n_runs, training, mesh)) | {'refused': ''}
+    except jax.errors.JaxRuntimeError as error:
+        found = re.search(r'Used \S+ of \S+ hbm|\(\S+\) exceeds available HBM \(\S+\)', str(error))
+        if not found:
+            raise
+        return dict.fromkeys(('arguments', 'outputs', 'temporary', 'total')) | {'refused': found[0]}
+
+
+def cost(compiled: Any) -> dict[str, float]:
+    """`flops` and `bytes` that move, by the compiler's account; the body of a loop is counted once."""
+    found = compiled.cost_analysis()
+    return {'flops': float(found['flops']), 'bytes': float(found['bytes accessed'])}
+
+
+def collectives(text: str) -> dict[str, int]:
+    """Bytes that come out of a program's collectives on one device, by kind, each instruction once.
+
+    Args:
+        text: the compiled program's.
+
+    Returns:
+        By kind, for those that there are.
+    """
+    total: dict[str, int] = {}
+    for line in text.splitlines():
+        found = re.search(rf'= (.*?) ({"|".join(COLLECTIVES)})(-start)?\(', line)
+        if found:
+            result, kind, _ = found.groups()
+            total[kind] = total.get(kind, 0) + sum(
+                _BYTES[dtype] * int(np.prod([int(n) for n in size.split(',') if n]))
+                for dtype, size in re.findall(r'(\w+)\[([\d,]*)\]', result)
+            )
+    return total
+
+
+def _stage(
+    config: ml_collections.ConfigDict, name: str, corpus: Corpus, n_runs: int, training: int, shards: int
+) -> tuple[stages.Stage, tuple[Any, ...]]:
+    """A stage, and the shapes of what its epoch takes."""
+    width = corpus.frames.shape[1]
+    generator, summarizer = stages.build_models(config, width)
+    chosen = jax.ShapeDtypeStruct((n_runs, training), jnp.int32)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), n_runs))
+    runs = Run(keys, chosen, jax.ShapeDtypeStruct(chosen.shape, jnp.float32))
+    stage, frozen = stages.generator_stage(config, generator, width, shards), ()
+    states = grid.like(stage, runs, frozen)
+    if name == 'summarizer':
+        frozen = states.params
+        # One baseline a video; their number is nothing beside the parameters.
+        n_videos = corpus.n_segments
+        stage = stages.summarizer_stage(config, generator, summarizer, width, n_videos, shards)
+        states = grid.like(stage, runs, frozen)
+    return stage, (states, jax.ShapeDtypeStruct((), jnp.int32), corpus, runs, frozen)
