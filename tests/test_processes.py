@@ -5,11 +5,9 @@ import time
 
 import pytest
 import several
-from tiny import tiny_config
+from tiny import write_data
 
 from benchmarks import interruptions
-from trsum_jax.data import datasets
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import PREEMPTED, InputError
 from trsum_jax.training import checkpoint, files, processes
 
@@ -19,10 +17,7 @@ BOUND_S = processes.HEARTBEAT_S + 60
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp('data') / 'data.h5'
-    recipe = tiny_config().data.synthetic.to_dict()
-    datasets.write_dataset(path, generate(Recipe(**recipe)), synthetic=True)
-    return path
+    return write_data(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture(scope='module')

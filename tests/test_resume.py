@@ -9,11 +9,9 @@ import signal
 import time
 
 import pytest
-from tiny import tiny_config
+from tiny import tiny_config, write_data
 
 from benchmarks import interruptions
-from trsum_jax.data import datasets
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import PREEMPTED, InputError, Preempted
 from trsum_jax.training import checkpoint, experiment, files, interruption, outputs
 
@@ -30,11 +28,7 @@ SHORT = {
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """A file of its own: where it stands is in the results."""
-    path = tmp_path_factory.mktemp('data') / 'data.h5'
-    recipe = tiny_config().data.synthetic.to_dict()
-    datasets.write_dataset(path, generate(Recipe(**recipe)), synthetic=True)
-    return path
+    return write_data(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture(scope='module')

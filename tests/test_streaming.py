@@ -6,12 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from tiny import RECIPE, tiny_config
+from tiny import tiny_config, write_data
 
 from benchmarks import interruptions
-from trsum_jax.data import datasets
 from trsum_jax.data.stored import Stored
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.training import experiment, feed, files, interruption, outcome, preparation
 
@@ -21,9 +19,7 @@ SHORT = {'generator.epochs': 3, 'summarizer.epochs': 3, 'model.layers': 1, 'eval
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp('data') / 'data.h5'
-    datasets.write_dataset(path, generate(Recipe(**RECIPE)), synthetic=True)
-    return path
+    return write_data(tmp_path_factory.mktemp('data'))
 
 
 def config_of(data, **flat):

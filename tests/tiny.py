@@ -1,9 +1,12 @@
 """A config and data so small that both stages train within seconds."""
 
+import pathlib
+
 import ml_collections
 import numpy as np
 
 from configs import default
+from trsum_jax.data import datasets
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.training import corpus, feed, grid, sharding, stages
@@ -35,6 +38,13 @@ def tiny_config(**flat) -> ml_collections.ConfigDict:
     config.data.folds = 2
     config.update_from_flattened_dict(flat)
     return config
+
+
+def write_data(folder: pathlib.Path) -> pathlib.Path:
+    """The toy data as a file of its own: where it stands is in the results."""
+    path = folder / 'data.h5'
+    datasets.write_dataset(path, generate(Recipe(**RECIPE)), synthetic=True)
+    return path
 
 
 def get_config() -> ml_collections.ConfigDict:
