@@ -52,7 +52,7 @@ def seconds(
     """Time of one step of one run.
 
     A ring moves `2 (d - 1) / d` of what is reduced over every link. The bytes to memory are not divided by
-    `shards`: parameters and moments, most of them, are every device's own.
+    `shards`, an upper bound: parameters and moments are every device's own, activations are not.
 
     Args:
         step: its cost.
