@@ -50,7 +50,7 @@ setup(
             'hypothesis>=6.100',
             'onnx>=1.17',
             'pytest>=8.2',
-            'pytest-xdist>=3.6',
+            'pytest-xdist>=3.7',
             'pyyaml>=6.0',
             'ruff>=0.12',
             'selenium>=4.25',

@@ -63,6 +63,8 @@ def shapes_of(videos: int, steps: int, width: int, length: int, views: tuple[str
         video=row,
         first=row,
         n_steps=row,
+        change=jax.ShapeDtypeStruct((videos * steps,), jnp.float32),
+        side=jax.ShapeDtypeStruct((videos * steps, 0), jnp.float32),
     )
 
 

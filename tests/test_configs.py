@@ -38,6 +38,8 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     config.data.synthetic.update(RECIPE)
     config.data.folds = min(config.data.folds, 2)
     config.evaluation.one_out = False
+    config.evaluation.untrained_heads = 1
+    config.model.layers = 1
     config.seeds = (0,)
     if config.study.columns and config.variants:
         run_as_a_study(config, tmp_path)
@@ -54,8 +56,6 @@ def run_as_a_study(config, workdir):
     first = config.study.first
     for name in [name for name in config.variants if name != first][1:]:
         del config.variants[name]
-    config.model.layers = 1
-    config.evaluation.untrained_heads = 1
     text = suite.run(config, workdir)
     assert text.startswith(f'# {config.name} (default), synthetic data')
     found = outputs.read_json(workdir / study.JSON)

@@ -192,6 +192,15 @@ def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
     np.testing.assert_array_equal(same['video_1'], unknown['video_1'])
 
 
+def test_a_training_of_an_older_version_is_refused_with_what_it_lacks(finished, tmp_path):
+    for name in (files.CONFIG, files.RECORD):
+        told = outputs.read_json(finished[1] / name)
+        told.pop('method', None)
+        tables.write_json(tmp_path / name, told)
+    with pytest.raises(InputError, match=r'config\.json: expected .* found none of method; train again'):
+        trained.load(tmp_path)
+
+
 def test_a_folder_without_a_training_cannot_score(tmp_path):
     with pytest.raises(InputError, match='expected the workdir of a training'):
         trained.load(tmp_path)

@@ -17,6 +17,7 @@ from trsum_jax.training import (
     checkpoint,
     compilation,
     corpus,
+    default_config,
     files,
     inputs,
     outputs,
@@ -73,6 +74,13 @@ def load(workdir: pathlib.Path) -> Trained:
     compilation.remember()
     config = ml_collections.ConfigDict(outputs.read_json(workdir / files.CONFIG))
     record = outputs.read_json(workdir / files.RECORD)
+    fields = settings.flatten(default_config.get_config()).keys() - {'study', 'variants'}
+    there = settings.flatten(config)
+    if missing := sorted(name for name in fields - there.keys() if not name.startswith('study.')):
+        raise InputError(
+            f'{workdir / files.CONFIG}: expected a config of this version, found none of '
+            f'{", ".join(missing)}; train again, or score with the version that trained it'
+        )
     settings.check(config)
     if config.method != 'trsum':
         raise InputError(
