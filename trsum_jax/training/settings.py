@@ -11,6 +11,7 @@ import ml_collections
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, rewards
+from trsum_jax.training.policy import ESTIMATORS
 
 CHOICES = {
     'data.shots': ('file', 'kts', 'uniform'),
@@ -21,6 +22,7 @@ CHOICES = {
     'model.mask_token': models.MASK_TOKENS,
     'model.dtype': ('auto', 'float32', 'bfloat16'),
     'masking.strategy': ('dynamic', 'fixed', 'random'),
+    'summarizer.estimator': tuple(ESTIMATORS),
     'summarizer.baseline': episodes.BASELINES,
     'summarizer.baseline_start': episodes.STARTS,
     'summarizer.log_probability': episodes.REDUCTIONS,
@@ -43,6 +45,7 @@ AT_LEAST = {
     'summarizer.epochs': 1,
     'summarizer.batch': 1,
     'summarizer.episodes': 1,
+    'summarizer.credit_radius': 0,
     'evaluation.random_draws': 1,
     'evaluation.untrained_heads': 1,
     'layout.log_every': 1,
@@ -69,6 +72,9 @@ RANGES = {
     'summarizer.clip': (0, math.inf, '()'),
     'summarizer.share': (0, 1, '[]'),
     'summarizer.penalty_weight': (0, math.inf, '[)'),
+    'summarizer.temperature': (0, math.inf, '()'),
+    'summarizer.temperature_end': (0, math.inf, '()'),
+    'summarizer.estimate_clip': (0, math.inf, '[)'),
     'summarizer.baseline_momentum': (0, 1, '[)'),
     'evaluation.budget': (0, 1, '(]'),
 }
@@ -122,6 +128,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     if config.summarizer.baseline == 'leave_one_out' and config.summarizer.episodes < 2:
         faults.append(
             'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
+        )
+    if config.summarizer.estimator == 'local_credit' and config.summarizer.episodes < 2:
+        faults.append(
+            'config.summarizer.estimator: local_credit needs config.summarizer.episodes of 2 or more'
         )
     fields = {field.name for field in dataclasses.fields(Recipe)}
     if unknown := sorted(set(config.data.synthetic) - fields):

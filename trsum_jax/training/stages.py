@@ -11,11 +11,13 @@ import chex
 import jax
 import jax.numpy as jnp
 import ml_collections
+import optax
 
-from trsum_jax.method import episodes, losses, masking
+from trsum_jax.method import episodes, estimators, losses, masking
 from trsum_jax.method.models import Encoder, Generator, Summarizer
-from trsum_jax.method.rewards import reconstruction_reward
+from trsum_jax.method.rewards import reward_and_parts, unselected
 from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.policy import estimator_of
 from trsum_jax.training.steps import (
     Run,
     adamw,
@@ -178,7 +180,7 @@ def summarizer_stage(
     n_videos: int,
     shards: int = 1,
 ) -> Stage:
-    """Stage 2: REINFORCE, the reward being what the frozen generator rebuilds from the selected frames.
+    """Stage 2: a policy gradient, the reward being what the frozen generator rebuilds from the selection.
 
     Args:
         config: the whole config.
@@ -190,7 +192,7 @@ def summarizer_stage(
 
     Returns:
         The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
-        (over frames), `penalty` (before β).
+        (over frames), `penalty` (before β), `gradient_norm` (of a step, before the clip).
     """
     settings = config.summarizer
     optimizer = adamw(settings)
@@ -203,22 +205,27 @@ def summarizer_stage(
         return SummarizerState(params, optimizer.init(params), baseline)
 
     reward = functools.partial(
-        reconstruction_reward, reconstruct=settings.reward_reconstruction, over=settings.reward_frames
+        reward_and_parts, reconstruct=settings.reward_reconstruction, over=settings.reward_frames
     )
 
-    def rewards_of(frozen, batch: Segment, action):
-        rebuilt = generator.apply({'params': frozen}, batch.frames, batch.valid, ~action)
-        return jax.vmap(reward)(batch.frames, batch.valid, action, rebuilt)
+    def measure(segment: Segment, key, logits, frozen, baseline, progress):
+        def outcome(action):
+            rebuilt = generator.apply({'params': frozen}, segment.frames, segment.valid, unselected(action))
+            return estimators.Outcome(*reward(segment.frames, segment.valid, action, rebuilt))
 
-    def measure(segment: Segment, logits, actions, rewards, baseline):
-        reward = jnp.mean(rewards)
-        advantages = rewards - _baseline_of(settings.baseline, baseline, segment.video, rewards)
-        policy = episodes.surrogate(logits, actions, advantages, segment.valid, settings.log_probability)
+        estimate = estimator_of(settings, progress)
+        policy, rewards, advantages = estimate(
+            key,
+            logits,
+            segment.valid,
+            functools.partial(over, how, outcome),
+            episodes.baseline_of(baseline, segment.video),
+        )
         penalty = episodes.length_penalty(logits, segment.valid, settings.share, settings.penalty)
         p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
         p_mean = losses.mean_over(p, segment.valid)
         return policy + settings.penalty_weight * penalty, {
-            'reward': reward,
+            'reward': jnp.mean(rewards),
             'reward_std': jnp.std(rewards),
             'advantage_square': jnp.mean(jnp.square(advantages)),
             'p_mean': p_mean,
@@ -226,13 +233,11 @@ def summarizer_stage(
             'penalty': penalty,
         }
 
-    def batch_losses(params, batch: Segment, keys, frozen, baseline):
+    def batch_losses(params, batch: Segment, keys, frozen, baseline, progress):
         sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
         logits = apply(summarizer, params, dropout_keys, batch.frames, batch.valid)
-        sample = functools.partial(episodes.sample, n_episodes=settings.episodes)
-        actions = jax.vmap(sample, out_axes=1)(sample_keys, jax.lax.stop_gradient(logits), batch.valid)
-        rewards = over(how, functools.partial(rewards_of, frozen, batch), actions)
-        return jax.vmap(measure, (0, 0, 1, 1, None))(batch, logits, actions, rewards, baseline)
+        each = (0, 0, 0, None, None, None)
+        return jax.vmap(measure, each)(batch, sample_keys, logits, frozen, baseline, progress)
 
     def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: Any):
         key = jax.random.fold_in(stream(run.key, 'summarizer'), number)
@@ -240,10 +245,11 @@ def summarizer_stage(
         def step(state: SummarizerState, progress, segments, weight, step_key):
             def loss(params, segments, keys):
                 batch = jax.vmap(gather, (None, 0))(corpus, segments)
-                return batch_losses(params, batch, keys, frozen, state.baseline)
+                return batch_losses(params, batch, keys, frozen, state.baseline, progress)
 
             keys = jax.random.split(step_key, segments.shape[0])
             grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
+            metrics['gradient_norm'] = jnp.full(weight.shape, optax.tree.norm(grads))
             params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
             baseline = episodes.update_baseline(
                 state.baseline, corpus.video[segments], metrics['reward'], weight, settings.baseline_momentum
@@ -277,14 +283,6 @@ def init_summarizer(
     if config.summarizer.from_generator:
         params = {**params, 'encoder': generator['encoder']}
     return params
-
-
-def _baseline_of(kind: str, baseline: episodes.Baseline, video, rewards):
-    if kind == 'leave_one_out':
-        return episodes.leave_one_out(rewards)
-    if kind == 'none':
-        return jnp.zeros(())
-    return episodes.current_baseline(baseline, video, jnp.mean(rewards))
 
 
 def _strategy(settings: ml_collections.ConfigDict, length: int) -> tuple[Callable, int]:
