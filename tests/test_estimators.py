@@ -1,15 +1,18 @@
 import functools
 import itertools
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Setting, tiny_config
+from tiny import Setting, shorten, tiny_config
 
+from configs.studies import estimators as study
 from trsum_jax.errors import InputError
 from trsum_jax.method import episodes, estimators, relaxations, rewards
-from trsum_jax.training import policy, settings
+from trsum_jax.training import policy, settings, suite
 
 LOGITS = jnp.array([0.3, -1.2, 0.8, 5.0])
 VALID = jnp.array([True, True, True, False])  # padding last, with a logit that would choose it
@@ -101,6 +104,16 @@ def test_padding_gets_no_gradient(name):
     found = draws((UNBIASED | BIASED)[name], wavy, n_draws=8)
     assert not found[:, 3].any()
     assert found[:, :3].any()
+
+
+def test_the_estimator_that_the_documentation_adds_is_unbiased():
+    text = (pathlib.Path(__file__).parents[1] / 'docs' / 'estimators.md').read_text(encoding='utf-8')
+    (block,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+    names = {}
+    exec(block, names)
+    found = draws(names['flip'], wavy)
+    assert np.all(z_scores(found, exact(wavy)) < 4.5)
+    assert not found[:, 3].any()
 
 
 def test_straight_through_is_unbiased_for_a_multilinear_reward():
@@ -225,3 +238,12 @@ def test_local_credit_of_one_episode_is_refused():
     config = tiny_config(**{'summarizer.estimator': 'local_credit', 'summarizer.episodes': 1})
     with pytest.raises(InputError, match='local_credit needs'):
         settings.check(config)
+
+
+def test_every_variant_of_the_study_can_run_and_no_two_are_the_same():
+    variants = suite.expand(shorten(study.get_config()))
+    for config in variants.values():
+        settings.check(config)
+    told = [str(settings.flatten(config.summarizer)) for config in variants.values()]
+    assert len(set(told)) == len(told) > 10
+    assert {config.summarizer.estimator for config in variants.values()} == set(policy.ESTIMATORS)
