@@ -47,7 +47,7 @@ def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid:
 
 
 def bias(fields: dict[str, Any]) -> dict[str, float]:
-    """Distance of the mean estimate from the exact gradient at T = 4, over its norm, with the noise's part."""
+    """Distance of the mean estimate from the exact gradient at T = 4, over its norm, and what is noise."""
     weights = jnp.array([1.0, 2.0, -0.5, 3.0])
 
     def reward(action):
