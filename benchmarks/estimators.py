@@ -25,6 +25,7 @@ from trsum_jax.training.policy import estimator_of
 LENGTH, EPISODES, SEEDS, EPOCHS = 128, 5, (0, 1), 12
 SMALL, SMALL_DRAWS = 4, 100_000
 SEGMENTS, DRAWS, REFERENCE = 2, 120, 48
+ROUNDS = 5
 
 
 def config_of(fields: dict[str, Any]) -> Any:
@@ -87,26 +88,47 @@ class Trained:
         self.corpus = corpus.build(self.videos, LENGTH, tuple(config.decomposition.views))
         self.runs = grid.make_runs(grid.places(SEEDS, 1), self.folds, keys, self.corpus)
         self.generator, self.summarizer = stages.build_models(config, self.width)
-        self.frozen = self.train(stages.generator_stage(config, self.generator, self.width), (), 60)[0].params
+        first = stages.generator_stage(config, self.generator, self.width)
+        self.frozen = self.train(first, (), config.generator.epochs)[0].params
 
-    def train(
-        self, stage: stages.Stage, frozen: Any, epochs: int
-    ) -> tuple[Any, dict[str, np.ndarray], float]:
-        """States, metrics [epochs, R], and the median seconds of an epoch."""
-        states, history, seconds = grid.init(stage, self.runs, frozen), [], []
+    def train(self, stage: stages.Stage, frozen: Any, epochs: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """States, and metrics [epochs, R]."""
+        states, history = grid.init(stage, self.runs, frozen), []
         step = grid.compile_epoch(stage, 'map')
         for number in range(epochs):
-            started = time.perf_counter()
             states, metrics = step(states, np.int32(number), self.corpus, self.runs, frozen)
             history.append(jax.tree.map(np.asarray, metrics))
-            seconds.append(time.perf_counter() - started)
-        return states, jax.tree.map(lambda *x: np.stack(x), *history), float(np.median(seconds[1:]))
+        return states, jax.tree.map(lambda *x: np.stack(x), *history)
+
+    def stage(self, fields: dict[str, Any]) -> stages.Stage:
+        """Stage 2 of a variant."""
+        config = config_of(fields)
+        return stages.summarizer_stage(config, self.generator, self.summarizer, self.width, len(self.videos))
+
+    def cost(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+        """Milliseconds of a step, each variant in turn, and the ratio to the first's in its round."""
+        steps = {name: grid.compile_epoch(self.stage(fields), 'map') for name, fields in variants.items()}
+        n_steps = len(SEEDS) * -(-self.runs.segments.shape[1] // config_of({}).summarizer.batch)
+        times = {name: [] for name in variants}
+        for _ in range(ROUNDS + 1):
+            for name, step in steps.items():
+                states = grid.init(self.stage(variants[name]), self.runs, self.frozen)
+                jax.block_until_ready(states)
+                started = time.perf_counter()
+                jax.block_until_ready(step(states, np.int32(0), self.corpus, self.runs, self.frozen))
+                times[name].append(time.perf_counter() - started)
+        first = np.array(next(iter(times.values())))[1:]
+        return {
+            name: {
+                'ms': 1e3 * float(np.median(of[1:])) / n_steps,
+                'cost': float(np.median(np.array(of[1:]) / first)),
+            }
+            for name, of in times.items()
+        }
 
     def effect(self, fields: dict[str, Any]) -> dict[str, float]:
-        """Reward, rank correlation, gradient norms and seconds after a training by a variant."""
-        config = config_of(fields)
-        stage = stages.summarizer_stage(config, self.generator, self.summarizer, self.width, len(self.videos))
-        states, history, seconds = self.train(stage, self.frozen, EPOCHS)
+        """Reward, rank correlation and gradient norms after a training by a variant."""
+        states, history = self.train(self.stage(fields), self.frozen, EPOCHS)
         found = {part: [] for part in ('train', 'test')}
         score = jax.jit(functools.partial(scoring.importance, self.summarizer))
         for run in range(len(SEEDS)):
@@ -124,13 +146,11 @@ class Trained:
             means = draws.choice(by_video, (2000, len(by_video))).mean(axis=1)
             low, high = np.quantile(means, [0.025, 0.975])
             row[f'tau_{part}'] = {'mean': float(by_video.mean()), 'low': float(low), 'high': float(high)}
-        steps = -(-self.runs.segments.shape[1] // config.summarizer.batch) * len(SEEDS)
         greatest = float((norms.max(axis=0) / np.median(norms, axis=0)).max())
         return row | {
             'reward': float(history['reward'][-1].mean()),
             'norm': float(np.median(norms)),
             'spike': greatest,
-            'ms': 1e3 * seconds / steps,
         }
 
     def variance(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -209,6 +229,7 @@ def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             'cosine': one['cosine'],
             'cosine of the mean': one['mean_cosine'],
             'ms a step': one['ms'],
+            'cost': one['cost'],
             'reward': f'{one["reward"]:.4f}',
             'mean p': one['p'],
             'tau, training': interval(one['tau_train']),
@@ -229,9 +250,11 @@ def main(argv: list[str]) -> None:
     for name, more in trained.variance(VARIANTS).items():
         found[name] |= more
         print(name, more, flush=True)
+    for name, more in trained.cost(VARIANTS).items():
+        found[name] |= more
     for name, fields in VARIANTS.items():
         found[name] |= trained.effect(fields)
-        print(f'\n{measure.table(rows({name: found[name]}))}', flush=True)
+        print(name, found[name], flush=True)
     print(f'\n{measure.table(rows(found))}')
     measure.write(path, 'estimators', {'variants': found})
 
