@@ -1,6 +1,6 @@
 """Which reward mends which failure: the table and the picture of a finished study of rewards.
 
-python -m benchmarks.rewards --workdir=runs/rewards [--picture=FILE.png]
+python -m benchmarks.rewards --workdir=runs/studies/rewards [--picture=FILE.png]
 python -m benchmarks.rewards --spread
 """
 
@@ -39,7 +39,7 @@ def read(workdir: pathlib.Path) -> dict[str, dict[str, dict]]:
     """What every variant of the study left.
 
     Args:
-        workdir: of the study, its variants named `PLANT-REWARD`.
+        workdir: of the study, its variants named `PLANT` (the paper's reward) and `PLANT-REWARD`.
 
     Returns:
         By dataset and reward, the content of `failures.json`, and of `results.json` as `results`.
@@ -49,13 +49,14 @@ def read(workdir: pathlib.Path) -> dict[str, dict[str, dict]]:
     """
     found: dict[str, dict[str, dict]] = {plant: {} for plant in OWN}
     for path in sorted(workdir.glob(f'*/{planted_failures.NAME}.json')):
-        plant, reward = path.parent.name.split('-', 1)
+        plant, _, reward = path.parent.name.partition('-')
+        reward = reward or FIRST
         found[plant][reward] = json.loads(path.read_text(encoding='utf-8'))
         results = json.loads(path.with_name('results.json').read_text(encoding='utf-8'))
         found[plant][reward]['results'] = results
     for plant, rewards in found.items():
         if FIRST not in rewards:
-            raise InputError(f'{workdir}: expected a finished {plant}-{FIRST}, found {", ".join(rewards)}')
+            raise InputError(f'{workdir}: expected a finished {plant}, found {", ".join(rewards)}')
     return found
 
 
@@ -184,7 +185,7 @@ def spreads(config: ml_collections.ConfigDict, n_episodes: int = 64) -> dict[str
             beside = one.shot, one.change, one.side
             return reward_terms.weighted_sum(
                 {name: 1.0}, one.frames, one.valid, action, rebuilt, *beside, **options
-            )
+            )[0]
 
         return jnp.std(jax.lax.map(reward, actions))
 

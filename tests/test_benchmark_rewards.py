@@ -52,7 +52,7 @@ def test_the_table_puts_the_first_reward_first_and_the_rows_beside_last():
 def test_all_is_printed_and_drawn(tmp_path, capsys):
     for plant, variants in found().items():
         for name, content in variants.items():
-            folder = tmp_path / f'{plant}-{name}'
+            folder = tmp_path / (plant if name == rewards.FIRST else f'{plant}-{name}')
             tables.write_json(folder / 'failures.json', {k: v for k, v in content.items() if k != 'results'})
             tables.write_json(folder / 'results.json', content['results'])
     rewards.main([f'--workdir={tmp_path}', f'--picture={tmp_path}/x.png'])
@@ -69,5 +69,5 @@ def test_the_spread_of_a_correlation_is_that_of_chance():
 
 
 def test_an_unfinished_study_is_named(tmp_path):
-    with pytest.raises(InputError, match='expected a finished repetitive-reconstruction'):
+    with pytest.raises(InputError, match='expected a finished repetitive,'):
         rewards.read(tmp_path)

@@ -107,17 +107,17 @@ def test_baseline_from_the_first_reward_by_hand():
     baseline = episodes.start_baseline(3, 'first')
     video, reward = jnp.array([2, 2, 0, 1]), jnp.array([0.2, 0.4, 0.9, 0.5])
     weight = jnp.array([1.0, 1.0, 1.0, 0.0])
-    assert episodes.current_baseline(baseline, video[0], reward[0]) == reward[0]
+    assert episodes.current_baseline(episodes.baseline_of(baseline, video[0]), reward[0]) == reward[0]
     baseline = episodes.update_baseline(baseline, video, reward, weight, 0.9)
     np.testing.assert_allclose(baseline.value, [0.9, 0.0, 0.3], atol=1e-6)
     np.testing.assert_array_equal(baseline.seen, [True, False, True])
     baseline = episodes.update_baseline(baseline, video[:1], jnp.array([0.5]), jnp.ones(1), 0.9)
     np.testing.assert_allclose(baseline.value, [0.9, 0.0, 0.9 * 0.3 + 0.1 * 0.5], atol=1e-6)
-    assert episodes.current_baseline(baseline, 2, 0.7) == baseline.value[2]
+    assert episodes.current_baseline(episodes.baseline_of(baseline, 2), 0.7) == baseline.value[2]
 
 
 def test_baseline_from_zero_by_hand():
     baseline = episodes.start_baseline(2, 'zero')
-    assert episodes.current_baseline(baseline, 0, 0.4) == 0.0
+    assert episodes.current_baseline(episodes.baseline_of(baseline, 0), 0.4) == 0.0
     baseline = episodes.update_baseline(baseline, jnp.array([0]), jnp.array([0.4]), jnp.ones(1), 0.9)
     np.testing.assert_allclose(baseline.value, [0.04, 0.0], atol=1e-7)

@@ -102,7 +102,7 @@ def test_padding_never_matters(name):
     def value(padding):
         return reward_terms.weighted_sum(
             {name: 1.0}, *inputs(10, padding), reconstruct='generator', over='all'
-        )
+        )[0]
 
     assert abs(value(0)) > 1e-3
     assert value(6) == pytest.approx(float(value(0)), abs=1e-6)
@@ -113,7 +113,7 @@ def test_the_sum_is_the_sum_of_its_weighted_terms():
     given = inputs(10, 2)
 
     def total(weights):
-        return float(reward_terms.weighted_sum(weights, *given, reconstruct='composed', over='all'))
+        return float(reward_terms.weighted_sum(weights, *given, reconstruct='composed', over='all')[0])
 
     expected = sum(weight * total({name: 1.0}) for name, weight in weights.items())
     assert total(weights) == pytest.approx(expected, abs=1e-5)
@@ -125,6 +125,6 @@ def test_reconstruction_alone_is_the_papers_reward_bit_for_bit(reconstruct):
     weights = dict.fromkeys(reward_terms.TERMS, 0.0) | {'reconstruction': 1.0}
     given = inputs(10, 2)
     options = {'reconstruct': reconstruct, 'over': 'all'}
-    found = jax.jit(lambda *a: reward_terms.weighted_sum(weights, *a, **options))(*given)
+    found = jax.jit(lambda *a: reward_terms.weighted_sum(weights, *a, **options)[0])(*given)
     expected = jax.jit(lambda *a: reconstruction_reward(*a, **options))(*given[:4])
     assert found == expected

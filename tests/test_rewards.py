@@ -14,7 +14,7 @@ from trsum_jax.data.shots import frame_change
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import reward_terms
-from trsum_jax.method.rewards import reconstruction_reward
+from trsum_jax.method.rewards import reward_and_parts
 from trsum_jax.training import corpus, experiment, outputs, settings
 
 
@@ -30,7 +30,7 @@ def by_default():
 def test_by_default_the_training_is_that_of_the_papers_reward_bit_for_bit(monkeypatch, by_default):
 
     def papers(weights, frames, valid, action, rebuilt, shot, change, side, **options):
-        return reconstruction_reward(frames, valid, action, rebuilt, **options)
+        return reward_and_parts(frames, valid, action, rebuilt, **options)
 
     monkeypatch.setattr(reward_terms, 'weighted_sum', papers)
     chex.assert_trees_all_equal(Setting(tiny_config()).both(), by_default)

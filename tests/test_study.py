@@ -8,7 +8,17 @@ from tiny import RECIPE, tiny_config
 from trsum_jax.data import datasets
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
-from trsum_jax.training import files, outputs, study, suite, trained, transfer
+from trsum_jax.protocol import evaluation
+from trsum_jax.training import (
+    files,
+    outputs,
+    planted_failures,
+    study,
+    study_metrics,
+    suite,
+    trained,
+    transfer,
+)
 
 
 @pytest.fixture(scope='module')
@@ -40,12 +50,51 @@ def test_the_means_are_those_of_the_experiments(finished):
     assert found['variants']['one']['reward']['mean'] == pytest.approx(np.mean(last))
 
 
-def test_differences_are_to_the_named_variant(finished):
+def test_what_was_measured_on_other_videos_is_not_paired(finished):
     found = outputs.read_json(finished[0] / study.JSON)
-    assert found['first'] == 'two'
-    assert set(found['differences']) == {'one'}
-    one, two = (found['variants'][name]['reward']['mean'] for name in ('one', 'two'))
-    assert found['differences']['one']['reward']['mean'] == pytest.approx(one - two)
+    assert found['references'] == {'two': 'two', 'one': 'one'}
+    # All variants meet the same videos in `tau on NAME`; their own videos differ.
+    assert set(found['differences']['one']) == {
+        f'{metric} on {name}' for metric in transfer.METRICS for name in ('one', 'two')
+    }
+    on = 'kendall_tau on one'
+    one, two = (found['variants'][name][on]['mean'] for name in ('one', 'two'))
+    assert found['differences']['one'][on]['mean'] == pytest.approx(one - two)
+
+
+def test_a_variant_is_compared_with_the_first_of_the_same_videos():
+    a, b = {'v': 'digest'}, {'v': 'another'}
+    references = study.paired_with({'a': a, 'b': b, 'a2': a, 'b2': b, 'a3': a})
+    assert references == {'a': 'a', 'b': 'b', 'a2': 'a', 'b2': 'b', 'a3': 'a'}
+    measured = {name: {'m': {(0, 'v'): (i, 1.0), (1, 'v'): (i, 1.0)}} for i, name in enumerate(references)}
+    differences = study.compare(measured, references, 'a')['differences']
+    assert {name: of['m']['mean'] for name, of in differences.items()} == {'a2': 2, 'b2': 2, 'a3': 4}
+
+
+def test_curves_and_planted_failures_by_hand(tmp_path):
+    header = 'seed,fold,set,row,video,' + ','.join(evaluation.METRICS)
+    (tmp_path / 'videos.csv').write_text(header + '\n', 'utf-8')
+    (tmp_path / files.RECORD).write_text(json.dumps({'runs': [[0, 0], [7, 0]], 'videos': {}}), 'utf-8')
+    lines = [
+        {'stage': 'drdsn', 'epoch': epoch, 'seed': seed, 'fold': 0, 'reward': value}
+        | dict.fromkeys(('reward_std', 'p_mean', 'p_std'), 0.5)
+        for epoch, values in enumerate([(0, 0), (2, 1), (1, 2), (2, 4)], 1)
+        for seed, value in zip((0, 7), values, strict=True)
+    ]
+    (tmp_path / files.METRICS).write_text(''.join(json.dumps(line) + '\n' for line in lines), 'utf-8')
+    runs = [
+        {'seed': seed, 'fold': 0, 'video': 'v'} | dict.fromkeys(planted_failures.METRICS, value)
+        for seed, value in ((0, 0.25), (7, None))
+    ]
+    (tmp_path / 'failures.json').write_text(json.dumps({'runs': runs}), 'utf-8')
+    cells = study_metrics.measure(tmp_path)
+    first, second = (0, 'fold 0'), (7, 'fold 0')
+    assert cells['reward'] == {first: (2, 1), second: (4, 1)}
+    assert cells['reward_TVn'] == {first: (4 / 2, 1), second: (1, 1)}
+    assert cells['reward_MS'] == {first: ((3 + 2) / 2 / 2, 1), second: ((0 + 1) / 2 / 4, 1)}
+    assert cells['reward_RAUC'][first] == (pytest.approx((0 + 2 + 1 + 2 - 1) / 3 / 2), 1)
+    assert 'p_std_TVn' not in cells  # a constant curve has none
+    assert cells['frames_missed_events'] == {(0, 'v'): (0.25, 1)}
 
 
 def test_every_training_is_tested_on_every_other(finished):

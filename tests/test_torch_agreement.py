@@ -94,7 +94,9 @@ class Case:
                 return reconstruction_reward(frames, valid, action, rebuilt, **how)
 
             rewards = jax.lax.stop_gradient(jax.vmap(reward_of)(actions))
-            advantages = rewards - episodes.current_baseline(baseline, video, jnp.mean(rewards))
+            advantages = rewards - episodes.current_baseline(
+                episodes.baseline_of(baseline, video), jnp.mean(rewards)
+            )
             policy = episodes.surrogate(logits, actions, advantages, valid, settings.log_probability)
             penalty = episodes.length_penalty(logits, valid, settings.share, settings.penalty)
             p = jax.nn.sigmoid(logits)

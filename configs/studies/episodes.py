@@ -1,4 +1,4 @@
-"""Episodes N, the summary's share δ and the weight β of its penalty, and where the summarizer starts.
+"""N, the share δ and the weight β of its penalty; where the summarizer starts; the generator frozen or not.
 
     python -m trsum_jax.main --config=configs/studies/episodes.py --workdir=runs/studies/episodes
 
@@ -28,6 +28,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
         'beta-1e-1': {'penalty_weight': 0.1},
         'beta-1e1': {'penalty_weight': 10.0},
         'random-start': {'from_generator': False},
+        'generator-unfrozen': {'train_generator': True},
     }
     for name, changed in fields.items():
         config.variants[name] = {'summarizer': changed}

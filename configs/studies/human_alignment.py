@@ -1,6 +1,7 @@
 """Does the reconstruction loss track human judgement? One-out losses against people, on planted data.
 
-    python -m trsum_jax.main --config=configs/studies/human_alignment.py --workdir=runs/human_alignment
+    python -m trsum_jax.main --config=configs/studies/human_alignment.py \\
+        --workdir=runs/studies/human_alignment
 
 Every variant writes `human_alignment.json`, a table, a picture of all rows, and the paper's Fig. 11 for each
 video. On a real file: `--config.data.file=FILE.h5 --config.data.generate=False`, and the first two variants
@@ -17,6 +18,11 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config.name = 'human_alignment'
     config.evaluation.agreement = True
     config.evaluation.one_out_windows = (5, 9)
+    config.study.first = 'default'
+    config.study.columns = (
+        *('one_out_kendall_tau', 'one_out_spearman_rho', 'one_out_f_avg'),
+        *('train_one_out_kendall_tau', 'kendall_tau', 'train_kendall_tau'),
+    )
     config.variants.default = {}
     config.variants.published = default.PUBLISHED
     for annotators in ('represent', 'null'):

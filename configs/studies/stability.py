@@ -1,10 +1,11 @@
 """How smoothly TR-SUM trains, beside AC-SUM-GAN and DR-DSN (the paper's Table III, on planted data).
 
-    python -m trsum_jax.main --config=configs/studies/stability.py --workdir=runs/stability
-    python -m benchmarks.stability --workdir=runs/stability
+    python -m trsum_jax.main --config=configs/studies/stability.py --workdir=runs/studies/stability
+    python -m benchmarks.stability --workdir=runs/studies/stability
 
-Four experiments of 3 folds and 3 seeds each, at the demo's size. The measures depend on the number of
-epochs, so every stage has the same. The table is in `docs/rivals.md`, with the time it took.
+The first command compares the rewards' curves, which all methods have; the second measures every loss of
+every method and draws the curves. Four experiments of 3 folds and 3 seeds each, at the demo's size. The
+measures depend on the number of epochs, so every stage has the same. The tables are in `docs/rivals.md`.
 """
 
 import ml_collections
@@ -18,6 +19,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'stability'
     config.seeds = (0, 1, 2)
+    config.study.first = 'trsum'
+    config.study.columns = ('kendall_tau', 'train_kendall_tau', 'reward_TVn', 'reward_MS', 'reward_RAUC')
     for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
         config[stage].epochs = EPOCHS
     # As the demo does with TR-SUM: a smaller model, and ten times the learning rates of the large one.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from trsum_jax.method.losses import mean_over
 
-BASELINES = ('moving_average', 'leave_one_out', 'none')
+BASELINES = ('moving_average', 'leave_one_out', 'greedy', 'none')
 STARTS = ('first', 'zero')
 REDUCTIONS = ('sum', 'mean')
 PENALTIES = ('square', 'absolute')
@@ -116,18 +116,22 @@ def start_baseline(n_videos: int, start: str) -> Baseline:
     return Baseline(jnp.zeros(n_videos), jnp.full(n_videos, start == 'zero'))
 
 
-def current_baseline(baseline: Baseline, video: chex.Array, reward: chex.Array) -> chex.Array:
+def baseline_of(baseline: Baseline, video: chex.Array) -> Baseline:
+    """The scalars of one video."""
+    return Baseline(baseline.value[video], baseline.seen[video])
+
+
+def current_baseline(own: Baseline, reward: chex.Array) -> chex.Array:
     """The baseline of a segment: its video's average, or its own mean reward where the video is new.
 
     Args:
-        baseline: of all V videos.
-        video: int32 scalar, the segment's video.
+        own: scalars of the segment's video.
         reward: float32 scalar, mean reward of the segment's episodes.
 
     Returns:
         A float32 scalar.
     """
-    return jnp.where(baseline.seen[video], baseline.value[video], reward)
+    return jnp.where(own.seen, own.value, reward)
 
 
 def update_baseline(

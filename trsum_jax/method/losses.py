@@ -43,19 +43,35 @@ def mean_over(values: chex.Array, weights: chex.Array) -> chex.Array:
     return jnp.sum(jnp.where(weights > 0, values, 0.0) * weights) / jnp.where(total > 0, total, 1.0)
 
 
+def keep(frames: chex.Array, chosen: chex.Array) -> chex.Array:
+    """The chosen frames, zeros elsewhere; in part where `chosen` is float, and differentiable by it.
+
+    Args:
+        frames: [..., L, D] float.
+        chosen: [..., L] bool, or float in [0, 1].
+
+    Returns:
+        [..., L, D], of the frames' type.
+    """
+    if chosen.dtype == bool:
+        # Not a product: what stands in a frame that is left out may be anything.
+        return jnp.where(chosen[..., None], frames, 0.0)
+    return frames * chosen[..., None]
+
+
 def mean_frame(frames: chex.Array, chosen: chex.Array) -> chex.Array:
     """Mean feature of the chosen frames; zeros where none is chosen.
 
     Args:
         frames: [L, D] float.
-        chosen: [L] bool.
+        chosen: [L] bool, or float in [0, 1]; less than one frame in all counts as one.
 
     Returns:
         [D] float32.
     """
     chex.assert_rank([frames, chosen], [2, 1])
     total = jnp.maximum(jnp.sum(chosen), 1).astype(jnp.float32)
-    return jnp.sum(jnp.where(chosen[:, None], frames.astype(jnp.float32), 0.0), axis=0) / total
+    return jnp.sum(keep(frames.astype(jnp.float32), chosen), axis=0) / total
 
 
 def copy_nearest(frames: chex.Array, visible: chex.Array) -> chex.Array:

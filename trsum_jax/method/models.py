@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from trsum_jax.method.losses import mean_frame
+from trsum_jax.method.losses import keep, mean_frame
 
 POSITIONS = ('sinusoidal', 'learned', 'none')
 NORMS = ('pre', 'post')
@@ -230,19 +230,21 @@ class Generator(nn.Module):
         Args:
             frames: [..., L, D] float32.
             valid: [..., L] bool.
-            masked: [..., L] bool; what `frames` holds there has no influence.
+            masked: [..., L] bool; what `frames` holds there has no influence. Float in [0, 1]: the share of
+                the mask token in a frame, to differentiate by.
             wanted: [..., K] int32, different positions to reconstruct; all L by default.
             deterministic: no dropout.
 
         Returns:
             [..., K, D] float32.
         """
-        visible = valid & ~masked
+        visible = valid & ~masked if masked.dtype == bool else jnp.where(valid, 1.0 - masked, 0.0)
         mean = _mean_of(frames, visible) if self.centred else jnp.zeros(())
-        x = jnp.where(visible[..., None], (frames - mean) * self.feature_scale, 0.0)
+        x = keep((frames - mean) * self.feature_scale, visible)
         if self.mask_token == 'learned':
             token = self.param('mask_token', nn.initializers.normal(0.02), (frames.shape[-1],))
-            x = jnp.where((valid & masked)[..., None], jnp.broadcast_to(token, x.shape), x)
+            hidden = valid & masked if masked.dtype == bool else jnp.where(valid, masked, 0.0)
+            x = x + keep(jnp.broadcast_to(token, x.shape), hidden)
         x = self.encoder(x, valid, deterministic, wanted)
         if x.shape[-1] != frames.shape[-1]:
             x = nn.Dense(frames.shape[-1], dtype=self.encoder.dtype, name='map_out')(x)

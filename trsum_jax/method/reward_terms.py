@@ -10,7 +10,7 @@ import chex
 import jax.numpy as jnp
 
 from trsum_jax.method.losses import mean_over
-from trsum_jax.method.rewards import reconstruction_reward
+from trsum_jax.method.rewards import reward_and_parts
 
 TERMS = ('reconstruction', 'diversity', 'representativeness', 'transitions', 'coverage', 'side')
 _EPSILON = 1e-8
@@ -130,35 +130,38 @@ def weighted_sum(
     *,
     reconstruct: str,
     over: str,
-) -> chex.Array:
+) -> tuple[chex.Array, chex.Array]:
     """`Σ_k w_k R_k` of one episode; with `reconstruction` alone at weight 1, the paper's reward.
 
     Args:
         weights: by name among `TERMS`; a term of weight 0, or not named, is not computed.
         frames: [L, D], the original features.
         valid: [L] bool.
-        action: [L] bool, the frames that the episode selects.
+        action: [L] bool, the frames that the episode selects; float in [0, 1] where reconstruction is alone.
         reconstruction: [L, D], what the generator makes of the selected frames.
         shot: [L] int32.
         change: [L] float32, how much the video changes at each frame.
         side: [L, K] float32.
-        reconstruct: see `reconstruction_reward`.
-        over: see `reconstruction_reward`.
+        reconstruct: see `reward_and_parts`.
+        over: see `reward_and_parts`.
 
     Returns:
-        A float32 scalar.
+        A float32 scalar, and [L] float32, the frames' parts in the reconstruction's share of it
+        (`rewards.reward_and_parts`): the other terms have none.
     """
+    reconstructed, parts = reward_and_parts(
+        frames, valid, action, reconstruction, reconstruct=reconstruct, over=over
+    )
     terms = {
-        'reconstruction': lambda: reconstruction_reward(
-            frames, valid, action, reconstruction, reconstruct=reconstruct, over=over
-        ),
+        'reconstruction': lambda: reconstructed,
         'diversity': lambda: diversity(frames, valid, action),
         'representativeness': lambda: representativeness(frames, valid, action),
         'transitions': lambda: transitions(change, valid, action),
         'coverage': lambda: coverage(shot, valid, action),
         'side': lambda: side_agreement(side, valid, action),
     }
-    return sum((weights[name] * terms[name]() for name in TERMS if weights.get(name, 0.0)), jnp.zeros(()))
+    total = sum((weights[name] * terms[name]() for name in TERMS if weights.get(name, 0.0)), jnp.zeros(()))
+    return total, weights.get('reconstruction', 0.0) * parts
 
 
 def _unit(frames: chex.Array) -> chex.Array:

@@ -10,7 +10,17 @@ RECONSTRUCTIONS = ('composed', 'generator')
 FRAMES = ('all', 'unselected')
 
 
-def reconstruction_reward(
+def unselected(action: chex.Array) -> chex.Array:
+    """`1 - a`: the frames that an action hides, bool or float as the action is."""
+    return ~action if action.dtype == bool else 1.0 - action
+
+
+def reconstruction_reward(*episode: chex.Array, reconstruct: str, over: str) -> chex.Array:
+    """The reward alone of `reward_and_parts`, a float32 scalar."""
+    return reward_and_parts(*episode, reconstruct=reconstruct, over=over)[0]
+
+
+def reward_and_parts(
     frames: chex.Array,
     valid: chex.Array,
     action: chex.Array,
@@ -18,24 +28,35 @@ def reconstruction_reward(
     *,
     reconstruct: str,
     over: str,
-) -> chex.Array:
-    """`R = sigmoid(-L_rec)` of one episode (paper).
+) -> tuple[chex.Array, chex.Array]:
+    """`R = sigmoid(-L_rec)` of one episode (paper), and each frame's part in it.
+
+    A float action weighs instead of choosing: a composed frame's loss counts by `1 - a`, and so does an
+    unselected one's place in the mean. At 0 and 1 both say the same.
 
     Args:
         frames: [L, D], the original features.
         valid: [L] bool.
-        action: [L] bool, the frames that the episode selects.
+        action: [L] bool, the frames that the episode selects; or float in [0, 1], to differentiate by.
         reconstruction: [L, D], what the generator makes of the selected frames.
         reconstruct: `generator` compares its output as it is; `composed` keeps the selected frames.
         over: `all` compares all valid frames, `unselected` those that the generator did not see.
 
     Returns:
-        A float32 scalar in (0, 1/2].
+        A float32 scalar in (0, 1/2], and [L] float32, `-R (1 - R)` times a frame's share in `L_rec`: what the
+        frame adds to the reward, to first order.
     """
     chex.assert_rank([frames, reconstruction], 2)
     chex.assert_rank([valid, action], 1)
-    losses = frame_losses(frames, reconstruction)
+    losses, hidden = frame_losses(frames, reconstruction), unselected(action)
     if reconstruct == 'composed':
-        losses = jnp.where(action, 0.0, losses)
-    compared = valid & ~action if over == 'unselected' else valid
-    return jax.nn.sigmoid(-mean_over(losses, compared))
+        losses = jnp.where(hidden, losses, 0.0) if hidden.dtype == bool else hidden * losses
+    compared = valid
+    if over == 'unselected':
+        compared = valid & hidden if hidden.dtype == bool else jnp.where(valid, hidden, 0.0)
+    weights = compared.astype(jnp.float32)
+    shares = weights * jnp.where(valid, losses, 0.0) / jnp.maximum(jnp.sum(weights), 1.0)
+    # `mean_over` does not differentiate by a weight of 0, which a hard float action has.
+    total = mean_over(losses, compared) if compared.dtype == bool else jnp.sum(shares)
+    reward = jax.nn.sigmoid(-total)
+    return reward, -reward * (1.0 - reward) * shares

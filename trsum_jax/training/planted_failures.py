@@ -1,6 +1,7 @@
 """On planted data: how often each row of scores repeats itself, misses events, takes transitions."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tabulate
@@ -14,6 +15,7 @@ from trsum_jax.training.preparation import Experiment
 NAME = 'failures'
 PEOPLE = 'people'
 CHOICES = {'frames': 'single frames of the highest scores', 'summary': 'summary of shots'}
+METRICS = tuple(f'{choice}_{measure}' for choice in CHOICES for measure in failures.MEASURES)
 TITLES = {
     'repeated': 'repeated, %',
     'similarity': 'similarity',
@@ -26,7 +28,8 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
     """Writes `failures.json`: the measures of every row, as `rows` with intervals, and as `videos` for each.
 
     Measured for every run and averaged over those that held the video out (over all where none did). Beside
-    the rows of the results stand `random`, and `people`: their mean rating taken as a score.
+    the rows of the results stand `random`, and `people`: their mean rating taken as a score. `runs` holds
+    what each run of the model does on each of these videos.
 
     Args:
         experiment: on planted data.
@@ -38,6 +41,7 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
     given, config = experiment.given, experiment.config
     truths = planted.truths(Recipe(**inputs.plain(config.data.synthetic)))
     found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    by_run: list[dict[str, Any]] = []
     for key, truth in truths.items():
         video = given.dataset.videos[key]
         tested = report.holding_out(given, key, experiment.places) or range(len(experiment.places))
@@ -50,8 +54,18 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
         rows['distance_to_mean'] = baselines.distance_to_mean(video.features)[None]
         rows[PEOPLE] = evaluation.rank_references(video).mean(axis=0, keepdims=True)
         for name, several in rows.items():
-            for choice, values in _measure(video, truth, several, config.evaluation.budget).items():
-                found.setdefault(name, {}).setdefault(choice, {})[key] = values
+            each = [_measure(video, truth, one, config.evaluation.budget) for one in several]
+            for choice in CHOICES:
+                found.setdefault(name, {}).setdefault(choice, {})[key] = {
+                    m: evaluation.mean_defined([one[f'{choice}_{m}'] for one in each])
+                    for m in failures.MEASURES
+                }
+            if name == report.MODEL:
+                places = [experiment.places[i] for i in tested]
+                by_run += [
+                    {'seed': place.seed, 'fold': place.fold, 'video': key} | one
+                    for place, one in zip(places, each, strict=True)
+                ]
     results = {
         name: {
             choice: {m: tables.estimate([[one[m] for one in videos.values()]]) for m in failures.MEASURES}
@@ -60,7 +74,9 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
         for name, by_choice in found.items()
     }
     header = {'name': config.name, 'plant': config.data.synthetic.plant, 'synthetic': True}
-    tables.write_json(experiment.workdir / f'{NAME}.json', header | {'rows': results, 'videos': found})
+    tables.write_json(
+        experiment.workdir / f'{NAME}.json', header | {'rows': results, 'videos': found, 'runs': by_run}
+    )
     return render(results, config.data.synthetic.plant)
 
 
@@ -99,14 +115,13 @@ def cell(measure: str, value: Mapping[str, float | None]) -> str:
     return tables.cell('f_' if measure in ('repeated', 'missed_events') else measure, value)
 
 
-def _measure(video, truth, several, budget):
-    choices = {'frames': [], 'summary': []}
-    for scores in several:
-        choices['frames'].append(failures.measure(video, truth, failures.top_steps(scores, budget)))
-        choices['summary'].append(
-            failures.measure(video, truth, failures.summary_steps(video, scores, budget))
-        )
+def _measure(video, truth, scores, budget):
+    chosen = {
+        'frames': failures.top_steps(scores, budget),
+        'summary': failures.summary_steps(video, scores, budget),
+    }
     return {
-        choice: {m: evaluation.mean_defined([one[m] for one in of]) for m in failures.MEASURES}
-        for choice, of in choices.items()
+        f'{choice}_{measure}': value
+        for choice, steps in chosen.items()
+        for measure, value in failures.measure(video, truth, steps).items()
     }

@@ -70,7 +70,7 @@ def dsn_stage(config: ml_collections.ConfigDict, module: dsn.Dsn, width: int, n_
     def measure(segment: Segment, logits, actions, baseline):
         diverse, represent = rewards_of(segment, actions)
         rewards = diverse + represent
-        b = episodes.current_baseline(baseline, segment.video, jnp.mean(rewards))
+        b = episodes.current_baseline(episodes.baseline_of(baseline, segment.video), jnp.mean(rewards))
         policy = episodes.surrogate(logits, actions, rewards - b, segment.valid, settings.log_probability)
         penalty = episodes.length_penalty(logits, segment.valid, settings.share, 'square')
         loss = policy + settings.penalty_weight * penalty

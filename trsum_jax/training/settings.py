@@ -11,6 +11,7 @@ import ml_collections
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards
+from trsum_jax.training.policy import BY_FRAME, ESTIMATORS, RELAXED
 
 # The stages of every method, in order; each has a part of the config.
 STAGES = {'trsum': ('generator', 'summarizer'), 'drdsn': ('drdsn',), 'acsumgan': ('acsumgan',)}
@@ -26,6 +27,7 @@ CHOICES = {
     'model.dtype': ('auto', 'float32', 'bfloat16'),
     'masking.strategy': ('dynamic', 'fixed', 'random'),
     'generator.loss_frames': ('candidates', 'all'),
+    'summarizer.estimator': tuple(ESTIMATORS),
     'summarizer.baseline': episodes.BASELINES,
     'summarizer.baseline_start': episodes.STARTS,
     'summarizer.log_probability': episodes.REDUCTIONS,
@@ -52,6 +54,7 @@ AT_LEAST = {
     'summarizer.epochs': 1,
     'summarizer.batch': 1,
     'summarizer.episodes': 1,
+    'summarizer.credit_radius': 0,
     'evaluation.random_draws': 1,
     'evaluation.untrained_heads': 1,
     'layout.log_every': 1,
@@ -92,6 +95,9 @@ RANGES = {
     'summarizer.clip': (0, math.inf, '()'),
     'summarizer.share': (0, 1, '[]'),
     'summarizer.penalty_weight': (0, math.inf, '[)'),
+    'summarizer.temperature': (0, math.inf, '()'),
+    'summarizer.temperature_end': (0, math.inf, '()'),
+    'summarizer.estimate_clip': (0, math.inf, '[)'),
     'summarizer.baseline_momentum': (0, 1, '[)'),
     'evaluation.budget': (0, 1, '(]'),
     'data.stream_mb': (0, math.inf, '[)'),
@@ -143,11 +149,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         )
     if config.masking.mask + config.masking.replace > 1:
         faults.append('config.masking: mask and replace are probabilities of one draw; they add up to over 1')
-    if config.summarizer.baseline == 'leave_one_out' and config.summarizer.episodes < 2:
-        faults.append(
-            'config.summarizer.baseline: leave_one_out needs config.summarizer.episodes of 2 or more'
-        )
-    faults += _faults_of_reward(config)
+    faults += _faults_of_reward(config) + _faults_of_estimator(config)
     windows = tuple(config.evaluation.one_out_windows)
     if len(set(windows)) != len(windows) or not all(isinstance(w, int) and w > 1 for w in windows):
         faults.append(
@@ -192,6 +194,27 @@ def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
         faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
     if weights.get('side') and not config.data.side:
         faults.append(f'{name}.side: expected the key of a second modality in config.data.side, found none')
+    return faults
+
+
+def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
+    settings = config.summarizer
+    faults = [
+        f'config.summarizer.{field}: {name} needs config.summarizer.episodes of 2 or more'
+        for field, name in (('baseline', 'leave_one_out'), ('estimator', 'local_credit'))
+        if settings[field] == name and settings.episodes < 2
+    ]
+    others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
+    if others and settings.estimator in BY_FRAME:
+        faults.append(
+            f'config.summarizer.estimator: {settings.estimator} needs the reward by frames or by soft '
+            f'choices, which reconstruction alone gives; expected 0 for reward_terms {", ".join(others)}'
+        )
+    if settings.train_generator and settings.estimator in RELAXED:
+        faults.append(
+            f'config.summarizer.train_generator: expected False with estimator={settings.estimator}, which '
+            'differentiates the reward itself'
+        )
     return faults
 
 

@@ -11,10 +11,13 @@ import chex
 import jax
 import jax.numpy as jnp
 import ml_collections
+import optax
 
-from trsum_jax.method import episodes, losses, masking, reward_terms
+from trsum_jax.method import episodes, estimators, losses, masking, reward_terms
 from trsum_jax.method.models import Encoder, Generator, Summarizer
+from trsum_jax.method.rewards import unselected
 from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.policy import estimator_of
 from trsum_jax.training.steps import (
     Run,
     adamw,
@@ -38,11 +41,15 @@ class GeneratorState(NamedTuple):
 
 
 class SummarizerState(NamedTuple):
-    """Stage 2: parameters, optimizer state, and the baseline of every video."""
+    """Stage 2: parameters, optimizer state, and the baseline of every video.
+
+    `generator` is empty while the generator is frozen; else its own parameters and optimizer state.
+    """
 
     params: Any
     optimizer: Any
     baseline: episodes.Baseline
+    generator: tuple[Any, ...] = ()
 
 
 class Stage(NamedTuple):
@@ -181,7 +188,10 @@ def summarizer_stage(
     n_videos: int,
     shards: int = 1,
 ) -> Stage:
-    """Stage 2: REINFORCE, the reward being what the frozen generator rebuilds from the selected frames.
+    """Stage 2: a policy gradient, the reward being what the frozen generator rebuilds from the selection.
+
+    With `summarizer.train_generator` a copy of the generator goes on learning, by the summarizer's settings,
+    to rebuild what the episodes do not select; the frozen one stays as it was.
 
     Args:
         config: the whole config.
@@ -193,7 +203,7 @@ def summarizer_stage(
 
     Returns:
         The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
-        (over frames), `penalty` (before β).
+        (over frames), `penalty` (before β), `gradient_norm` (of a step, before the clip).
     """
     settings = config.summarizer
     optimizer = adamw(settings)
@@ -203,7 +213,8 @@ def summarizer_stage(
     def init(run: Run, frozen: Any) -> SummarizerState:
         params = init_summarizer(config, summarizer, stream(run.key, 'summarizer init'), frozen, width)
         baseline = episodes.start_baseline(n_videos, settings.baseline_start)
-        return SummarizerState(params, optimizer.init(params), baseline)
+        own_generator = (frozen, optimizer.init(frozen)) if settings.train_generator else ()
+        return SummarizerState(params, optimizer.init(params), baseline, own_generator)
 
     reward = functools.partial(
         reward_terms.weighted_sum,
@@ -212,21 +223,29 @@ def summarizer_stage(
         over=settings.reward_frames,
     )
 
-    def rewards_of(frozen, batch: Segment, action):
-        rebuilt = generator.apply({'params': frozen}, batch.frames, batch.valid, ~action)
-        beside = batch.shot, batch.change, batch.side
-        return jax.vmap(reward)(batch.frames, batch.valid, action, rebuilt, *beside)
+    def measure(segment: Segment, key, logits, frozen, baseline, progress, run: Run):
+        def outcome(action):
+            rebuilt = generator.apply({'params': frozen}, segment.frames, segment.valid, unselected(action))
+            beside = segment.shot, segment.change, segment.side
+            return estimators.Outcome(*reward(segment.frames, segment.valid, action, rebuilt, *beside))
 
-    def measure(segment: Segment, logits, actions, rewards, baseline, run: Run):
         mine = own(config, 'summarizer', run)
-        reward = jnp.mean(rewards)
-        advantages = rewards - _baseline_of(settings.baseline, baseline, segment.video, rewards)
-        policy = episodes.surrogate(logits, actions, advantages, segment.valid, settings.log_probability)
+        policy, rewards, advantages = estimator_of(settings, progress)(
+            key,
+            logits,
+            segment.valid,
+            functools.partial(over, how, outcome),
+            episodes.baseline_of(baseline, segment.video),
+        )
         penalty = episodes.length_penalty(logits, segment.valid, mine.share, settings.penalty)
         p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
         p_mean = losses.mean_over(p, segment.valid)
-        return policy + mine.penalty_weight * penalty, {
-            'reward': reward,
+        loss = policy + mine.penalty_weight * penalty
+        if settings.train_generator:
+            # The actions do not depend on the generator, nor these rewards on the logits.
+            loss -= jnp.mean(rewards)
+        return loss, {
+            'reward': jnp.mean(rewards),
             'reward_std': jnp.std(rewards),
             'advantage_square': jnp.mean(jnp.square(advantages)),
             'p_mean': p_mean,
@@ -234,13 +253,11 @@ def summarizer_stage(
             'penalty': penalty,
         }
 
-    def batch_losses(params, batch: Segment, keys, frozen, baseline, run: Run):
+    def batch_losses(params, batch: Segment, keys, frozen, baseline, progress, run: Run):
         sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
         logits = apply(summarizer, params, dropout_keys, batch.frames, batch.valid)
-        sample = functools.partial(episodes.sample, n_episodes=settings.episodes)
-        actions = jax.vmap(sample, out_axes=1)(sample_keys, jax.lax.stop_gradient(logits), batch.valid)
-        rewards = over(how, functools.partial(rewards_of, frozen, batch), actions)
-        return jax.vmap(measure, (0, 0, 1, 1, None, None))(batch, logits, actions, rewards, baseline, run)
+        each = (0, 0, 0, None, None, None, None)
+        return jax.vmap(measure, each)(batch, sample_keys, logits, frozen, baseline, progress, run)
 
     def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: Any):
         key = jax.random.fold_in(stream(run.key, 'summarizer'), number)
@@ -248,16 +265,22 @@ def summarizer_stage(
         def step(state: SummarizerState, progress, segments, weight, step_key):
             def loss(params, segments, keys):
                 batch = jax.vmap(gather, (None, 0))(corpus, segments)
-                return batch_losses(params, batch, keys, frozen, state.baseline, run)
+                rebuilding = params[1] if settings.train_generator else frozen
+                return batch_losses(params[0], batch, keys, rebuilding, state.baseline, progress, run)
 
             keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
-            params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
+            learning = state.params, *state.generator[:1]
+            grads, metrics = gradients(loss, learning, (segments, keys), weight, at_once, shards)
+            metrics['gradient_norm'] = jnp.full(weight.shape, optax.tree.norm(grads[0]))
+            params, moments = update(settings, optimizer, state.params, state.optimizer, grads[0], progress)
+            own_generator = state.generator
+            if settings.train_generator:
+                own_generator = update(settings, optimizer, *state.generator, grads[1], progress)
             momentum = own(config, 'summarizer', run).baseline_momentum
             baseline = episodes.update_baseline(
                 state.baseline, corpus.video[segments], metrics['reward'], weight, momentum
             )
-            return SummarizerState(params, moments, baseline), metrics
+            return SummarizerState(params, moments, baseline, own_generator), metrics
 
         state, metrics = scan_epoch(step, state, number, key, run, settings.batch)
         metrics['advantage_rms'] = jnp.sqrt(metrics.pop('advantage_square'))
@@ -286,14 +309,6 @@ def init_summarizer(
     if config.summarizer.from_generator:
         params = {**params, 'encoder': generator['encoder']}
     return params
-
-
-def _baseline_of(kind: str, baseline: episodes.Baseline, video, rewards):
-    if kind == 'leave_one_out':
-        return episodes.leave_one_out(rewards)
-    if kind == 'none':
-        return jnp.zeros(())
-    return episodes.current_baseline(baseline, video, jnp.mean(rewards))
 
 
 def _strategy(settings: ml_collections.ConfigDict, length: int) -> tuple[Callable, int]:

@@ -3,8 +3,6 @@
 Everything is read from what the variants' experiments left in WORKDIR/NAME.
 """
 
-import csv
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,30 +10,14 @@ from typing import Any
 import ml_collections
 import tabulate
 
-from trsum_jax.protocol import comparison, evaluation, tables
+from trsum_jax.protocol import comparison, tables
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.training import files, outputs, report, study_pictures, transfer
+from trsum_jax.training import files, outputs, study_metrics, study_pictures, transfer
 
 JSON, TABLE, PICTURE = 'study.json', 'study.md', 'study.png'
 ROWS = ('untrained', 'random', 'one_out', 'distance_to_mean', 'human')
-# What is measured of runs, not of videos: in the last epoch of their stage.
-_OF_RUNS = {
-    'generator': ('loss', 'loss_segment_mean', 'loss_copy_nearest'),
-    'summarizer': ('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty'),
-}
-_SETS = {'test': '', 'train': 'train_'}
-METRICS = (
-    *(
-        f'{part}{of}{metric}'
-        for part in _SETS.values()
-        for of in ('', 'one_out_')
-        for metric in evaluation.METRICS
-    ),
-    *_OF_RUNS['generator'],
-    *_OF_RUNS['summarizer'],
-)
 _FOOT = (
-    'Mean [95% interval]; below, the paired difference to `{first}` on the same {over}. Intervals: {how}. '
+    'Mean [95% interval]; below, the paired difference on the same {over}. Intervals: {how}. '
     'Columns named `train` are of videos that the run trained on, the others of held-out ones; `one_out` is '
     "the generator's one-out loss as a score; losses, rewards and p are of the last epoch, over runs "
     '(seeds and folds).'
@@ -62,7 +44,8 @@ def write(
     """
     first = config.study.first or next(iter(variants))
     names = [first, *(name for name in variants if name != first)]
-    measured = {name: measure(workdir / name) for name in names}
+    measured = {name: study_metrics.measure(workdir / name) for name in names}
+    references = paired_with({name: study_metrics.videos(workdir / name) for name in names})
     across: list[str] = []
     if config.study.across:
         across = [f'{transfer.METRICS[0]} on {name}' for name in names]
@@ -71,7 +54,6 @@ def write(
             own = {f'{metric} on {name}': measured[name].get(metric, {}) for metric in transfer.METRICS}
             measured[name] |= cells | own
     about = outputs.read_json(workdir / first / files.RESULTS)
-    found = compare(measured, first)
     found = {
         'name': config.name,
         'preset': config.preset,
@@ -82,8 +64,10 @@ def write(
         'seeds': list(config.seeds),
         'first': first,
         'columns': [*config.study.columns, *across],
-        'rows': yardsticks(workdir / first),
-    } | found
+        'rows': study_metrics.rows(workdir / first, ROWS),
+        'references': references,
+        **compare(measured, references, first),
+    }
     tables.write_json(workdir / JSON, found)
     # Read again, so that the table and the picture are of what the file holds.
     found = outputs.read_json(workdir / JSON)
@@ -94,79 +78,51 @@ def write(
     return text
 
 
-def measure(workdir: pathlib.Path) -> dict[str, Cells]:
-    """Every metric of one variant, by seed and video (or fold).
+def paired_with(videos: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Which variant each is compared with: the first one that has the same videos.
 
     Args:
-        workdir: of a finished experiment.
+        videos: by variant, from `study_metrics.videos`; in the order of the table.
 
     Returns:
-        By metric: `kendall_tau` and the others of held-out videos, `train_…` of training videos,
-        `one_out_…` of the generator's one-out loss as a score, and what the log holds of the last epoch.
+        By variant; a variant whose videos none before it has stands for itself.
     """
-    rows = _rows(workdir)
-    cells = {
-        f'{prefix}{of}{metric}': comparison.from_folds(_chosen(rows, row, part), metric)
-        for row, of in ((report.MODEL, ''), ('one_out', 'one_out_'))
-        for part, prefix in _SETS.items()
-        for metric in evaluation.METRICS
-    }
-    lines = [json.loads(line) for line in (workdir / files.METRICS).read_text('utf-8').splitlines()]
-    for stage, names in _OF_RUNS.items():
-        own = [line for line in lines if line['stage'] == stage]
-        last = [line for line in own if line['epoch'] == max(one['epoch'] for one in own)]
-        for name in names:
-            cells[name] = {(one['seed'], f'fold {one["fold"]}'): (one[name], 1.0) for one in last}
-    return {name: of for name, of in cells.items() if of}
+    return {name: next(other for other in videos if videos[other] == own) for name, own in videos.items()}
 
 
-def compare(measured: Mapping[str, Mapping[str, Cells]], first: str) -> dict[str, Any]:
-    """Means, intervals, and differences to the first variant.
+def compare(
+    measured: Mapping[str, Mapping[str, Cells]], references: Mapping[str, str], first: str
+) -> dict[str, Any]:
+    """Means, intervals, and differences to the variants that each is compared with.
 
     Args:
         measured: by variant, by metric.
-        first: the variant to compare with.
+        references: by variant, from `paired_with`.
+        first: what `METRIC on NAME` is compared with where nothing else can be: NAME's videos are the same
+            for every variant.
 
     Returns:
-        `variants.NAME.METRIC.{mean, low, high, seeds, videos}`, and but for the first also
-        `differences.NAME.METRIC` with the same fields.
+        `variants.NAME.METRIC.{mean, low, high, seeds, videos}`, and where a variant is compared with another
+        one also `differences.NAME.METRIC` with the same fields.
     """
-    differences = {
-        name: {
-            metric: comparison.difference(cells, measured[first][metric])
-            for metric, cells in of.items()
-            if metric in measured[first]
-        }
-        for name, of in measured.items()
-        if name != first
-    }
+    differences = {}
+    for name, of in measured.items():
+        other = references[name]
+        shared = list(of)
+        if other == name != first:
+            other, shared = first, [metric for metric in of if ' on ' in metric]
+        if other != name:
+            differences[name] = {
+                metric: comparison.difference(of[metric], measured[other][metric])
+                for metric in shared
+                if metric in measured[other]
+            }
+    differences = {name: of for name, of in differences.items() if of}
     variants = {
         name: {metric: comparison.interval(cells) for metric, cells in of.items()}
         for name, of in measured.items()
     }
     return {'variants': variants, 'differences': differences}
-
-
-def yardsticks(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """The rows that stand beside every variant, from the first one's experiment.
-
-    Args:
-        workdir: of the first variant.
-
-    Returns:
-        By row, by metric: the interval.
-    """
-    rows = _rows(workdir)
-    there = {row['row'] for row in rows}
-    return {
-        row: {
-            f'{prefix}{metric}': comparison.interval(comparison.from_folds(_chosen(rows, row, part), metric))
-            for part, prefix in _SETS.items()
-            for metric in evaluation.METRICS
-        }
-        for row in ROWS
-        if row in there
-    }
 
 
 def render(found: Mapping[str, Any]) -> str:
@@ -188,11 +144,15 @@ def render(found: Mapping[str, Any]) -> str:
     lines = [
         f'# {found["name"]} ({found["preset"]}), {data}',
         f'{found["split"]}; rank correlation against: {found["rank_against"] or "none"}.',
-        _FOOT.format(first=found['first'], over=over, how=how),
+        _FOOT.format(over=over, how=how),
         _table('variant', found['variants'], columns),
-        f'Difference to `{found["first"]}`:',
-        _table('variant', found['differences'], columns, sign='+'),
     ]
+    groups: dict[str, dict[str, Any]] = {}
+    for name, of in found['differences'].items():
+        other = found['references'][name]
+        groups.setdefault(found['first'] if other == name else other, {})[name] = of
+    for other, of in groups.items():
+        lines += [f'Difference to `{other}`:', _table('variant', of, columns, sign='+')]
     ranked = [c for c in columns if any(c in row for row in found['rows'].values())]
     if found['rows'] and ranked:
         lines += [
@@ -229,17 +189,3 @@ def _table(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[
     body = [[name, *(cell(c, of.get(c, none), sign) for c in columns)] for name, of in rows.items()]
     headers = [title, *(tables.title(column) for column in columns)]
     return tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)
-
-
-def _rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    with (workdir / 'videos.csv').open(newline='', encoding='utf-8') as file:
-        return [
-            row
-            | {name: int(row[name]) for name in ('seed', 'fold')}
-            | {metric: float(row[metric] or 'nan') for metric in evaluation.METRICS}
-            for row in csv.DictReader(file)
-        ]
-
-
-def _chosen(rows: Sequence[dict[str, Any]], row: str, part: str) -> list[dict[str, Any]]:
-    return [one for one in rows if one['row'] == row and one['set'] == part]

@@ -1,4 +1,4 @@
-"""A study as a picture: every variant's metrics with intervals, and below its differences to the first."""
+"""A study as a picture: every variant's metrics with intervals, and below its differences to another."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,13 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
     """
     columns = [c for c in found['columns'] if any(c in of for of in found['variants'].values())][:_PANELS]
     names, others = list(found['variants']), list(found['differences'])
+    rows = [names, others] if others else [names]
     height = 0.3 * (len(names) + len(others)) + 2.2
     figure, axes = plt.subplots(
-        2, len(columns), figsize=(2.7 * len(columns) + 1.8, height), layout='constrained', squeeze=False,
-        sharey='row', height_ratios=(len(names) + 0.5, len(others) + 0.5),
+        len(rows), len(columns), figsize=(2.7 * len(columns) + 1.8, height), layout='constrained',
+        squeeze=False, sharey='row', height_ratios=[len(labels) + 0.5 for labels in rows],
     )  # fmt: skip
-    for column, (above, below) in zip(columns, axes.T, strict=True):
+    for column, (above, *below) in zip(columns, axes.T, strict=True):
         _points(above, [found['variants'][name].get(column) for name in names], column, first=True)
         for row, colour in zip(_YARDSTICKS, _LINES, strict=True):
             value = found['rows'].get(row, {}).get(column, {'mean': None})['mean']
@@ -37,13 +38,15 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
                 above.axvline(
                     _scale(column) * value, color=colour, lw=1, ls='--', label=row.replace('_', ' ')
                 )
-        _points(below, [found['differences'][name].get(column) for name in others], column)
-        below.axvline(0, color='0.4', lw=1)
+        for axis in below:
+            _points(axis, [found['differences'][name].get(column) for name in others], column)
+            axis.axvline(0, color='0.4', lw=1)
         above.set_title(tables.title(column), fontsize=9)
-    for axis, labels in ((axes[0, 0], names), (axes[1, 0], others)):
+    for axis, labels in zip(axes[:, 0], rows, strict=True):
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
         axis.set_ylim(len(labels) - 0.5, -0.5)
-    axes[1, 0].set_ylabel(f'minus {found["first"]}', fontsize=8)
+    if others:
+        axes[1, 0].set_ylabel('difference', fontsize=8)
     handles = {
         text: line for axis in axes[0] for line, text in zip(*axis.get_legend_handles_labels(), strict=True)
     }

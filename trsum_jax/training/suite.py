@@ -22,6 +22,7 @@ from trsum_jax.training import (
     report,
     settings,
     study,
+    study_metrics,
 )
 
 ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
@@ -44,9 +45,9 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
         InputError: a variant names a field that does not exist, or cannot run; files of one name; the
             variant to compare with is none.
     """
-    if unknown := set(config.study.columns) - set(study.METRICS):
+    if unknown := set(config.study.columns) - set(study_metrics.METRICS):
         raise InputError(
-            f'config.study.columns: expected some of {", ".join(study.METRICS)}, '
+            f'config.study.columns: expected some of {", ".join(study_metrics.METRICS)}, '
             f'found {", ".join(sorted(unknown))}'
         )
     expanded = {}

@@ -1,0 +1,263 @@
+"""Bias, variance, cost and effect of every estimator: `python -m benchmarks.estimators [--json=FILE]`."""
+
+import functools
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import measure
+from configs import demo
+from configs.studies.estimators import VARIANTS
+from trsum_jax.data.splits import disjoint_folds
+from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.method import episodes, estimators
+from trsum_jax.method.rewards import reward_and_parts, unselected
+from trsum_jax.protocol.evaluation import rank_correlations, rank_references
+from trsum_jax.training import corpus, grid, scoring, stages
+from trsum_jax.training.policy import estimator_of
+
+LENGTH, EPISODES, SEEDS, EPOCHS = 128, 5, (0, 1), 12
+SMALL, SMALL_DRAWS = 4, 100_000
+SEGMENTS, DRAWS, REFERENCE = 2, 120, 48
+ROUNDS = 5
+
+
+def config_of(fields: dict[str, Any]) -> Any:
+    """The demo at the paper's segment length, with a variant's fields."""
+    config = demo.get_config()
+    config.decomposition.length = LENGTH
+    config.summarizer.update({'episodes': EPISODES, 'epochs': EPOCHS} | fields)
+    return config
+
+
+def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid: Any) -> Callable:
+    """(key, logits) -> one estimate [L] of the gradient, at the end of its annealing."""
+    estimate = estimator_of(config_of(fields).summarizer, EPOCHS)
+    baseline = episodes.Baseline(level, jnp.array(True))
+
+    def one(key, logits):
+        return -jax.grad(lambda x: estimate(key, x, valid, rewards_of, baseline).surrogate)(logits)
+
+    return one
+
+
+def bias(fields: dict[str, Any]) -> dict[str, float]:
+    """Distance of the mean estimate from the exact gradient at T = 4, over its norm, and what is noise."""
+    weights = jnp.array([1.0, 2.0, -0.5, 3.0])
+
+    def reward(action):
+        return jax.nn.sigmoid(jnp.sin(action @ weights) + 0.7 * action[0] * action[2])
+
+    def outcome(actions):
+        rewards = jax.vmap(reward)(actions.astype(jnp.float32))
+        return estimators.Outcome(rewards, jnp.broadcast_to(rewards[:, None] / SMALL, actions.shape))
+
+    actions = jnp.array(list(itertools.product([0.0, 1.0], repeat=SMALL)))
+
+    def expected(logits):
+        p = jax.nn.sigmoid(logits)[None]
+        return jnp.sum(jnp.prod(jnp.where(actions > 0, p, 1 - p), axis=1) * jax.vmap(reward)(actions))
+
+    logits = jnp.array([0.3, -1.2, 0.8, 0.1])
+    exact = jax.grad(expected)(logits)
+    one = gradient_of(fields | {'credit_radius': 1}, outcome, expected(logits), jnp.ones(SMALL, bool))
+    found = jax.jit(jax.vmap(one, (0, None)))(jax.random.split(jax.random.key(1), SMALL_DRAWS), logits)
+    norm = jnp.linalg.norm(exact)
+    noise = jnp.sqrt(jnp.sum(jnp.var(found, axis=0)) / SMALL_DRAWS)
+    return {
+        'bias': float(jnp.linalg.norm(jnp.mean(found, axis=0) - exact) / norm),
+        'bias_se': float(noise / norm),
+    }
+
+
+class Trained:
+    """The demo's data with a generator trained on them, one fold and `SEEDS`."""
+
+    def __init__(self):
+        config = config_of({})
+        self.videos = generate(Recipe(**config.data.synthetic))
+        keys = [video.key for video in self.videos]
+        self.folds = disjoint_folds(keys, 3, 0)[:1]
+        self.width = self.videos[0].features.shape[1]
+        self.corpus = corpus.build(self.videos, LENGTH, tuple(config.decomposition.views))
+        self.runs = grid.make_runs(grid.places(SEEDS, 1), self.folds, keys, self.corpus)
+        self.generator, self.summarizer = stages.build_models(config, self.width)
+        first = stages.generator_stage(config, self.generator, self.width)
+        self.frozen = self.train(first, (), config.generator.epochs)[0].params
+
+    def train(self, stage: stages.Stage, frozen: Any, epochs: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """States, and metrics [epochs, R]."""
+        states, history = grid.init(stage, self.runs, frozen), []
+        step = grid.compile_epoch(stage, 'map')
+        for number in range(epochs):
+            states, metrics = step(states, np.int32(number), self.corpus, self.runs, frozen)
+            history.append(jax.tree.map(np.asarray, metrics))
+        return states, jax.tree.map(lambda *x: np.stack(x), *history)
+
+    def stage(self, fields: dict[str, Any]) -> stages.Stage:
+        """Stage 2 of a variant."""
+        config = config_of(fields)
+        return stages.summarizer_stage(config, self.generator, self.summarizer, self.width, len(self.videos))
+
+    def cost(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+        """Milliseconds of a step, each variant in turn, and the ratio to the first's in its round."""
+        steps = {name: grid.compile_epoch(self.stage(fields), 'map') for name, fields in variants.items()}
+        n_steps = len(SEEDS) * -(-self.runs.segments.shape[1] // config_of({}).summarizer.batch)
+        times = {name: [] for name in variants}
+        for _ in range(ROUNDS + 1):
+            for name, step in steps.items():
+                states = grid.init(self.stage(variants[name]), self.runs, self.frozen)
+                jax.block_until_ready(states)
+                started = time.perf_counter()
+                jax.block_until_ready(step(states, np.int32(0), self.corpus, self.runs, self.frozen))
+                times[name].append(time.perf_counter() - started)
+        first = np.array(next(iter(times.values())))[1:]
+        return {
+            name: {
+                'ms': 1e3 * float(np.median(of[1:])) / n_steps,
+                'cost': float(np.median(np.array(of[1:]) / first)),
+            }
+            for name, of in times.items()
+        }
+
+    def effect(self, fields: dict[str, Any]) -> dict[str, float]:
+        """Reward, rank correlation and gradient norms after a training by a variant."""
+        states, history = self.train(self.stage(fields), self.frozen, EPOCHS)
+        found = {part: [] for part in ('train', 'test')}
+        score = jax.jit(functools.partial(scoring.importance, self.summarizer))
+        for run in range(len(SEEDS)):
+            scores = np.asarray(score(jax.tree.map(lambda x, i=run: x[i], states.params), self.corpus))
+            for video, own in zip(self.videos, self._by_video(scores), strict=True):
+                part = 'train' if video.key in self.folds[0].train else 'test'
+                tau, _ = rank_correlations(own, rank_references(video))
+                found[part].append((run, float(np.mean(tau))))
+        norms = history['gradient_norm']
+        draws = np.random.default_rng(0)
+        row = {'p': float(history['p_mean'][-1].mean())}
+        for part, values in found.items():
+            by_video = np.array([[tau for run, tau in values if run == i] for i in range(len(SEEDS))])
+            by_video = by_video.mean(axis=0)
+            means = draws.choice(by_video, (2000, len(by_video))).mean(axis=1)
+            low, high = np.quantile(means, [0.025, 0.975])
+            row[f'tau_{part}'] = {'mean': float(by_video.mean()), 'low': float(low), 'high': float(high)}
+        greatest = float((norms.max(axis=0) / np.median(norms, axis=0)).max())
+        return row | {
+            'reward': float(history['reward'][-1].mean()),
+            'norm': float(np.median(norms)),
+            'spike': greatest,
+        }
+
+    def variance(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+        """Variance of one estimate over the squared norm of the gradient, and its cosine with it."""
+        params = jax.tree.map(lambda x: x[0], self.frozen)
+        heads = stages.init_summarizer(config_of({}), self.summarizer, jax.random.key(4), params, self.width)
+        found = {name: [] for name in variants}
+        whole = np.flatnonzero(np.asarray(self.corpus.valid).all(axis=1))[:SEGMENTS]
+        for at in whole:
+            segment = corpus.gather(self.corpus, at)
+            logits = self.summarizer.apply({'params': heads}, segment.frames, segment.valid)
+
+            def outcome(action, segment=segment):
+                hidden = unselected(action)
+                rebuilt = self.generator.apply({'params': params}, segment.frames, segment.valid, hidden)
+                how = {'reconstruct': 'composed', 'over': 'all'}
+                return estimators.Outcome(
+                    *reward_and_parts(segment.frames, segment.valid, action, rebuilt, **how)
+                )
+
+            truth, level = _by_flips(outcome, logits, segment.valid)
+            for name, fields in variants.items():
+                every = functools.partial(jax.lax.map, outcome)
+                one = gradient_of(fields, every, level, segment.valid)
+                keys = jax.random.split(jax.random.key(2), DRAWS)
+                drawn = np.asarray(
+                    jax.jit(lambda k, x, f=one: jax.lax.map(lambda i: f(i, x), k))(keys, logits)
+                )
+                middle = drawn.mean(axis=0)
+                cosines = drawn @ truth / np.linalg.norm(drawn, axis=1) / np.linalg.norm(truth)
+                found[name].append(
+                    {
+                        'variance': drawn.var(axis=0, ddof=1).sum() / (truth @ truth),
+                        'cosine': cosines.mean(),
+                        'mean_cosine': middle @ truth / np.linalg.norm(middle) / np.linalg.norm(truth),
+                    }
+                )
+        return {
+            name: {key: float(np.mean([one[key] for one in of])) for key in of[0]}
+            for name, of in found.items()
+        }
+
+    def _by_video(self, scores: np.ndarray) -> list[np.ndarray]:
+        return np.split(scores, np.cumsum([video.n_steps for video in self.videos])[:-1])
+
+
+def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, Any]:
+    """The gradient and the mean reward, by `p (1 - p) (R(a, a_t = 1) - R(a, a_t = 0))` at every frame.
+
+    Nearly free of noise beside the others, as every frame is flipped in every action drawn.
+    """
+    actions = episodes.sample(jax.random.key(9), logits, valid, REFERENCE)
+    diagonal = jnp.eye(LENGTH, dtype=bool)
+
+    def both(action):
+        rewards = jax.vmap(lambda flip: outcome(action ^ flip).rewards)(diagonal)
+        own = outcome(action).rewards
+        return jnp.where(action, own - rewards, rewards - own), own
+
+    slopes, rewards = jax.jit(lambda a: jax.lax.map(both, a))(actions)
+    p = jax.nn.sigmoid(logits)
+    return np.asarray(jnp.mean(slopes, axis=0) * p * (1 - p)), jnp.mean(rewards)
+
+
+def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a variant, for the table."""
+
+    def interval(tau):
+        return f'{tau["mean"]:.3f} [{tau["low"]:.3f}, {tau["high"]:.3f}]'
+
+    return [
+        {
+            'estimator': name,
+            'bias, T = 4': f'{one["bias"]:.3f} (noise {one["bias_se"]:.3f})',
+            'variance': one['variance'],
+            'cosine': one['cosine'],
+            'cosine of the mean': one['mean_cosine'],
+            'ms a step': one['ms'],
+            'cost': one['cost'],
+            'reward': f'{one["reward"]:.4f}',
+            'mean p': one['p'],
+            'tau, training': interval(one['tau_train']),
+            'tau, held out': interval(one['tau_test']),
+            'gradient norm': one['norm'],
+            'largest / median': one['spike'],
+        }
+        for name, one in found.items()
+    ]
+
+
+def main(argv: list[str]) -> None:
+    """Measures all variants and prints the table."""
+    path = measure.parse_json_flag(argv, 'estimators')
+    found = {name: bias(fields) for name, fields in VARIANTS.items()}
+    print({name: round(one['bias'], 4) for name, one in found.items()}, flush=True)
+    trained = Trained()
+    for name, more in trained.variance(VARIANTS).items():
+        found[name] |= more
+        print(name, more, flush=True)
+    for name, more in trained.cost(VARIANTS).items():
+        found[name] |= more
+    for name, fields in VARIANTS.items():
+        found[name] |= trained.effect(fields)
+        print(name, found[name], flush=True)
+    print(f'\n{measure.table(rows(found))}')
+    measure.write(path, 'estimators', {'variants': found})
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

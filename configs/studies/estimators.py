@@ -1,0 +1,36 @@
+"""Every estimator of the policy gradient, all else being the same.
+
+    python -m trsum_jax.main --config=configs/studies/estimators.py --workdir=runs/studies/estimators
+
+What each is, and what was measured of its bias, variance and cost, is in `docs/estimators.md`.
+"""
+
+import ml_collections
+
+from configs.studies import small
+
+VARIANTS = {
+    'reinforce': {},
+    'no-baseline': {'baseline': 'none'},
+    'leave-one-out': {'baseline': 'leave_one_out'},
+    'self-critical': {'baseline': 'greedy'},
+    'antithetic': {'estimator': 'antithetic'},
+    'arm': {'estimator': 'arm'},
+    'disarm': {'estimator': 'disarm'},
+    'local-credit': {'estimator': 'local_credit'},
+    'straight-through': {'estimator': 'straight_through'},
+    'gumbel': {'estimator': 'gumbel'},
+    'gumbel-annealed': {'estimator': 'gumbel', 'temperature_end': 0.1},
+    'gumbel-annealed-clipped': {'estimator': 'gumbel', 'temperature_end': 0.1, 'estimate_clip': 0.01},
+    'gumbel-straight-through': {'estimator': 'gumbel_straight_through'},
+}
+
+
+def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+    config = small.get_config(preset)
+    config.name = 'estimators'
+    config.study.first = 'reinforce'
+    config.study.columns = ('kendall_tau', 'train_kendall_tau', 'reward', 'p_std', 'gradient_norm_TVn')
+    for name, fields in VARIANTS.items():
+        config.variants[name] = {'summarizer': fields}
+    return config

@@ -1,0 +1,50 @@
+"""A generator that goes on learning in stage 2."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+from tiny import Setting, tiny_config
+
+from trsum_jax.errors import InputError
+from trsum_jax.training import policy, settings
+
+
+def setting_of(unfrozen, **flat):
+    return Setting(tiny_config(**{'summarizer.train_generator': unfrozen, 'summarizer.warmup': 0.0}, **flat))
+
+
+@pytest.fixture(scope='module')
+def generator():
+    setting = setting_of(False)
+    return setting.train(setting.stage1)[0].params
+
+
+def test_the_first_step_of_the_summarizer_is_the_same_and_only_the_copy_moves(generator):
+    before = jax.tree.map(np.array, generator)
+    one_step = {'summarizer.batch': 64, 'layout.microbatch': 0}
+    after = {}
+    for unfrozen in (False, True):
+        setting = setting_of(unfrozen, **one_step)
+        after[unfrozen], _ = setting.train(setting.stage2, generator, epochs=1)
+    # In one step the rewards are those of the generator that both begin with.
+    chex.assert_trees_all_close(after[True].params, after[False].params, atol=1e-6)
+    assert after[False].generator == ()
+    chex.assert_trees_all_equal(jax.tree.map(np.asarray, generator), before)
+    moved = jax.tree.map(lambda new, old: np.any(new != old), after[True].generator[0], before)
+    assert all(jax.tree.leaves(moved))
+
+
+def test_it_learns_to_rebuild_what_the_episodes_hide(generator):
+    rewards = {}
+    for unfrozen in (False, True):
+        setting = setting_of(unfrozen, **{'summarizer.learning_rate': 1e-3, 'summarizer.epochs': 20})
+        _, history = setting.train(setting.stage2, generator, epochs=20)
+        rewards[unfrozen] = np.mean([epoch['reward'] for epoch in history[-5:]], axis=0)
+    assert np.all(rewards[True] > rewards[False] + 1e-3)
+
+
+def test_with_a_relaxation_it_is_refused():
+    for name in policy.RELAXED:
+        with pytest.raises(InputError, match=f'expected False with estimator={name}'):
+            settings.check(tiny_config(**{'summarizer.train_generator': True, 'summarizer.estimator': name}))

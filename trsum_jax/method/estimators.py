@@ -1,0 +1,301 @@
+"""Estimators of the policy gradient, each a pure function of (key, logits, valid, rewards_of, baseline).
+
+All estimate `∇ E[R(a)]` over `a_t ~ Bernoulli(sigmoid(logit_t))` for one segment, and give a `surrogate`
+to minimise: its gradient by the logits is *minus* the estimate. `method.relaxations` holds those that
+differentiate through the reward.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from trsum_jax.method import episodes
+from trsum_jax.method.episodes import Baseline
+
+
+class Outcome(NamedTuple):
+    """What actions bring.
+
+    Attributes:
+        rewards: [K] float32.
+        parts: [K, L] float32, what each frame adds to the reward (to first order); `local_credit` alone
+            reads it.
+    """
+
+    rewards: chex.Array
+    parts: chex.Array
+
+
+class Estimate(NamedTuple):
+    """What an estimator gives.
+
+    Attributes:
+        surrogate: float32 scalar; minus its gradient by the logits is the estimate.
+        rewards: [K] float32, of the episodes drawn from the policy.
+        advantages: [K] or [K, L] float32, what weighs the episodes; zeros where nothing does.
+    """
+
+    surrogate: chex.Array
+    rewards: chex.Array
+    advantages: chex.Array
+
+
+# [K, L] actions of one segment, all at once (the caller lays them out), to what they bring.
+RewardsOf = Callable[[chex.Array], Outcome]
+
+
+def reinforce(
+    key: chex.PRNGKey,
+    logits: chex.Array,
+    valid: chex.Array,
+    rewards_of: RewardsOf,
+    baseline: Baseline,
+    *,
+    n_episodes: int,
+    reduction: str = 'sum',
+    kind: str = 'moving_average',
+) -> Estimate:
+    """`(1/N) Σ_n (R_n - b) ∇ log π(a_n)` (Williams, 1992; the paper's, with b a moving average per video).
+
+    The baseline is unbiased where it does not see the episode's own reward: all kinds are, but the moving
+    average of a video that is seen for the first time, which starts at these very rewards.
+
+    Args:
+        key: a typed key.
+        logits: [L] float32.
+        valid: [L] bool.
+        rewards_of: rewards of [N, L] bool actions.
+        baseline: the moving average of the segment's video, scalars.
+        n_episodes: N.
+        reduction: of the log-probability, `sum` or `mean`.
+        kind: `moving_average`; `leave_one_out`, the mean of the others (RLOO; Kool et al., 2019); `greedy`,
+            the reward of the likeliest action, one more evaluation (self-critical; Rennie et al., 2017);
+            `none`.
+
+    Returns:
+        The estimate.
+    """
+    chex.assert_rank([logits, valid], 1)
+    actions = episodes.sample(key, jax.lax.stop_gradient(logits), valid, n_episodes)
+    if kind == 'greedy':
+        likeliest = (logits > 0) & valid
+        rewards = rewards_of(jnp.concatenate([actions, likeliest[None]])).rewards
+        rewards, level = rewards[:-1], rewards[-1]
+    else:
+        rewards = rewards_of(actions).rewards
+        level = _level(kind, baseline, rewards)
+    advantages = rewards - level
+    return Estimate(episodes.surrogate(logits, actions, advantages, valid, reduction), rewards, advantages)
+
+
+def antithetic(
+    key: chex.PRNGKey,
+    logits: chex.Array,
+    valid: chex.Array,
+    rewards_of: RewardsOf,
+    baseline: Baseline,
+    *,
+    n_episodes: int,
+    reduction: str = 'sum',
+) -> Estimate:
+    """REINFORCE with a moving average over N pairs of episodes, one drawn from u and one from 1 - u.
+
+    Each of a pair follows the policy, so the estimate is REINFORCE's in the mean; that they oppose each other
+    takes out what is odd in the noise (antithetic variates; Hammersley & Morton, 1956).
+
+    Args:
+        key: a typed key.
+        logits: [L] float32.
+        valid: [L] bool.
+        rewards_of: rewards of [2 N, L] bool actions.
+        baseline: the moving average of the segment's video, scalars.
+        n_episodes: N pairs, 2 N evaluations.
+        reduction: of the log-probability, `sum` or `mean`.
+
+    Returns:
+        The estimate, over 2 N episodes.
+    """
+    chex.assert_rank([logits, valid], 1)
+    _, one, other = _pairs(key, logits, valid, n_episodes)
+    actions = jnp.concatenate([one, other])
+    rewards = rewards_of(actions).rewards
+    advantages = rewards - episodes.current_baseline(baseline, jnp.mean(rewards))
+    return Estimate(episodes.surrogate(logits, actions, advantages, valid, reduction), rewards, advantages)
+
+
+def arm(
+    key: chex.PRNGKey,
+    logits: chex.Array,
+    valid: chex.Array,
+    rewards_of: RewardsOf,
+    baseline: Baseline,
+    *,
+    n_episodes: int,
+    reduction: str = 'sum',
+) -> Estimate:
+    """`E_u[(R(1[u > σ(-φ)]) - R(1[u < σ(φ)])) (u - 1/2)]`, augment, REINFORCE, merge (Yin & Zhou, 2019).
+
+    Args:
+        key: a typed key.
+        logits: [L] float32.
+        valid: [L] bool.
+        rewards_of: rewards of [2 N, L] bool actions.
+        baseline: not used: a pair is its own.
+        n_episodes: N pairs, 2 N evaluations.
+        reduction: `mean` divides by the valid frames, as with a log-probability.
+
+    Returns:
+        The estimate, over 2 N episodes; the advantage of each of the N pairs is the difference.
+    """
+    chex.assert_rank([logits, valid], 1)
+    del baseline
+    uniform, one, other = _pairs(key, logits, valid, n_episodes)
+    rewards = rewards_of(jnp.concatenate([other, one])).rewards
+    advantages = rewards[:n_episodes] - rewards[n_episodes:]
+    gradient = jnp.mean(advantages[:, None] * (uniform - 0.5), axis=0)
+    return Estimate(towards(gradient, logits, valid, reduction), rewards, advantages)
+
+
+def disarm(
+    key: chex.PRNGKey,
+    logits: chex.Array,
+    valid: chex.Array,
+    rewards_of: RewardsOf,
+    baseline: Baseline,
+    *,
+    n_episodes: int,
+    reduction: str = 'sum',
+) -> Estimate:
+    """`1/2 (R(b) - R(b')) (-1)^b' 1[b ≠ b'] σ(|φ|)`: ARM with u integrated out given the pair.
+
+    (DisARM: Dong, Mnih & Tucker, 2020; U2G: Yin et al., 2020.)
+
+    Args:
+        key: a typed key.
+        logits: [L] float32.
+        valid: [L] bool.
+        rewards_of: rewards of [2 N, L] bool actions.
+        baseline: not used: a pair is its own.
+        n_episodes: N pairs, 2 N evaluations.
+        reduction: `mean` divides by the valid frames, as with a log-probability.
+
+    Returns:
+        The estimate, over 2 N episodes; the advantage of each of the N pairs is the difference.
+    """
+    chex.assert_rank([logits, valid], 1)
+    del baseline
+    _, one, other = _pairs(key, logits, valid, n_episodes)
+    rewards = rewards_of(jnp.concatenate([one, other])).rewards
+    advantages = rewards[:n_episodes] - rewards[n_episodes:]
+    sign = jnp.where(other, -1.0, 1.0) * (one != other)
+    by_frame = 0.5 * sign * jax.nn.sigmoid(jnp.abs(logits))[None]
+    gradient = jnp.mean(advantages[:, None] * by_frame, axis=0)
+    return Estimate(towards(gradient, logits, valid, reduction), rewards, advantages)
+
+
+def local_credit(
+    key: chex.PRNGKey,
+    logits: chex.Array,
+    valid: chex.Array,
+    rewards_of: RewardsOf,
+    baseline: Baseline,
+    *,
+    n_episodes: int,
+    radius: int,
+    reduction: str = 'sum',
+) -> Estimate:
+    """RLOO with an advantage for every frame, from the parts of the reward at most `radius` frames away.
+
+    Biased (ours): what a choice does further off is left out, and with it its noise. Unbiased where the
+    reward is the sum of its parts and no part depends on a choice further away.
+
+    Args:
+        key: a typed key.
+        logits: [L] float32.
+        valid: [L] bool.
+        rewards_of: rewards of [N, L] bool actions, with their parts.
+        baseline: not used: the others' mean at the same frame stands for it.
+        n_episodes: N, at least 2.
+        radius: frames to either side; L or more takes all.
+        reduction: of the log-probability, `sum` or `mean`.
+
+    Returns:
+        The estimate; the advantages are [N, L].
+    """
+    chex.assert_rank([logits, valid], 1)
+    del baseline
+    actions = episodes.sample(key, jax.lax.stop_gradient(logits), valid, n_episodes)
+    rewards, parts = rewards_of(actions)
+    position = jnp.arange(logits.shape[0])
+    near = (jnp.abs(position[:, None] - position[None]) <= radius).astype(jnp.float32)
+    local = jnp.where(valid[None], parts, 0.0) @ near
+    advantages = jnp.where(valid[None], local - jax.vmap(episodes.leave_one_out, 1, 1)(local), 0.0)
+    # The score of a Bernoulli by its logit is a - p.
+    gradient = jnp.mean(advantages * (actions - jax.nn.sigmoid(logits)[None]), axis=0)
+    return Estimate(towards(gradient, logits, valid, reduction), rewards, advantages)
+
+
+def towards(gradient: chex.Array, logits: chex.Array, valid: chex.Array, reduction: str) -> chex.Array:
+    """The surrogate of an estimate that is known itself: the scalar whose gradient is minus it.
+
+    Args:
+        gradient: [L] float32, the estimate of `∇ E[R]` by the logits.
+        logits: [L] float32.
+        valid: [L] bool; the gradient at padding is dropped.
+        reduction: `sum`, or `mean`, which divides by the valid frames.
+
+    Returns:
+        A float32 scalar.
+    """
+    chex.assert_rank([gradient, logits, valid], 1)
+    terms = jnp.where(valid, jax.lax.stop_gradient(gradient) * logits, 0.0)
+    return -jnp.sum(terms) / per(reduction, valid)
+
+
+def per(reduction: str, valid: chex.Array) -> chex.Array:
+    """What a reduction divides by: 1 for `sum`, the number of valid frames for `mean`."""
+    return jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32) if reduction == 'mean' else jnp.ones(())
+
+
+def clip_gradient(logits: chex.Array, most: float) -> chex.Array:
+    """The logits as they are, through which no gradient longer than `most` comes back.
+
+    Args:
+        logits: [L] float32, of one segment.
+        most: largest Euclidean norm of the gradient.
+
+    Returns:
+        [L] float32.
+    """
+    chex.assert_rank(logits, 1)
+
+    @jax.custom_vjp
+    def through(x):
+        return x
+
+    def shortened(_, g):
+        norm = jnp.linalg.norm(g)
+        return (g * (most / jnp.maximum(norm, most)),)
+
+    through.defvjp(lambda x: (x, None), shortened)
+    return through(logits)
+
+
+def _level(kind: str, baseline: Baseline, rewards: chex.Array) -> chex.Array:
+    if kind == 'leave_one_out':
+        return episodes.leave_one_out(rewards)
+    if kind == 'none':
+        return jnp.zeros(())
+    return episodes.current_baseline(baseline, jnp.mean(rewards))
+
+
+def _pairs(
+    key: chex.PRNGKey, logits: chex.Array, valid: chex.Array, n_pairs: int
+) -> tuple[chex.Array, chex.Array, chex.Array]:
+    """u, and the actions that u and 1 - u draw: `1[u < σ(φ)]`, `1[u > σ(-φ)]`, [N, L] each."""
+    p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))[None]
+    uniform = jax.random.uniform(key, (n_pairs, logits.shape[0]))
+    return uniform, (uniform < p) & valid[None], (1.0 - uniform < p) & valid[None]

@@ -1,0 +1,131 @@
+"""What a finished experiment says in a study: every metric, by seed and video, or by seed and fold."""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trsum_jax.protocol import comparison, evaluation, stability
+from trsum_jax.protocol.comparison import Cells
+from trsum_jax.training import files, metric_log, outputs, planted_failures, report
+
+_SETS = {'test': '', 'train': 'train_'}
+# What is measured of runs, not of videos: in the last epoch of their stage.
+_OF_RUNS = {
+    'generator': ('loss', 'loss_segment_mean', 'loss_copy_nearest'),
+    'summarizer': ('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
+    'drdsn': ('reward', 'reward_std', 'p_mean', 'p_std'),
+    'acsumgan': ('reward', 'loss_recon', 'loss_sparsity', 'loss_gen', 'loss_actor', 'loss_critic'),
+}
+_LOGGED = tuple(dict.fromkeys(name for names in _OF_RUNS.values() for name in names))
+METRICS = (
+    *(
+        f'{part}{of}{metric}'
+        for part in _SETS.values()
+        for of in ('', 'one_out_')
+        for metric in evaluation.METRICS
+    ),
+    *_LOGGED,
+    *(f'{name}_{measure}' for name in _LOGGED for measure in stability.MEASURES),
+    *planted_failures.METRICS,
+)
+
+
+def measure(workdir: pathlib.Path) -> dict[str, Cells]:
+    """Every metric of one variant, by seed and video (or fold).
+
+    Args:
+        workdir: of a finished experiment.
+
+    Returns:
+        By metric: `kendall_tau` and the others of held-out videos, `train_…` of training videos,
+        `one_out_…` of the generator's one-out loss as a score; what the log holds of the last epoch, and
+        `reward_TVn` and the like of a curve of 3 epochs or more (`protocol.stability`); on planted data what
+        `failures.json` holds. Metrics without a value are left out.
+    """
+    rows = _rows(workdir)
+    cells = {
+        f'{prefix}{of}{metric}': comparison.from_folds(_chosen(rows, row, part), metric)
+        for row, of in ((report.MODEL, ''), ('one_out', 'one_out_'))
+        for part, prefix in _SETS.items()
+        for metric in evaluation.METRICS
+    }
+    cells |= _of_log(workdir)
+    planted = workdir / f'{planted_failures.NAME}.json'
+    if planted.exists():
+        runs = [
+            run
+            | {name: float('nan' if run[name] is None else run[name]) for name in planted_failures.METRICS}
+            for run in outputs.read_json(planted)['runs']
+        ]
+        cells |= {name: comparison.from_folds(runs, name) for name in planted_failures.METRICS}
+    return {name: of for name, of in cells.items() if of}
+
+
+def rows(workdir: pathlib.Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The rows that stand beside the model in one experiment.
+
+    Args:
+        workdir: of a finished experiment.
+        names: of the rows, such as `one_out`.
+
+    Returns:
+        By row, where there is one, by metric: the interval.
+    """
+    found = _rows(workdir)
+    there = {row['row'] for row in found}
+    return {
+        row: {
+            f'{prefix}{metric}': comparison.interval(comparison.from_folds(_chosen(found, row, part), metric))
+            for part, prefix in _SETS.items()
+            for metric in evaluation.METRICS
+        }
+        for row in names
+        if row in there
+    }
+
+
+def videos(workdir: pathlib.Path) -> dict[str, str]:
+    """The videos of one experiment: key to the digest of its features.
+
+    Args:
+        workdir: of a finished experiment.
+
+    Returns:
+        Equal for two experiments where their cells can be paired.
+    """
+    return outputs.read_json(workdir / files.RECORD)['videos']
+
+
+def _of_log(workdir: pathlib.Path) -> dict[str, Cells]:
+    places = [(seed, f'fold {fold}') for seed, fold in outputs.read_json(workdir / files.RECORD)['runs']]
+    cells: dict[str, Cells] = {}
+    for stage, names in _OF_RUNS.items():
+        logged = metric_log.read(workdir / files.METRICS, stage)
+        for name, curves in ((name, logged[name]) for name in names if logged):
+            values = {name: curves[:, -1]}
+            if curves.shape[1] >= 3:
+                values |= {f'{name}_{key}': of(curves) for key, of in stability.MEASURES.items()}
+            for metric, of_runs in values.items():
+                cells[metric] = {
+                    place: (float(value), 1.0)
+                    for place, value in zip(places, of_runs, strict=True)
+                    if not np.isnan(value)
+                }
+    return cells
+
+
+def _rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    with (workdir / 'videos.csv').open(newline='', encoding='utf-8') as file:
+        return [
+            row
+            | {name: int(row[name]) for name in ('seed', 'fold')}
+            | {metric: float(row[metric] or 'nan') for metric in evaluation.METRICS}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _chosen(rows: Sequence[dict[str, Any]], row: str, part: str) -> list[dict[str, Any]]:
+    return [one for one in rows if one['row'] == row and one['set'] == part]
