@@ -4,16 +4,17 @@ import os
 import pathlib
 
 import pytest
+import xla
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared'
 
 # Before jax is imported, and for the subprocesses that tests start. Compilation is most of the suite's
-# time: less optimization, and programs that several tests share are compiled once.
+# time: little optimization, and programs that several tests share are compiled once.
 os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0'
+os.environ['XLA_FLAGS'] = xla.flags(2)
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.pytest_cache' / 'jax')
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['MPLBACKEND'] = 'Agg'
 

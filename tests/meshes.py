@@ -46,13 +46,13 @@ def record():
 
 
 def train(shape, runs):
-    """Both stages of a grid on a mesh: parameters, metrics and scores of its runs, and what was drawn."""
+    """Both stages of a grid on a mesh: the runs' states, metrics and scores; the draws; the programs."""
     for drawn in _drawn.values():
         drawn.clear()
     seeds = (0, 1) if runs == 10 else (0,)
     setting = Setting(config_of(runs), seeds=seeds, mesh=sharding.make_mesh(shape), only=runs)
-    first, history1 = setting.train(setting.stage1, epochs=EPOCHS)
-    second, history2 = setting.train(setting.stage2, first.params, epochs=EPOCHS)
+    first, history1, text1 = run(setting, setting.stage1, ())
+    second, history2, text2 = run(setting, setting.stage2, first.params)
     importance = scoring.jit_over_runs(
         lambda params, corpus: scoring.importance(setting.summarizer, params, corpus), 'map', setting.mesh
     )
@@ -61,37 +61,35 @@ def train(shape, runs):
     found = {'first': first.params, 'second': second, 'scores': scores}
     found = jax.tree.map(lambda leaf: np.asarray(leaf)[:runs], found)
     metrics = jax.tree.map(lambda leaf: leaf[:runs], (history1, history2))
-    return found, metrics, {what: dict(drawn) for what, drawn in _drawn.items()}
-
-
-def program(shape, runs):
-    """The text of both compiled epochs, and where the corpus stands."""
-    setting = Setting(config_of(runs), mesh=sharding.make_mesh(shape), only=runs)
-    texts, parameters = [], []
-    frozen = ()
-    for stage in (setting.stage1, setting.stage2):
-        states = grid.init(stage, setting.runs, frozen, setting.mesh)
-        epoch = grid.compile_epoch(stage, 'map', setting.mesh)
-        arguments = (states, np.int32(0), setting.corpus, setting.runs, frozen)
-        texts.append(epoch.lower(*arguments).compile().as_text())
-        parameters.append(sum(leaf[0].size for leaf in jax.tree.leaves(states.params)))
-        frozen = states.params
     frames = setting.corpus.frames
-    return {
-        'texts': texts,
+    program = {
+        'texts': [text1, text2],
         'devices': np.vectorize(lambda device: device.id)(setting.mesh.devices),
         'frames': frames.shape,
         'parts': [part.data.shape for part in frames.addressable_shards],
-        'parameters': parameters,
+        'parameters': [
+            sum(leaf[0].size for leaf in jax.tree.leaves(params)) for params in (first.params, second.params)
+        ],
     }
+    return found, metrics, {what: dict(drawn) for what, drawn in _drawn.items()}, program
+
+
+def run(setting, stage, frozen):
+    """States, the metrics of every epoch, and the text of the compiled epoch."""
+    states, history = grid.init(stage, setting.runs, frozen, setting.mesh), []
+    arguments = setting.corpus, setting.runs, frozen
+    epoch = grid.compile_epoch(stage, 'map', setting.mesh).lower(states, np.int32(0), *arguments).compile()
+    for number in range(EPOCHS):
+        states, metrics = epoch(states, np.int32(number), *arguments)
+        history.append({name: np.asarray(value) for name, value in metrics.items()})
+    return states, history, epoch.as_text()
 
 
 def main():
     """Everything, into one file."""
-    programs = {shape: program(shape, 5) for shape in ((8, 1), (2, 4), (1, 8))}
     record()
     trained = {(shape, runs): train(shape, runs) for runs in RUNS for shape in MESHES}
-    pathlib.Path(sys.argv[1]).write_bytes(pickle.dumps({'programs': programs, 'trained': trained}))
+    pathlib.Path(sys.argv[1]).write_bytes(pickle.dumps(trained))
 
 
 if __name__ == '__main__':

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 
+import xla
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -15,8 +17,7 @@ def start(process, processes, port, workdir, *flags, devices=1, config='tests/ti
     if processes > 1:
         command += ['--distributed', f'--coordinator=127.0.0.1:{port}']
         command += [f'--processes={processes}', f'--process={process}']
-    virtual = f'--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0'
-    env = os.environ | {'XLA_FLAGS': virtual, 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}'}
+    env = os.environ | {'XLA_FLAGS': xla.flags(devices), 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}'}
     return subprocess.Popen(
         [*command, *flags], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import stand_ins
+import xla
 from stand_ins import LAUNCH, ROOT
 
 from trsum_jax.errors import PREEMPTED
@@ -48,14 +49,13 @@ def test_an_unknown_flag_is_named(platform, flags):
 def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
     fields = {'generator.epochs': 60, 'evaluation.baselines': False, 'model.layers': 1}
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
-    virtual = '--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0'
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
     command = ['--processes=2', '--restarts=1', f'--logs={tmp_path}', '--', '--config=tests/tiny.py']
     workdir = tmp_path / 'run'
     process = subprocess.Popen(
         [LAUNCH / 'local.sh', *command, f'--workdir={workdir}', *flags],
         cwd=ROOT,
-        env=os.environ | {'PYTHON': sys.executable, 'PYTHONPATH': path, 'XLA_FLAGS': virtual},
+        env=os.environ | {'PYTHON': sys.executable, 'PYTHONPATH': path, 'XLA_FLAGS': xla.flags(1)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

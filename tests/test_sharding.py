@@ -12,6 +12,7 @@ import jax
 import meshes
 import numpy as np
 import pytest
+import xla
 from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
@@ -29,8 +30,7 @@ def found(tmp_path_factory):
     """What happened on all meshes, in a process with eight devices."""
     path = tmp_path_factory.mktemp('meshes') / 'found.pickle'
     folder = pathlib.Path(__file__).parent
-    devices = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
-    env = os.environ | {'XLA_FLAGS': devices, 'PYTHONPATH': f'{folder.parent}{os.pathsep}{folder}'}
+    env = os.environ | {'XLA_FLAGS': xla.flags(8), 'PYTHONPATH': f'{folder.parent}{os.pathsep}{folder}'}
     command = [sys.executable, '-W', 'error', str(folder / 'meshes.py'), str(path)]
     run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -40,8 +40,7 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize('runs', meshes.RUNS)
 @pytest.mark.parametrize('shape', SPLIT)
 def test_the_same_actions_and_masks_are_drawn_on_every_mesh(found, shape, runs):
-    _, _, expected = found['trained'][ONE, runs]
-    _, _, drawn = found['trained'][shape, runs]
+    expected, drawn = found[ONE, runs][2], found[shape, runs][2]
     assert len(expected['actions']) >= 28 // 2 * runs // 2 * meshes.EPOCHS
     assert drawn == expected
 
@@ -49,7 +48,7 @@ def test_the_same_actions_and_masks_are_drawn_on_every_mesh(found, shape, runs):
 @pytest.mark.parametrize('runs', meshes.RUNS)
 @pytest.mark.parametrize('shape', SPLIT)
 def test_parameters_scores_and_metrics_are_those_of_one_device(found, shape, runs):
-    expected, drawn = found['trained'][ONE, runs][:2], found['trained'][shape, runs][:2]
+    expected, drawn = found[ONE, runs][:2], found[shape, runs][:2]
     assert jax.tree.structure(drawn) == jax.tree.structure(expected)
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
         other = leaf_at(drawn, path)
@@ -75,7 +74,7 @@ def without_key_bias(path, leaf):
 
 @pytest.mark.parametrize('shape', [(2, 4), (1, 8)])
 def test_collectives_stay_within_a_run_and_gradients_are_added_over_data_alone(found, shape):
-    program = found['programs'][shape]
+    program = found[shape, 5][3]
     run_of = {device: run for run, row in enumerate(program['devices']) for device in row}
     for text in program['texts']:
         lines = [line for line in text.splitlines() if re.search(rf' ({COLLECTIVES})(-start)?\(', line)]
@@ -113,13 +112,13 @@ def parameters_of(text, program):
 
 
 def test_without_a_split_of_the_batch_nothing_is_communicated(found):
-    for text in found['programs'][8, 1]['texts']:
+    for text in found[(8, 1), 5][3]['texts']:
         assert not re.search(COLLECTIVES, text)
 
 
 @pytest.mark.parametrize('shape', [(8, 1), (2, 4), (1, 8)])
 def test_the_dataset_stands_on_a_device_once_however_many_runs(found, shape):
-    program = found['programs'][shape]
+    program = found[shape, 5][3]
     n_frames, width = program['frames']
     assert program['parts'] == [(n_frames, width)] * 8
     for text in program['texts']:

@@ -17,7 +17,7 @@ RECIPE = {'videos': 6, 'width': 6, 'steps': (10, 24), 'shot_steps': (2, 5), 'poo
 def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Any config at toy size: same choices, small model, few epochs."""
     config.decomposition.length = 8
-    config.model.update({'width': 8, 'heads': 2, 'feed_forward': 16, 'layers': 2, 'dtype': 'float32'})
+    config.model.update({'width': 8, 'heads': 2, 'feed_forward': 16, 'layers': 1, 'dtype': 'float32'})
     config.masking.fixed_length = 2
     config.generator.update({'epochs': 2, 'batch': 4})
     config.summarizer.update({'epochs': 2, 'batch': 4})
