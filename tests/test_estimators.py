@@ -221,14 +221,19 @@ def test_a_soft_mask_at_0_and_1_is_the_hard_one_and_has_a_slope_at_every_frame(r
     assert slope[1] == pytest.approx((moved[0] - moved[1]) / 0.02, rel=0.05, abs=2e-4)
 
 
-@pytest.mark.parametrize('name', [*policy.ESTIMATORS, 'greedy'])
-def test_stage_2_trains_with_every_estimator(name):
+@pytest.fixture(scope='module')
+def generator():
+    setting = Setting(tiny_config())
+    return setting.train(setting.stage1, epochs=1)[0].params
+
+
+@pytest.mark.parametrize('name', ['greedy', *policy.ESTIMATORS])
+def test_stage_2_trains_with_every_estimator(name, generator):
     field = {'summarizer.baseline': name} if name == 'greedy' else {'summarizer.estimator': name}
     clip = {'summarizer.estimate_clip': 0.01, 'summarizer.temperature_end': 0.5}
     setting = Setting(tiny_config(**field, **clip))
-    frozen = setting.train(setting.stage1, epochs=1)[0].params
-    before = np.asarray(jax.tree.leaves(frozen['encoder'])[0]).copy()
-    states, history = setting.train(setting.stage2, frozen, epochs=1)
+    before = np.asarray(jax.tree.leaves(generator['encoder'])[0]).copy()
+    states, history = setting.train(setting.stage2, generator, epochs=1)
     assert all(np.isfinite(value).all() for value in history[0].values())
     assert np.all(history[0]['gradient_norm'] > 0)
     assert np.any(np.asarray(jax.tree.leaves(states.params['encoder'])[0]) != before)
