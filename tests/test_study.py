@@ -71,10 +71,13 @@ def test_a_variant_is_compared_with_the_first_of_the_same_videos():
     assert {name: of['m']['mean'] for name, of in differences.items()} == {'a2': 2, 'b2': 2, 'a3': 4}
 
 
-def test_curves_and_planted_failures_by_hand(tmp_path):
+def test_rows_curves_and_planted_failures_by_hand(tmp_path):
     header = 'seed,fold,set,row,video,' + ','.join(evaluation.METRICS)
-    (tmp_path / 'videos.csv').write_text(header + '\n', 'utf-8')
+    values = ['0.5'] * len(evaluation.METRICS)
+    lines = [header, *(','.join(['7', '0', 'train', row, 'v', *values]) for row in ('drdsn', 'trsum'))]
+    (tmp_path / 'videos.csv').write_text('\n'.join(lines) + '\n', 'utf-8')
     (tmp_path / files.RECORD).write_text(json.dumps({'runs': [[0, 0], [7, 0]], 'videos': {}}), 'utf-8')
+    (tmp_path / files.RESULTS).write_text(json.dumps({'method': 'drdsn'}), 'utf-8')
     lines = [
         {'stage': 'drdsn', 'epoch': epoch, 'seed': seed, 'fold': 0, 'reward': value}
         | dict.fromkeys(('reward_std', 'p_mean', 'p_std'), 0.5)
@@ -89,6 +92,7 @@ def test_curves_and_planted_failures_by_hand(tmp_path):
     (tmp_path / 'failures.json').write_text(json.dumps({'runs': runs}), 'utf-8')
     cells = study_metrics.measure(tmp_path)
     first, second = (0, 'fold 0'), (7, 'fold 0')
+    assert cells['train_kendall_tau'] == {(7, 'v'): (0.5, 1)}
     assert cells['reward'] == {first: (2, 1), second: (4, 1)}
     assert cells['reward_TVn'] == {first: (4 / 2, 1), second: (1, 1)}
     assert cells['reward_MS'] == {first: ((3 + 2) / 2 / 2, 1), second: ((0 + 1) / 2 / 4, 1)}

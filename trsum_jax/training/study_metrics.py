@@ -9,7 +9,7 @@ import numpy as np
 
 from trsum_jax.protocol import comparison, evaluation, stability
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.training import files, metric_log, outputs, planted_failures, report
+from trsum_jax.training import files, metric_log, outputs, planted_failures
 
 _SETS = {'test': '', 'train': 'train_'}
 # What is measured of runs, not of videos: in the last epoch of their stage.
@@ -46,9 +46,10 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         `failures.json` holds. Metrics without a value are left out.
     """
     rows = _rows(workdir)
+    model = outputs.read_json(workdir / files.RESULTS)['method']
     cells = {
         f'{prefix}{of}{metric}': comparison.from_folds(_chosen(rows, row, part), metric)
-        for row, of in ((report.MODEL, ''), ('one_out', 'one_out_'))
+        for row, of in ((model, ''), ('one_out', 'one_out_'))
         for part, prefix in _SETS.items()
         for metric in evaluation.METRICS
     }
