@@ -102,6 +102,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.weight_decay = 1e-2  # [O]
     summarizer.clip = 5.0  # [A]
     summarizer.episodes = 5  # N [P]
+    summarizer.actions = 'frames'  # frames [P]; shots: a draw takes or leaves all frames of a shot
     summarizer.estimator = 'reinforce'  # reinforce [P], or another of docs/estimators.md
     summarizer.baseline = 'moving_average'  # of reinforce: moving_average [P], leave_one_out, greedy, none
     summarizer.baseline_start = 'first'  # first [O], zero

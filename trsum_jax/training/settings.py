@@ -10,7 +10,7 @@ import ml_collections
 
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
-from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards
+from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards, shot_actions
 from trsum_jax.training.policy import BY_FRAME, ESTIMATORS, RELAXED
 
 # The stages of every method, in order; each has a part of the config.
@@ -28,6 +28,7 @@ CHOICES = {
     'masking.strategy': ('dynamic', 'fixed', 'random'),
     'generator.loss_frames': ('candidates', 'all'),
     'summarizer.estimator': tuple(ESTIMATORS),
+    'summarizer.actions': shot_actions.ACTIONS,
     'summarizer.baseline': episodes.BASELINES,
     'summarizer.baseline_start': episodes.STARTS,
     'summarizer.log_probability': episodes.REDUCTIONS,

@@ -16,6 +16,7 @@ import optax
 from trsum_jax.method import episodes, estimators, losses, masking, reward_terms
 from trsum_jax.method.models import Encoder, Generator, Summarizer
 from trsum_jax.method.rewards import unselected
+from trsum_jax.method.shot_actions import over_shots
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.policy import estimator_of
 from trsum_jax.training.steps import (
@@ -230,7 +231,10 @@ def summarizer_stage(
             return estimators.Outcome(*reward(segment.frames, segment.valid, action, rebuilt, *beside))
 
         mine = own(config, 'summarizer', run)
-        policy, rewards, advantages = estimator_of(settings, progress)(
+        estimate = estimator_of(settings, progress)
+        if settings.actions == 'shots':
+            estimate = over_shots(estimate, segment.shot)
+        policy, rewards, advantages = estimate(
             key,
             logits,
             segment.valid,
