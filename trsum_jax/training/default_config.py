@@ -111,6 +111,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.temperature = 1.0  # of the gumbel estimators, at the first step [O]
     summarizer.temperature_end = 1.0  # and at the last: lower anneals [O]
     summarizer.estimate_clip = 0.0  # norm of a segment's estimate by its logits; 0: no clip [O]
+    summarizer.permute_features = False  # its segments with features in random order and signs [O]
     summarizer.train_generator = False  # False [P]: it stays frozen in stage 2
     summarizer.log_probability = 'sum'  # sum [P], mean
     summarizer.share = 0.5  # δ [P]

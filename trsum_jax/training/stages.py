@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from trsum_jax.method import episodes, estimators, losses, masking, reward_terms
+from trsum_jax.method import augmentation, episodes, estimators, losses, masking, reward_terms
 from trsum_jax.method.models import Encoder, Generator, Summarizer
 from trsum_jax.method.rewards import unselected
 from trsum_jax.method.shot_actions import over_shots
@@ -259,7 +259,11 @@ def summarizer_stage(
 
     def batch_losses(params, batch: Segment, keys, frozen, baseline, progress, run: Run):
         sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
-        logits = apply(summarizer, params, dropout_keys, batch.frames, batch.valid)
+        seen = batch.frames
+        if settings.permute_features:
+            # Another stream than the actions' and the dropout's, which both stay as they are.
+            seen = jax.vmap(augmentation.permuted)(jax.vmap(jax.random.fold_in, (0, None))(keys, 2), seen)
+        logits = apply(summarizer, params, dropout_keys, seen, batch.valid)
         each = (0, 0, 0, None, None, None, None)
         return jax.vmap(measure, each)(batch, sample_keys, logits, frozen, baseline, progress, run)
 

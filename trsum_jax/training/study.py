@@ -54,6 +54,7 @@ def write(
             own = {f'{metric} on {name}': measured[name].get(metric, {}) for metric in transfer.METRICS}
             measured[name] |= cells | own
     about = outputs.read_json(workdir / first / files.RESULTS)
+    windows = tuple(f'one_out_{window}' for window in variants[first].evaluation.one_out_windows)
     found = {
         'name': config.name,
         'preset': config.preset,
@@ -64,7 +65,7 @@ def write(
         'seeds': list(config.seeds),
         'first': first,
         'columns': [*config.study.columns, *across],
-        'rows': study_metrics.rows(workdir / first, ROWS),
+        'rows': study_metrics.rows(workdir / first, (*ROWS, *windows)),
         'references': references,
         **compare(measured, references, first),
     }
