@@ -21,7 +21,6 @@ STEPS = {
 }
 ASIDE = {
     'fifty-epochs': {'epochs': 50},
-    'credit-8': {'credit_radius': 8},
     'shots': {'actions': 'shots'},
     'straight-through': {'estimator': 'straight_through'},
 }
@@ -30,9 +29,8 @@ ASIDE = {
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'mark'
-    config.seeds = (0, 1)
     config.data.folds = 2
-    config.data.synthetic.update({'videos': 50, 'seed': 11})
+    config.data.synthetic.update({'videos': 40, 'seed': 11})
     config.evaluation.update({'random_draws': 10, 'one_out_windows': (9, 33)})
     config.study.first = '0-default'
     config.study.columns = ('kendall_tau', 'train_kendall_tau', 'reward', 'p_std')

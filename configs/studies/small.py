@@ -18,8 +18,8 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config.seeds = (0, 1)
     config.data.folds = 2
     config.data.synthetic.update({'videos': 16, 'seed': 4})
-    config.generator.batch = 4
-    config.summarizer.batch = 4
+    config.generator.update({'batch': 4, 'epochs': 40})
+    config.summarizer.update({'batch': 4, 'epochs': 20})
     config.evaluation.random_draws = 10
     config.study.columns = ('kendall_tau', 'train_kendall_tau', 'train_f_avg', 'reward', 'p_mean')
     return config
