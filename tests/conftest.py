@@ -1,5 +1,6 @@
 """Settings shared by all tests: strict ranks, two CPU devices, and the data that some tests need."""
 
+import gc
 import os
 import pathlib
 
@@ -17,6 +18,8 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.pytest_cache' / 'jax')
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['MPLBACKEND'] = 'Agg'
+# JAX keeps every traced program: looking through all of them for garbage, often, takes minutes.
+gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope='session')
