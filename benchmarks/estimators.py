@@ -1,4 +1,7 @@
-"""Bias, variance, cost and effect of every estimator: `python -m benchmarks.estimators [--json=FILE]`."""
+"""Bias, variance and cost of every estimator: `python -m benchmarks.estimators [--json=FILE]`.
+
+What each does to reward and rank correlation is the study `configs/studies/estimators.py`.
+"""
 
 import functools
 import itertools
@@ -18,8 +21,7 @@ from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.method import episodes, estimators
 from trsum_jax.method.rewards import reward_and_parts, unselected
-from trsum_jax.protocol.evaluation import rank_correlations, rank_references
-from trsum_jax.training import corpus, grid, scoring, stages
+from trsum_jax.training import corpus, grid, stages
 from trsum_jax.training.policy import estimator_of
 
 LENGTH, EPISODES, SEEDS, EPOCHS = 128, 5, (0, 1), 12
@@ -89,16 +91,10 @@ class Trained:
         self.runs = grid.make_runs(grid.places(SEEDS, 1), self.folds, keys, self.corpus)
         self.generator, self.summarizer = stages.build_models(config, self.width)
         first = stages.generator_stage(config, self.generator, self.width)
-        self.frozen = self.train(first, (), config.generator.epochs)[0].params
-
-    def train(self, stage: stages.Stage, frozen: Any, epochs: int) -> tuple[Any, dict[str, np.ndarray]]:
-        """States, and metrics [epochs, R]."""
-        states, history = grid.init(stage, self.runs, frozen), []
-        step = grid.compile_epoch(stage, 'map')
-        for number in range(epochs):
-            states, metrics = step(states, np.int32(number), self.corpus, self.runs, frozen)
-            history.append(jax.tree.map(np.asarray, metrics))
-        return states, jax.tree.map(lambda *x: np.stack(x), *history)
+        states, epoch = grid.init(first, self.runs, ()), grid.compile_epoch(first, 'map')
+        for number in range(config.generator.epochs):
+            states, _ = epoch(states, np.int32(number), self.corpus, self.runs, ())
+        self.frozen = states.params
 
     def stage(self, fields: dict[str, Any]) -> stages.Stage:
         """Stage 2 of a variant."""
@@ -124,33 +120,6 @@ class Trained:
                 'cost': float(np.median(np.array(of[1:]) / first)),
             }
             for name, of in times.items()
-        }
-
-    def effect(self, fields: dict[str, Any]) -> dict[str, float]:
-        """Reward, rank correlation and gradient norms after a training by a variant."""
-        states, history = self.train(self.stage(fields), self.frozen, EPOCHS)
-        found = {part: [] for part in ('train', 'test')}
-        score = jax.jit(functools.partial(scoring.importance, self.summarizer))
-        for run in range(len(SEEDS)):
-            scores = np.asarray(score(jax.tree.map(lambda x, i=run: x[i], states.params), self.corpus))
-            for video, own in zip(self.videos, self._by_video(scores), strict=True):
-                part = 'train' if video.key in self.folds[0].train else 'test'
-                tau, _ = rank_correlations(own, rank_references(video))
-                found[part].append((run, float(np.mean(tau))))
-        norms = history['gradient_norm']
-        draws = np.random.default_rng(0)
-        row = {'p': float(history['p_mean'][-1].mean())}
-        for part, values in found.items():
-            by_video = np.array([[tau for run, tau in values if run == i] for i in range(len(SEEDS))])
-            by_video = by_video.mean(axis=0)
-            means = draws.choice(by_video, (2000, len(by_video))).mean(axis=1)
-            low, high = np.quantile(means, [0.025, 0.975])
-            row[f'tau_{part}'] = {'mean': float(by_video.mean()), 'low': float(low), 'high': float(high)}
-        greatest = float((norms.max(axis=0) / np.median(norms, axis=0)).max())
-        return row | {
-            'reward': float(history['reward'][-1].mean()),
-            'norm': float(np.median(norms)),
-            'spike': greatest,
         }
 
     def variance(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -193,9 +162,6 @@ class Trained:
             for name, of in found.items()
         }
 
-    def _by_video(self, scores: np.ndarray) -> list[np.ndarray]:
-        return np.split(scores, np.cumsum([video.n_steps for video in self.videos])[:-1])
-
 
 def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, Any]:
     """The gradient and the mean reward, by `p (1 - p) (R(a, a_t = 1) - R(a, a_t = 0))` at every frame.
@@ -217,10 +183,6 @@ def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, A
 
 def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a variant, for the table."""
-
-    def interval(tau):
-        return f'{tau["mean"]:.3f} [{tau["low"]:.3f}, {tau["high"]:.3f}]'
-
     return [
         {
             'estimator': name,
@@ -230,12 +192,6 @@ def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             'cosine of the mean': one['mean_cosine'],
             'ms a step': one['ms'],
             'cost': one['cost'],
-            'reward': f'{one["reward"]:.4f}',
-            'mean p': one['p'],
-            'tau, training': interval(one['tau_train']),
-            'tau, held out': interval(one['tau_test']),
-            'gradient norm': one['norm'],
-            'largest / median': one['spike'],
         }
         for name, one in found.items()
     ]
@@ -252,9 +208,6 @@ def main(argv: list[str]) -> None:
         print(name, more, flush=True)
     for name, more in trained.cost(VARIANTS).items():
         found[name] |= more
-    for name, fields in VARIANTS.items():
-        found[name] |= trained.effect(fields)
-        print(name, found[name], flush=True)
     print(f'\n{measure.table(rows(found))}')
     measure.write(path, 'estimators', {'variants': found})
 
