@@ -186,11 +186,30 @@ def test_a_new_video_starts_at_its_own_mean_reward():
     assert float(jnp.mean(found.advantages)) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_clip_shortens_and_leaves_the_direction():
-    gradient = jax.grad(lambda x: jnp.dot(estimators.clip_gradient(x, 2.5), jnp.array([3.0, 4.0])))
-    np.testing.assert_allclose(gradient(jnp.zeros(2)), [1.5, 2.0], rtol=1e-6)
-    small = jax.grad(lambda x: jnp.dot(estimators.clip_gradient(x, 50.0), jnp.array([3.0, 4.0])))
-    np.testing.assert_array_equal(small(jnp.zeros(2)), [3.0, 4.0])
+@pytest.mark.parametrize('share', [1.0, 0.25])
+def test_the_clip_shortens_the_estimate_whatever_the_batch_makes_of_it(share):
+    plain = functools.partial(relaxations.straight_through, n_episodes=3)
+    wanted = functools.partial(outcomes, multilinear, spread(multilinear))
+
+    def of(estimator):
+        def loss(x):
+            return share * estimator(jax.random.key(2), x, VALID, wanted, SEEN).surrogate
+
+        return np.asarray(jax.grad(loss)(LOGITS))
+
+    whole = of(plain)
+    length = np.linalg.norm(whole) / share
+    half = of(functools.partial(estimators.clipped, plain, length / 2))
+    np.testing.assert_allclose(half, whole / 2, rtol=1e-5)
+    np.testing.assert_allclose(of(functools.partial(estimators.clipped, plain, 2 * length)), whole, rtol=1e-5)
+
+
+def test_a_clipped_estimate_still_tells_the_rewards():
+    plain = functools.partial(estimators.reinforce, n_episodes=3)
+    wanted = functools.partial(outcomes, wavy, spread(wavy))
+    arguments = jax.random.key(2), LOGITS, VALID, wanted, SEEN
+    found = estimators.clipped(plain, 1e-3, *arguments)
+    np.testing.assert_array_equal(found.rewards, plain(*arguments).rewards)
 
 
 def test_temperature_falls_in_equal_ratios():

@@ -15,6 +15,7 @@ from trsum_jax.training import (
     planted_failures,
     study,
     study_metrics,
+    study_pictures,
     suite,
     trained,
     transfer,
@@ -149,3 +150,50 @@ def test_a_study_that_cannot_be_is_refused(field, value, message):
     config.study[field] = value
     with pytest.raises(InputError, match=message):
         suite.expand(config)
+
+
+@pytest.mark.parametrize('fields', [3, {'summarizer': 3}, {'seeds': 'ab'}])
+def test_a_variant_that_is_no_part_of_a_config_is_named(fields):
+    config = tiny_config()
+    with config.ignore_type():
+        config.variants = ml_collections.ConfigDict({'odd': fields})
+    with pytest.raises(InputError, match=r'variants\.odd'):
+        suite.expand(config)
+
+
+def test_what_cannot_be_tested_across_is_refused_before_training():
+    config = tiny_config()
+    config.variants = ml_collections.ConfigDict({'one': {}, 'rival': {'method': 'drdsn'}})
+    config.study.across = True
+    config.study.columns = ('kendall_tau',)
+    with pytest.raises(InputError, match='found another method in rival'):
+        suite.expand(config)
+    del config.variants.rival
+    config.study.columns = ()
+    with pytest.raises(InputError, match=r'found no config\.study\.columns'):
+        suite.expand(config)
+
+
+def test_the_name_of_a_file_is_no_part_of_the_metric():
+    value = {'mean': 0.12345, 'low': 0.1, 'high': 0.2}
+    assert study.cell('kendall_tau on half_a', value) == '0.123 [0.100, 0.200]'
+    assert study.cell('f_avg on tau', value) == '12.3 [10.0, 20.0]'
+    assert study_metrics.title('train_kendall_tau on kendall_tau') == 'train tau on kendall_tau'
+
+
+def test_a_study_of_which_nothing_could_be_measured_still_ends(finished, tmp_path):
+    found = outputs.read_json(finished[0] / study.JSON) | {'columns': ['one_out_f_max']}
+    for of in found['variants'].values():
+        of.pop('one_out_f_max', None)
+    study_pictures.draw(tmp_path / 'study.png', found)
+    assert (tmp_path / 'study.png').stat().st_size > 1000
+
+
+def test_videos_of_other_people_are_not_the_same(tmp_path):
+    data = {'file': 'a.h5', 'generate': False, 'user_scores': '', 'synthetic': {}, 'shots': 'file'}
+    (tmp_path / files.RECORD).write_text(json.dumps({'videos': {'v': 'digest'}}), 'utf-8')
+    found = []
+    for changed in ({}, {'shots': 'kts'}, {'user_scores': 'other.tsv'}):
+        (tmp_path / files.CONFIG).write_text(json.dumps({'data': data | changed}), 'utf-8')
+        found.append(study_metrics.videos(tmp_path))
+    assert found[0] == found[1] != found[2]

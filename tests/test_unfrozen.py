@@ -44,6 +44,13 @@ def test_it_learns_to_rebuild_what_the_episodes_hide(generator):
     assert np.all(rewards[True] > rewards[False] + 1e-3)
 
 
+def test_without_a_reconstruction_to_learn_by_it_is_refused():
+    fields = {'summarizer.train_generator': True, 'summarizer.reward_terms.coverage': 1.0}
+    for weight in (0.0, -1.0):
+        with pytest.raises(InputError, match=r'expected False, or reward_terms\.reconstruction over 0'):
+            settings.check(tiny_config(**fields, **{'summarizer.reward_terms.reconstruction': weight}))
+
+
 def test_with_a_relaxation_it_is_refused():
     for name in policy.RELAXED:
         with pytest.raises(InputError, match=f'expected False with estimator={name}'):

@@ -260,28 +260,37 @@ def per(reduction: str, valid: chex.Array) -> chex.Array:
     return jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32) if reduction == 'mean' else jnp.ones(())
 
 
-def clip_gradient(logits: chex.Array, most: float) -> chex.Array:
-    """The logits as they are, through which no gradient longer than `most` comes back.
+def clipped(
+    estimate: Callable[..., Estimate],
+    most: float,
+    key: chex.PRNGKey,
+    logits: chex.Array,
+    valid: chex.Array,
+    rewards_of: RewardsOf,
+    baseline: Baseline,
+) -> Estimate:
+    """An estimator's estimate, shortened where it is longer than `most`.
 
     Args:
-        logits: [L] float32, of one segment.
-        most: largest Euclidean norm of the gradient.
+        estimate: any estimator, its options bound.
+        most: largest Euclidean norm of the estimate by a segment's logits.
+        key: a typed key.
+        logits: [L] float32.
+        valid: [L] bool.
+        rewards_of: as the estimator needs it.
+        baseline: the moving average of the segment's video, scalars.
 
     Returns:
-        [L] float32.
+        The estimate.
     """
-    chex.assert_rank(logits, 1)
 
-    @jax.custom_vjp
-    def through(x):
-        return x
+    def surrogate(x):
+        found = estimate(key, x, valid, rewards_of, baseline)
+        return found.surrogate, found
 
-    def shortened(_, g):
-        norm = jnp.linalg.norm(g)
-        return (g * (most / jnp.maximum(norm, most)),)
-
-    through.defvjp(lambda x: (x, None), shortened)
-    return through(logits)
+    gradient, found = jax.grad(surrogate, has_aux=True)(jax.lax.stop_gradient(logits))
+    shorter = -gradient * (most / jnp.maximum(jnp.linalg.norm(gradient), most))
+    return found._replace(surrogate=towards(shorter, logits, valid, 'sum'))
 
 
 def _level(kind: str, baseline: Baseline, rewards: chex.Array) -> chex.Array:

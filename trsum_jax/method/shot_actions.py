@@ -22,7 +22,8 @@ def over_shots(estimate: Callable[..., Estimate], shot: chex.Array) -> Callable[
         shot: [L] int32, the shot of each frame.
 
     Returns:
-        The same, for frames' logits [L]; per-frame advantages stand at the first frame of a shot.
+        The same, for frames' logits [L]. What an estimator has by frame stands at the first frame of a shot,
+        zeros elsewhere; `local_credit`'s radius is between first frames, so that 0 is a shot's own loss.
     """
 
     def decide(

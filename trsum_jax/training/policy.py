@@ -45,10 +45,8 @@ def estimator_of(settings: ml_collections.ConfigDict, progress: chex.Numeric) ->
     bound = functools.partial(
         ESTIMATORS[name], n_episodes=settings.episodes, reduction=settings.log_probability, **options
     )
-    if not settings.estimate_clip:
-        return bound
-
-    def clipped(key, logits, *rest):
-        return bound(key, estimators.clip_gradient(logits, settings.estimate_clip), *rest)
-
-    return clipped
+    return (
+        functools.partial(estimators.clipped, bound, settings.estimate_clip)
+        if settings.estimate_clip
+        else bound
+    )

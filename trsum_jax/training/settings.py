@@ -203,13 +203,21 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
     faults = [
         f'config.summarizer.{field}: {name} needs config.summarizer.episodes of 2 or more'
         for field, name in (('baseline', 'leave_one_out'), ('estimator', 'local_credit'))
-        if settings[field] == name and settings.episodes < 2
+        if settings[field] == name
+        and settings.episodes < 2
+        # The other estimators do not read the baseline.
+        and (field == 'estimator' or settings.estimator == 'reinforce')
     ]
     others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
     if others and settings.estimator in BY_FRAME:
         faults.append(
             f'config.summarizer.estimator: {settings.estimator} needs the reward by frames or by soft '
             f'choices, which reconstruction alone gives; expected 0 for reward_terms {", ".join(others)}'
+        )
+    if settings.train_generator and not settings.reward_terms.get('reconstruction', 0) > 0:
+        faults.append(
+            'config.summarizer.train_generator: expected False, or reward_terms.reconstruction over 0: the '
+            'generator learns by that term alone'
         )
     if settings.train_generator and settings.estimator in RELAXED:
         faults.append(

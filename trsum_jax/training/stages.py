@@ -205,6 +205,8 @@ def summarizer_stage(
     Returns:
         The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
         (over frames), `penalty` (before β), `gradient_norm` (of a step, before the clip).
+        `advantage_rms` is over all that the estimator gives, zeros at padding included where it gives one for
+        each frame: it compares trainings of one estimator.
     """
     settings = config.summarizer
     optimizer = adamw(settings)

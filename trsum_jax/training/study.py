@@ -14,6 +14,7 @@ from trsum_jax.protocol import comparison, tables
 from trsum_jax.protocol.comparison import Cells
 from trsum_jax.training import files, outputs, study_metrics, study_pictures, transfer
 
+_RANKS = ('kendall_tau', 'spearman_rho')
 JSON, TABLE, PICTURE = 'study.json', 'study.md', 'study.png'
 ROWS = ('untrained', 'random', 'one_out', 'distance_to_mean', 'human')
 _FOOT = (
@@ -176,7 +177,8 @@ def cell(metric: str, value: Mapping[str, float | None], sign: str = '-') -> str
     """
     if value['mean'] is None:
         return '–'
-    scale, digits = (100, 1) if 'f_' in metric else (1, 3 if 'tau' in metric or 'rho' in metric else 4)
+    own = metric.split(' on ')[0]
+    scale, digits = (100, 1) if study_metrics.in_percent(metric) else (1, 3 if own.endswith(_RANKS) else 4)
     # Adding 0.0 turns a rounded -0.0 into 0.0.
     mean, low, high = (
         '' if value[k] is None else f'{round(scale * value[k], digits) + 0.0:{sign}.{digits}f}'
@@ -188,5 +190,5 @@ def cell(metric: str, value: Mapping[str, float | None], sign: str = '-') -> str
 def _table(title: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[str], sign: str = '-') -> str:
     none = {'mean': None}
     body = [[name, *(cell(c, of.get(c, none), sign) for c in columns)] for name, of in rows.items()]
-    headers = [title, *(tables.title(column) for column in columns)]
+    headers = [title, *(study_metrics.title(column) for column in columns)]
     return tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)

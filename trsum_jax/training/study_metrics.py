@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trsum_jax.protocol import comparison, evaluation, stability
+from trsum_jax.protocol import comparison, evaluation, stability, tables
 from trsum_jax.protocol.comparison import Cells
 from trsum_jax.training import files, metric_log, outputs, planted_failures
 
@@ -88,8 +88,8 @@ def rows(workdir: pathlib.Path, names: Sequence[str]) -> dict[str, dict[str, Any
     }
 
 
-def videos(workdir: pathlib.Path) -> dict[str, str]:
-    """The videos of one experiment: key to the digest of its features.
+def videos(workdir: pathlib.Path) -> dict[str, Any]:
+    """What makes one experiment's videos what they are: their features, and where people's judgement is from.
 
     Args:
         workdir: of a finished experiment.
@@ -97,7 +97,20 @@ def videos(workdir: pathlib.Path) -> dict[str, str]:
     Returns:
         Equal for two experiments where their cells can be paired.
     """
-    return outputs.read_json(workdir / files.RECORD)['videos']
+    data = outputs.read_json(workdir / files.CONFIG)['data']
+    people = {name: data[name] for name in ('file', 'generate', 'user_scores', 'synthetic')}
+    return {'features': outputs.read_json(workdir / files.RECORD)['videos'], 'people': people}
+
+
+def in_percent(metric: str) -> bool:
+    """Whether a metric, such as `train_f_avg` or `f_avg on NAME`, is an F-score."""
+    return 'f_' in metric.split(' on ')[0]
+
+
+def title(metric: str) -> str:
+    """A metric's name for people; NAME of `METRIC on NAME` stays as it is."""
+    own, *on = metric.split(' on ', 1)
+    return ' on '.join([tables.title(own), *on])
 
 
 def _of_log(workdir: pathlib.Path) -> dict[str, Cells]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from trsum_jax.protocol import tables
-from trsum_jax.training import pictures
+from trsum_jax.training import pictures, study_metrics
 
 # More do not fit beside each other.
 _PANELS = 5
@@ -23,6 +22,14 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
         found: what `study.json` holds.
     """
     columns = [c for c in found['columns'] if any(c in of for of in found['variants'].values())][:_PANELS]
+    if not columns:
+        figure, axis = plt.subplots(figsize=(7, 1), layout='constrained')
+        axis.text(
+            0.5, 0.5, f'none of {", ".join(found["columns"])} could be measured', ha='center', va='center'
+        )
+        axis.set_axis_off()
+        pictures.save(figure, path)
+        return
     names, others = list(found['variants']), list(found['differences'])
     rows = [names, others] if others else [names]
     height = 0.3 * (len(names) + len(others)) + 2.2
@@ -41,7 +48,7 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
         for axis in below:
             _points(axis, [found['differences'][name].get(column) for name in others], column)
             axis.axvline(0, color='0.4', lw=1)
-        above.set_title(tables.title(column), fontsize=9)
+        above.set_title(study_metrics.title(column), fontsize=9)
     for axis, labels in zip(axes[:, 0], rows, strict=True):
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
         axis.set_ylim(len(labels) - 0.5, -0.5)
@@ -75,4 +82,4 @@ def _points(
 
 
 def _scale(column: str) -> float:
-    return 100.0 if 'f_' in column else 1.0
+    return 100.0 if study_metrics.in_percent(column) else 1.0

@@ -72,10 +72,18 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
         one.lock()
         try:
             one.update(fields)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f'config.variants.{name}: {error}') from error
         settings.check(one)
         expanded[name] = one
+    if config.study.across:
+        rivals = [name for name, one in expanded.items() if one.method != 'trsum']
+        if rivals or not config.study.columns:
+            found = f'another method in {", ".join(rivals)}' if rivals else 'no config.study.columns'
+            raise InputError(
+                'config.study.across: expected variants of method trsum and columns for the table, '
+                f'found {found}'
+            )
     return expanded
 
 
