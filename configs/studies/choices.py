@@ -2,7 +2,7 @@
 
     python -m trsum_jax.main --config=configs/studies/choices.py --workdir=runs/studies/choices
 
-Its time and its tables are not measured yet (`docs/studies.md`).
+Its time and its tables: `docs/studies.md`.
 `0-published` makes the paper's literal choices; every step keeps those before it, and `6-cosine-start` is
 the default, with which all are compared. Each `default-…` is the default with one choice made otherwise.
 """

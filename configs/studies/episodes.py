@@ -2,7 +2,7 @@
 
     python -m trsum_jax.main --config=configs/studies/episodes.py --workdir=runs/studies/episodes
 
-Its time and its tables are not measured yet (`docs/studies.md`).
+Its time and its tables: `docs/studies.md`.
 One generator serves all of them; those that differ in δ and β are one grid.
 """
 

@@ -21,7 +21,7 @@ VARIANTS = {
     'straight-through': {'estimator': 'straight_through'},
     'gumbel': {'estimator': 'gumbel'},
     'gumbel-annealed': {'estimator': 'gumbel', 'temperature_end': 0.1},
-    'gumbel-annealed-clipped': {'estimator': 'gumbel', 'temperature_end': 0.1, 'estimate_clip': 0.01},
+    'gumbel-annealed-clipped': {'estimator': 'gumbel', 'temperature_end': 0.1, 'estimate_clip': 0.002},
     'gumbel-straight-through': {'estimator': 'gumbel_straight_through'},
 }
 

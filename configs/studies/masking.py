@@ -2,7 +2,7 @@
 
     python -m trsum_jax.main --config=configs/studies/masking.py --workdir=runs/studies/masking
 
-Its time and its tables are not measured yet (`docs/studies.md`).
+Its time and its tables: `docs/studies.md`.
 The paper: dynamic windows are better than random frames and fixed windows, D_R = 0.5, M_R = 0.25 best.
 """
 

@@ -2,7 +2,7 @@
 
     python -m trsum_jax.main --config=configs/studies/segment_length.py --workdir=runs/studies/segment_length
 
-Its time and its tables are not measured yet (`docs/studies.md`).
+Its time and its tables: `docs/studies.md`.
 The paper goes from 64 to 256 on videos of several hundred frames; the demo's videos have 100 to 200, so
 lengths are a quarter to one of it. Longer segments are fewer, and so are the updates of an epoch.
 """

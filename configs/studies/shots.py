@@ -2,7 +2,7 @@
 
     python -m trsum_jax.main --config=configs/studies/shots.py --workdir=runs/studies/shots
 
-Its time and its tables are not measured yet (`docs/studies.md`).
+Its time and its tables: `docs/studies.md`.
 On generated data the file's shots are the planted, true ones. `kts` and `uniform` also cut the summaries
 that F measures; `none` (random frames) and `none-fixed` (fixed windows) mask without shots, and keep the
 file's for F.
