@@ -1,11 +1,13 @@
 """Variants in one grid end where each ends alone."""
 
+import shutil
+
 import ml_collections
 import numpy as np
 import pytest
 from tiny import tiny_config
 
-from trsum_jax.errors import Preempted
+from trsum_jax.errors import InputError, Preempted
 from trsum_jax.training import checkpoint, experiment, files, interruption, joint, metric_log, outputs, suite
 
 # Every number of either stage, in a variant of its own.
@@ -76,3 +78,11 @@ def test_stopped_in_the_second_stage_and_continued_it_ends_in_the_same_bits(fini
     for name in VARIANTS:
         for file in (files.METRICS, 'scores.h5'):
             assert (finished / name / file).read_bytes() == (tmp_path / name / file).read_bytes(), name
+
+
+def test_a_variant_whose_folder_was_deleted_is_explained(finished, tmp_path):
+    workdir = tmp_path / 'study'
+    shutil.copytree(finished, workdir)
+    shutil.rmtree(workdir / 'light')
+    with pytest.raises(InputError, match=r'light/metrics\.jsonl: .*Delete .*grids.*generator'):
+        suite.run(config_of(), workdir)

@@ -232,3 +232,21 @@ def test_a_finished_training_of_more_epochs_keeps_the_results_of_fewer(config, i
     config.generator.epochs = 6
     with pytest.raises(InputError, match=r'generator\.epochs: expected 5'):
         experiment.run(config, workdir)
+
+
+def test_a_log_without_the_epochs_of_its_checkpoint_is_named(config, in_peace, tmp_path):
+    workdir = tmp_path / 'run'
+    shutil.copytree(in_peace, workdir)
+    for name in (files.RESULTS, files.TABLE):
+        (workdir / name).unlink()
+    log = workdir / files.METRICS
+    kept = [line for line in log.read_text().splitlines() if json.loads(line)['epoch'] != 3]
+    for lines, missing in ((kept, 1), ([], 5)):
+        log.write_text(''.join(f'{line}\n' for line in lines))
+        with pytest.raises(InputError, match=rf'metrics\.jsonl: .*{missing} are missing.*Delete .*generator'):
+            experiment.run(config, workdir)
+    # As it says.
+    shutil.rmtree(workdir / files.CHECKPOINTS / 'generator')
+    shutil.rmtree(workdir / files.CHECKPOINTS / 'summarizer')
+    experiment.run(config, workdir)
+    assert interruptions.differences(in_peace, workdir) == []

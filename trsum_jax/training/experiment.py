@@ -113,6 +113,8 @@ def train_stage(
             f'found {epochs}. Choose another --workdir for a shorter training.'
         )
     if done:
+        for log in itertools.chain(*logs):
+            metric_log.refuse_a_gap(log, stage.name, done, folder)
         processes.say(f'{stage.name}: {done} of {epochs} epochs taken from {folder}')
     if done == epochs:
         return states

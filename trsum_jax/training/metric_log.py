@@ -29,6 +29,27 @@ def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
         temporary.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
 
 
+def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path) -> None:
+    """Stops where a log lacks epochs that a checkpoint has behind it: it was deleted or cut.
+
+    Args:
+        path: the log.
+        stage: whose lines.
+        epochs: that the checkpoint has behind it.
+        folder: of the stage's checkpoints.
+
+    Raises:
+        InputError: lines are missing.
+    """
+    there = {line['epoch'] for line in map(json.loads, _lines(path)) if line['stage'] == stage}
+    if missing := epochs - len(there & set(range(1, epochs + 1))):
+        raise InputError(
+            f'{path}: expected the metrics of the {epochs} epochs that {folder} has behind it, {missing} are '
+            f'missing: the log was deleted or cut. Delete {folder} and start the same command again, which '
+            'trains the stage anew.'
+        )
+
+
 def append(
     path: pathlib.Path, stage: str, epoch: int, metrics: dict[str, np.ndarray], grid: Sequence[Place]
 ) -> None:
