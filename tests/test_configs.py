@@ -37,8 +37,7 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     config.data.generate = True
     config.data.synthetic.update(RECIPE)
     config.data.folds = min(config.data.folds, 2)
-    config.evaluation.one_out = False
-    config.evaluation.untrained_heads = 1
+    config.evaluation.baselines = False
     config.seeds = (0,)
     if config.study.columns and config.variants:
         run_as_a_study(config, tmp_path)
@@ -55,7 +54,6 @@ def run_as_a_study(config, workdir):
     # Second differences of a curve need three points.
     for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
         config[stage].epochs = 3
-    config.evaluation.baselines = False
     first = config.study.first or next(iter(config.variants))
     for name in [name for name in config.variants if name != first][1:]:
         del config.variants[name]

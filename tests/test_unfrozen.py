@@ -10,8 +10,15 @@ from trsum_jax.errors import InputError
 from trsum_jax.training import policy, settings
 
 
-def setting_of(unfrozen, **flat):
-    return Setting(tiny_config(**{'summarizer.train_generator': unfrozen, 'summarizer.warmup': 0.0}, **flat))
+def setting_of(unfrozen):
+    """A step an epoch; the same program for all tests."""
+    fields = {'batch': 64, 'warmup': 0.0, 'learning_rate': 1e-2, 'epochs': 20}
+    return Setting(
+        tiny_config(
+            **{'summarizer.train_generator': unfrozen, 'layout.microbatch': 0},
+            **{f'summarizer.{name}': value for name, value in fields.items()},
+        )
+    )
 
 
 @pytest.fixture(scope='module')
@@ -22,10 +29,9 @@ def generator():
 
 def test_the_first_step_of_the_summarizer_is_the_same_and_only_the_copy_moves(generator):
     before = jax.tree.map(np.array, generator)
-    one_step = {'summarizer.batch': 64, 'layout.microbatch': 0}
     after = {}
     for unfrozen in (False, True):
-        setting = setting_of(unfrozen, **one_step)
+        setting = setting_of(unfrozen)
         after[unfrozen], _ = setting.train(setting.stage2, generator, epochs=1)
     # In one step the rewards are those of the generator that both begin with.
     chex.assert_trees_all_close(after[True].params, after[False].params, atol=1e-6)
@@ -38,7 +44,7 @@ def test_the_first_step_of_the_summarizer_is_the_same_and_only_the_copy_moves(ge
 def test_it_learns_to_rebuild_what_the_episodes_hide(generator):
     rewards = {}
     for unfrozen in (False, True):
-        setting = setting_of(unfrozen, **{'summarizer.learning_rate': 1e-3, 'summarizer.epochs': 20})
+        setting = setting_of(unfrozen)
         _, history = setting.train(setting.stage2, generator, epochs=20)
         rewards[unfrozen] = np.mean([epoch['reward'] for epoch in history[-5:]], axis=0)
     assert np.all(rewards[True] > rewards[False] + 1e-3)
