@@ -15,7 +15,7 @@ SHARED = ROOT.parent / 'shared'
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = xla.flags(2)
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.pytest_cache' / 'jax')
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['MPLBACKEND'] = 'Agg'
 # JAX keeps every traced program: looking through all of them for garbage, often, takes minutes.
