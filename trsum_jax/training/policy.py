@@ -45,8 +45,6 @@ def estimator_of(settings: ml_collections.ConfigDict, progress: chex.Numeric) ->
     bound = functools.partial(
         ESTIMATORS[name], n_episodes=settings.episodes, reduction=settings.log_probability, **options
     )
-    return (
-        functools.partial(estimators.clipped, bound, settings.estimate_clip)
-        if settings.estimate_clip
-        else bound
-    )
+    if settings.estimate_clip:
+        return functools.partial(estimators.clipped, bound, settings.estimate_clip)
+    return bound

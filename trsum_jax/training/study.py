@@ -80,7 +80,7 @@ def write(
     return text
 
 
-def paired_with(videos: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def paired_with(videos: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Which variant each is compared with: the first one that has the same videos.
 
     Args:

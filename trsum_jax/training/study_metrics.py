@@ -9,7 +9,7 @@ import numpy as np
 
 from trsum_jax.protocol import comparison, evaluation, stability, tables
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.training import files, metric_log, outputs, planted_failures
+from trsum_jax.training import files, metric_log, outputs, planted_failures, settings
 
 _SETS = {'test': '', 'train': 'train_'}
 # What is measured of runs, not of videos: in the last epoch of their stage.
@@ -53,7 +53,7 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         for part, prefix in _SETS.items()
         for metric in evaluation.METRICS
     }
-    cells |= _of_log(workdir)
+    cells |= _of_log(workdir, settings.STAGES[model])
     planted = workdir / f'{planted_failures.NAME}.json'
     if planted.exists():
         runs = [
@@ -113,12 +113,12 @@ def title(metric: str) -> str:
     return ' on '.join([tables.title(own), *on])
 
 
-def _of_log(workdir: pathlib.Path) -> dict[str, Cells]:
+def _of_log(workdir: pathlib.Path, stages: Sequence[str]) -> dict[str, Cells]:
     places = [(seed, f'fold {fold}') for seed, fold in outputs.read_json(workdir / files.RECORD)['runs']]
     cells: dict[str, Cells] = {}
-    for stage, names in _OF_RUNS.items():
+    for stage in stages:
         logged = metric_log.read(workdir / files.METRICS, stage)
-        for name, curves in ((name, logged[name]) for name in names if logged):
+        for name, curves in ((name, logged[name]) for name in _OF_RUNS[stage] if logged):
             values = {name: curves[:, -1]}
             if curves.shape[1] >= 3:
                 values |= {f'{name}_{key}': of(curves) for key, of in stability.MEASURES.items()}
