@@ -21,20 +21,15 @@ from trsum_jax.protocol.evaluation import rank_correlations, rank_references
 SEEDS = (11, 12)
 
 
-def shot_of(video: Video) -> np.ndarray:
-    """[T] int, the shot of each step."""
-    return np.searchsorted(video.change_points[:, 0], video.picks, side='right') - 1
-
-
 def shot_means(video: Video, values: np.ndarray) -> np.ndarray:
     """[shots, …], the mean over each shot's steps of [T, …] values."""
-    shot = shot_of(video)
+    shot = video.step_shots
     return np.stack([values[shot == number].mean(axis=0) for number in np.unique(shot)])
 
 
 def smoothed_distance(video: Video) -> np.ndarray:
     """[T], the mean of the distance to the video's mean over each shot."""
-    return shot_means(video, distance_to_mean(video.features))[shot_of(video)]
+    return shot_means(video, distance_to_mean(video.features))[video.step_shots]
 
 
 def novelty(video: Video) -> np.ndarray:
@@ -43,7 +38,7 @@ def novelty(video: Video) -> np.ndarray:
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     cosines = means @ means.T
     np.fill_diagonal(cosines, -np.inf)
-    return -cosines.max(axis=1)[shot_of(video)]
+    return -cosines.max(axis=1)[video.step_shots]
 
 
 SCORERS: dict[str, Callable[[Video], np.ndarray]] = {

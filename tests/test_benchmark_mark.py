@@ -16,7 +16,7 @@ def video():
 
 
 def test_steps_of_a_shot_share_its_values():
-    assert mark.shot_of(video()).tolist() == [0, 0, 1, 1, 2, 2]
+    assert video().step_shots.tolist() == [0, 0, 1, 1, 2, 2]
     np.testing.assert_allclose(mark.shot_means(video(), np.arange(6.0)), [0.5, 2.5, 4.5])
     smoothed = mark.smoothed_distance(video())
     assert smoothed[0] == smoothed[1] == smoothed[4] < smoothed[2] == smoothed[3]

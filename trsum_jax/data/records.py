@@ -45,6 +45,11 @@ class Video:
         return len(self.picks)
 
     @property
+    def step_shots(self) -> np.ndarray:
+        """[n_steps] int64, the number of the shot that each step lies in."""
+        return np.searchsorted(self.change_points[:, 0], self.picks, side='right') - 1
+
+    @property
     def has_users(self) -> bool:
         """Whether there are people's summaries or ratings to compare with."""
         return self.user_summary is not None or self.user_scores is not None

@@ -123,9 +123,8 @@ def measure(video: Video, truth: Truth, selected: np.ndarray) -> Mapping[str, fl
     Returns:
         The `MEASURES`; NaN where nothing of the kind was planted.
     """
-    shot = np.searchsorted(video.change_points[:, 0], video.picks, side='right') - 1
     return {
-        'repeated': repeated_share(truth.content, shot, selected),
+        'repeated': repeated_share(truth.content, video.step_shots, selected),
         'similarity': similarity(video.features, selected),
         'missed_events': missed_events(truth.event, selected),
         'transition_preference': transition_preference(truth.transition, selected),

@@ -99,7 +99,7 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
     for i, video in enumerate(videos):
         steps = decompose(video.n_steps, length, views)
         valid = steps != PADDING
-        shot = np.searchsorted(video.change_points[:, 0], video.picks, side='right') - 1
+        shot = video.step_shots
         rows['index'].append(np.where(valid, first[i] + steps, 0))
         rows['valid'].append(valid)
         rows['shot'].append(np.where(valid, shot[steps], 0))
