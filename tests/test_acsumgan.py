@@ -253,3 +253,12 @@ def test_the_discriminator_learns_to_tell_and_the_scores_come_near_their_share(l
     assert np.all(last['loss_critic'] < 0.5 * first['loss_critic'])
     told_apart = np.min([h['loss_orig'] + h['loss_sum'] for h in history], axis=0)
     assert np.all(told_apart < 0.9 * (first['loss_orig'] + first['loss_sum']))
+
+
+def test_bfloat16_products_learn_as_those_of_float32_do(learnt):
+    rough = RivalSetting('acsumgan', seeds=(0, 7), **FAST, **{'model.dtype': 'bfloat16'})
+    _, (found,) = rough.train(epochs=1)
+    expected = learnt[1][0]
+    assert np.any(found['loss_sparsity'] != expected['loss_sparsity'])
+    for name in ('loss_recon', 'loss_prior', 'loss_sparsity', 'loss_gen', 'loss_orig', 'reward'):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0.05, atol=0.01, err_msg=name)

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +50,45 @@ def test_values_and_gradients_are_those_of_the_cell_of_flax(given):
     assert float(ours(params, x)) == pytest.approx(float(theirs(params, x)), rel=1e-5)
     found, expected = (jax.grad(f, argnums=(0, 1))(params, x) for f in (ours, theirs))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
+
+
+def test_weighted_frames_read_as_frames_weighted_before(given):
+    x, valid = given
+    module = Lstm(HIDDEN, layers=2)
+    params = module.init(jax.random.key(1), x, valid)
+    weights = jax.random.uniform(jax.random.key(2), (3, BATCH, STEPS))
+
+    def inside(weights, x):
+        return jnp.sum(module.apply(params, x, valid, weights) * valid[..., None])
+
+    def before(weights, x):
+        return jnp.sum(module.apply(params, x * weights[..., None], valid) * valid[..., None])
+
+    found, expected = (
+        jax.vmap(jax.grad(total, argnums=(0, 1)), (0, None))(weights, x) for total in (inside, before)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
+
+
+def test_bfloat16_products_stay_near_float32_and_give_float32(given):
+    x, valid = given
+    exact, rough = (Lstm(HIDDEN, layers=2, bidirectional=True, dtype=d) for d in (jnp.float32, jnp.bfloat16))
+    params = exact.init(jax.random.key(1), x, valid)
+
+    def total(params, x, module):
+        out = module.apply(params, x, valid)
+        return jnp.sum(jnp.square(out) * valid[..., None]), out
+
+    (expected, out), (found, rough_out) = (
+        jax.grad(functools.partial(total, module=module), argnums=(0, 1), has_aux=True)(params, x)
+        for module in (exact, rough)
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves((found, rough_out))} == {jnp.dtype('float32')}
+    assert np.any(out != rough_out)
+    # A rounding to 8 bits, through four products one after another.
+    np.testing.assert_allclose(rough_out, out, atol=0.03)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
 
 
 def test_one_input_for_all_steps_is_that_input_at_every_step(given):

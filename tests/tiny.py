@@ -23,7 +23,7 @@ def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config.summarizer.update({'epochs': 2, 'batch': 4})
     config.drdsn.update({'epochs': 2, 'width': 4})
     config.acsumgan.update(
-        {'epochs': 2, 'batch': 2, 'width': 4, 'fragments': 4, 'picks': 2, 'actor_width': 8}
+        {'epochs': 2, 'batch': 2, 'width': 4, 'layers': 1, 'fragments': 4, 'picks': 2, 'actor_width': 8}
     )
     config.evaluation.update({'random_draws': 2, 'untrained_heads': 2})
     config.layout.log_every = 1

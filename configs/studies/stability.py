@@ -24,7 +24,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
         config[stage].epochs = EPOCHS
     # As the demo does with TR-SUM: a smaller model, and ten times the learning rates of the large one.
-    config.acsumgan.update({'width': 64, 'actor_width': 64, 'fragments': 32, 'picks': 5})
+    config.acsumgan.update({'batch': 8, 'width': 64, 'actor_width': 64, 'fragments': 32, 'picks': 5})
     config.acsumgan.update({'learning_rate': 1e-3, 'discriminator_learning_rate': 1e-4})
     config.drdsn.update({'width': 64, 'learning_rate': 1e-3})
     slow = {'learning_rate': 1e-4, 'discriminator_learning_rate': 1e-5}

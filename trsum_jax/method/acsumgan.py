@@ -6,11 +6,13 @@ actor picks fragments one by one; a variational autoencoder of LSTMs rebuilds th
 features; a discriminator LSTM tells original from rebuilt, and its last hidden state is where the two are
 compared.
 
-Written from its abstract and from what is told elsewhere of it: the full text was not at hand. So all sizes
-are ours, and these [O]: one layer in every LSTM unless `layers` says otherwise; the
-decoder is fed its latent at every step; actor and critic have two hidden layers; a linear map ends the
-decoder; features are scaled by `sqrt(D)` going in, as TR-SUM's are.
+Written from its abstract and from what is told elsewhere of it: the full text was not at hand. Sizes and
+rates are those of the settings that its authors released. Ours [O]: the decoder is fed its latent at every
+step; actor and critic have two hidden layers; a linear map ends the decoder; features are scaled by `sqrt(D)`
+going in, as TR-SUM's are.
 """
+
+from typing import Any
 
 import chex
 import jax
@@ -18,7 +20,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from trsum_jax.method.losses import mean_over
-from trsum_jax.method.recurrent import Lstm
+from trsum_jax.method.recurrent import Linear, Lstm
 
 _LEAST = 1e-6
 
@@ -28,11 +30,12 @@ class StateEstimator(nn.Module):
 
     width: int
     layers: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: chex.Array, valid: chex.Array) -> chex.Array:
         """[B, T, H] and [B, T] bool to [B, T] float32 in (0, 1)."""
-        hidden = Lstm(self.width, self.layers, bidirectional=True, name='lstm')(x, valid)
+        hidden = Lstm(self.width, self.layers, bidirectional=True, dtype=self.dtype, name='lstm')(x, valid)
         return nn.sigmoid(nn.Dense(1, name='score')(hidden)[..., 0])
 
 
@@ -41,11 +44,14 @@ class LatentEncoder(nn.Module):
 
     width: int
     layers: int
+    dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: chex.Array, valid: chex.Array) -> tuple[chex.Array, chex.Array]:
-        """[B, T, H] and [B, T] bool to two [B, H]."""
-        last = Lstm(self.width, self.layers, name='lstm')(x, valid)[:, -1]
+    def __call__(
+        self, x: chex.Array, valid: chex.Array, weights: chex.Array
+    ) -> tuple[chex.Array, chex.Array]:
+        """[B, T, H], [B, T] bool and the frames' weights [B, T] to two [B, H]."""
+        last = Lstm(self.width, self.layers, dtype=self.dtype, name='lstm')(x, valid, weights)[:, -1]
         return nn.Dense(self.width, name='mean')(last), nn.Dense(self.width, name='log_variance')(last)
 
 
@@ -54,12 +60,13 @@ class Decoder(nn.Module):
 
     width: int
     layers: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, latent: chex.Array, valid: chex.Array) -> chex.Array:
         """[B, H] and [B, T] bool to [B, T, H]."""
-        hidden = Lstm(self.width, self.layers, name='lstm')(latent[:, None], valid)
-        return nn.Dense(self.width, name='out')(hidden)
+        hidden = Lstm(self.width, self.layers, dtype=self.dtype, name='lstm')(latent[:, None], valid)
+        return Linear(self.width, self.dtype, name='out')(hidden)
 
 
 class Discriminator(nn.Module):
@@ -67,11 +74,12 @@ class Discriminator(nn.Module):
 
     width: int
     layers: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: chex.Array, valid: chex.Array) -> tuple[chex.Array, chex.Array]:
         """[B, T, H] and [B, T] bool to the last hidden state [B, H] and the probability of original [B]."""
-        last = Lstm(self.width, self.layers, name='lstm')(x, valid)[:, -1]
+        last = Lstm(self.width, self.layers, dtype=self.dtype, name='lstm')(x, valid)[:, -1]
         return last, nn.sigmoid(nn.Dense(1, name='class')(last)[..., 0])
 
 
@@ -93,11 +101,12 @@ class AcSumGan(nn.Module):
     """All parts; the parameters of each stand under its name in `PARTS`.
 
     Attributes:
-        width: H, of the compressed features and of all LSTMs; 500.
+        width: H, of the compressed features and of all LSTMs.
         layers: of each LSTM.
         fragments: M.
         actor_width: of the hidden layers of actor and critic.
         feature_scale: features are multiplied by it.
+        dtype: of the operands of the large products (`Lstm`).
     """
 
     width: int
@@ -105,14 +114,15 @@ class AcSumGan(nn.Module):
     fragments: int
     actor_width: int
     feature_scale: float
+    dtype: Any = jnp.float32
 
     def setup(self) -> None:
         """Names the parts."""
-        self.compression = nn.Dense(self.width)
-        self.estimator = StateEstimator(self.width, self.layers)
-        self.encoder = LatentEncoder(self.width, self.layers)
-        self.decoder = Decoder(self.width, self.layers)
-        self.discriminator = Discriminator(self.width, self.layers)
+        self.compression = Linear(self.width, self.dtype)
+        self.estimator = StateEstimator(self.width, self.layers, self.dtype)
+        self.encoder = LatentEncoder(self.width, self.layers, self.dtype)
+        self.decoder = Decoder(self.width, self.layers, self.dtype)
+        self.discriminator = Discriminator(self.width, self.layers, self.dtype)
         self.actor = Perceptron(self.actor_width, self.fragments)
         self.critic = Perceptron(self.actor_width, 1)
 
@@ -148,7 +158,7 @@ class AcSumGan(nn.Module):
         self, compressed: chex.Array, weights: chex.Array, valid: chex.Array, noise: chex.Array
     ) -> tuple[chex.Array, chex.Array, chex.Array]:
         """Mean, log variance and a draw [B, H] of the latent of the features weighted by [B, T]."""
-        mean, log_variance = self.encoder(compressed * weights[..., None], valid)
+        mean, log_variance = self.encoder(compressed, valid, weights)
         return mean, log_variance, mean + jnp.exp(0.5 * log_variance) * noise
 
     def decode(self, latent: chex.Array, valid: chex.Array) -> chex.Array:

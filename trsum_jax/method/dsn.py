@@ -6,6 +6,8 @@ hand, and that the two parts are added and not averaged could not be confirmed [
 one frame (two for `R_div`) is worth 0 [O].
 """
 
+from typing import Any
+
 import chex
 import jax.numpy as jnp
 from flax import linen as nn
@@ -21,9 +23,11 @@ class Dsn(nn.Module):
 
     Attributes:
         width: H of each direction; 256 in the paper.
+        dtype: of the operands of the LSTM's products.
     """
 
     width: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, frames: chex.Array, valid: chex.Array) -> chex.Array:
@@ -40,7 +44,7 @@ class Dsn(nn.Module):
         single = frames.ndim == 2
         if single:
             frames, valid = frames[None], valid[None]
-        hidden = Lstm(self.width, bidirectional=True, name='lstm')(frames, valid)
+        hidden = Lstm(self.width, bidirectional=True, dtype=self.dtype, name='lstm')(frames, valid)
         logits = nn.Dense(1, name='score')(hidden)[..., 0]
         return logits[0] if single else logits
 

@@ -30,7 +30,7 @@ from trsum_jax.method.acsumgan import (
 )
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.stages import Stage
-from trsum_jax.training.steps import Run, adam, scan_epoch, stream
+from trsum_jax.training.steps import Run, adam, dtype_here, scan_epoch, stream
 
 UPDATES = {
     'encoder': ('compression', 'estimator', 'encoder'),
@@ -38,6 +38,8 @@ UPDATES = {
     'discriminator': ('discriminator',),
     'actor_critic': ('actor', 'critic'),
 }
+
+_PICKS_AT_ONCE = 3
 
 
 class GanState(NamedTuple):
@@ -51,7 +53,9 @@ def build_module(config: ml_collections.ConfigDict, width: int) -> AcSumGan:
     """The networks that `config.acsumgan` describes, for features of a width."""
     settings = config.acsumgan
     scale = float(width) ** 0.5 if config.model.scale_features else 1.0
-    return AcSumGan(settings.width, settings.layers, settings.fragments, settings.actor_width, scale)
+    return AcSumGan(
+        settings.width, settings.layers, settings.fragments, settings.actor_width, scale, dtype_here(config)
+    )
 
 
 def acsumgan_stage(config: ml_collections.ConfigDict, module: AcSumGan, width: int) -> Stage:
@@ -217,8 +221,8 @@ def _games(module, settings, params, batch: Segment, compressed, scores, noise, 
         _, of_rebuilt = call(AcSumGan.judge, call(AcSumGan.decode, latent, batch.valid), batch.valid)
         return 1 - jnp.abs(of_original - of_rebuilt)
 
-    # One after another: all at once, the states of every step of every pick would have to be held.
-    rewards = jax.lax.map(reward, jnp.swapaxes(kept, 0, 1))
+    # A few at a time: one alone makes small products, all at once hold the states of all their steps.
+    rewards = jax.lax.map(reward, jnp.swapaxes(kept, 0, 1), batch_size=_PICKS_AT_ONCE)
     return games, rewards.T
 
 

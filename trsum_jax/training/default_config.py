@@ -75,7 +75,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     model.cosine_start = True  # [O]
     model.scale_features = True  # features times sqrt(D) going in [O]
     model.score_std = 0.02  # [O]
-    model.dtype = 'auto'  # auto: bfloat16 on GPU and TPU, float32 on CPU
+    model.dtype = 'auto'  # of the rivals' products too; auto: bfloat16 on GPU and TPU, float32 on CPU
 
     config.masking = masking = ml_collections.ConfigDict()
     masking.strategy = 'dynamic'  # dynamic [P], fixed, random
@@ -139,21 +139,22 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     drdsn.share = 0.5  # ε [P]
     drdsn.penalty_weight = 0.01  # β [O]
 
-    # AC-SUM-GAN (Apostolidis et al., 2021), whose full text was not at hand: all of it is [O].
+    # AC-SUM-GAN (Apostolidis et al., 2021); here [R] is the settings that its authors released, whose paper's
+    # full text was not at hand.
     config.acsumgan = acsumgan = ml_collections.ConfigDict()
-    acsumgan.epochs = 100  # [O]
-    acsumgan.batch = 8  # whole videos [O]
-    acsumgan.width = 500  # of the compressed features and the LSTMs [O]
-    acsumgan.layers = 1  # of every LSTM [O]
-    acsumgan.fragments = 64  # M [O]
-    acsumgan.picks = 9  # of a game, 15% of the fragments [O]
+    acsumgan.epochs = 100  # [R]
+    acsumgan.batch = 40  # whole videos [R]
+    acsumgan.width = 512  # of the compressed features and the LSTMs [R]
+    acsumgan.layers = 2  # of every LSTM [R]
+    acsumgan.fragments = 60  # M [R]
+    acsumgan.picks = 9  # of a game, 15% of the fragments [R]
     acsumgan.actor_width = 256  # [O]
-    acsumgan.learning_rate = 1e-4  # [O]
-    acsumgan.discriminator_learning_rate = 1e-5  # [O]
+    acsumgan.learning_rate = 1e-4  # [R]
+    acsumgan.discriminator_learning_rate = 1e-5  # [R]
     acsumgan.weight_decay = 0.0  # [O]
-    acsumgan.clip = 5.0  # gradient norm of each part's update [O]
-    acsumgan.share = 0.5  # σ; the paper tries several [O]
-    acsumgan.entropy_weight = 0.1  # δ [O]
+    acsumgan.clip = 5.0  # gradient norm [R], of each part's update [O]
+    acsumgan.share = 0.5  # σ [R]; the paper tries several
+    acsumgan.entropy_weight = 0.1  # δ [R]
     acsumgan.discount = 0.99  # γ [O]
 
     config.evaluation = evaluation = ml_collections.ConfigDict()

@@ -16,7 +16,7 @@ from trsum_jax.method import dsn, episodes, losses
 from trsum_jax.training import adversarial
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.stages import Stage, SummarizerState
-from trsum_jax.training.steps import Run, adam, gradients, scan_epoch, stream
+from trsum_jax.training.steps import Run, adam, dtype_here, gradients, scan_epoch, stream
 
 
 def build(config: ml_collections.ConfigDict, width: int, n_videos: int) -> tuple[nn.Module, Stage]:
@@ -33,7 +33,7 @@ def build(config: ml_collections.ConfigDict, width: int, n_videos: int) -> tuple
     if config.method == 'acsumgan':
         adversary = adversarial.build_module(config, width)
         return adversary, adversarial.acsumgan_stage(config, adversary, width)
-    module = dsn.Dsn(config.drdsn.width)
+    module = dsn.Dsn(config.drdsn.width, dtype_here(config))
     return module, dsn_stage(config, module, width, n_videos)
 
 

@@ -23,6 +23,7 @@ from trsum_jax.training.steps import (
     Run,
     adamw,
     apply,
+    dtype_here,
     gradients,
     how_here,
     microbatch_here,
@@ -81,9 +82,6 @@ def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generat
         Generator and summarizer, with encoders of the same sizes.
     """
     model = config.model
-    dtype = model.dtype
-    if dtype == 'auto':
-        dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
     encoder = Encoder(
         width=model.width,
         layers=model.layers,
@@ -94,7 +92,7 @@ def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generat
         activation=model.activation,
         dropout=model.dropout,
         cosine_start=model.cosine_start,
-        dtype=jnp.dtype(dtype),
+        dtype=dtype_here(config),
         remat=config.layout.remat,
     )
     scale = float(width) ** 0.5 if model.scale_features else 1.0

@@ -60,6 +60,14 @@ def how_here(how: str) -> str:
     return 'map' if jax.default_backend() == 'cpu' else 'vmap'
 
 
+def dtype_here(config: ml_collections.ConfigDict) -> Any:
+    """The type that `config.model.dtype` asks for: for `auto`, float32 on a CPU and bfloat16 elsewhere."""
+    dtype = config.model.dtype
+    if dtype == 'auto':
+        dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
+    return jnp.dtype(dtype)
+
+
 def microbatch_here(microbatch: int, batch: int) -> int:
     """Segments at a time: what `layout.microbatch` means here for a device's `batch` segments.
 
