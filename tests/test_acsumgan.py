@@ -10,7 +10,7 @@ from rivals_setting import FOLDS, RivalSetting
 
 from trsum_jax.method import acsumgan, actor_critic
 from trsum_jax.method.acsumgan import PARTS, AcSumGan
-from trsum_jax.training import adversarial, corpus
+from trsum_jax.training import adversarial, corpus, grid
 
 T, WIDTH, FRAGMENTS = 11, 6, 4
 FAST = {
@@ -130,6 +130,15 @@ def test_the_critic_learns_a_constant_reward():
 
     params = jax.lax.fori_loop(0, 400, step, params)
     np.testing.assert_allclose(critic.apply(params, states)[:, 0], [3, 2, 1], atol=0.05)
+
+
+@pytest.mark.parametrize('method', ['acsumgan', 'drdsn'])
+def test_a_grid_begins_without_lapack(method):
+    """Whose decompositions, two at once, wait for each other for ever where there are two cores."""
+    rival = RivalSetting(method)
+    program = jax.jit(lambda runs: grid.init(rival.stage, runs, ())).lower(rival.runs).as_text()
+    assert 'while' in program
+    assert 'lapack' not in program
 
 
 @pytest.fixture(scope='module')

@@ -87,6 +87,11 @@ class Linear(nn.Module):
         return (out if weights is None else weights * out) + jnp.broadcast_to(bias, out.shape)
 
 
+# Uniform within 1 / sqrt(H). Not orthogonal: as a grid begins, two of LAPACK's decompositions at once may wait
+# for each other's threads for ever where there are two cores (jaxlib 0.10).
+_within_a_root = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
 def _step(kernel, dtype, carry, inputs):
     hidden, cell = carry
     projected, valid = inputs
@@ -191,9 +196,7 @@ class Lstm(nn.Module):
             for direction in range(1 + self.bidirectional):
                 linear = Linear(4 * self.width, self.dtype, name=f'input_{layer}_{direction}')
                 kernel = self.param(
-                    f'recurrent_{layer}_{direction}',
-                    nn.initializers.orthogonal(),
-                    (self.width, 4 * self.width),
+                    f'recurrent_{layer}_{direction}', _within_a_root, (self.width, 4 * self.width)
                 )
                 projected = linear(by_step, scale)
                 projected = jnp.broadcast_to(projected, (valid.shape[1], *projected.shape[1:]))
