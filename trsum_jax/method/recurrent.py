@@ -87,8 +87,8 @@ class Linear(nn.Module):
         return (out if weights is None else weights * out) + jnp.broadcast_to(bias, out.shape)
 
 
-# Uniform within 1 / sqrt(H). Not orthogonal: as a grid begins, two of LAPACK's decompositions at once may wait
-# for each other's threads for ever where there are two cores (jaxlib 0.10).
+# Uniform within 1 / sqrt(H). Not orthogonal: as a grid begins, two of LAPACK's decompositions at once may
+# wait for each other's threads for ever where there are two cores (jaxlib 0.10).
 _within_a_root = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
