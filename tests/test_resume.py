@@ -54,6 +54,7 @@ def stop_after(epochs, config, workdir, monkeypatch):
 def test_killed_at_every_kind_of_moment_it_ends_in_the_same_bytes(tmp_path, monkeypatch, data):
     monkeypatch.setenv('PYTHONPATH', 'tests')
     flags = (*interruptions.SHORT, f'--config.data.file={data}', '--config.data.generate=False')
+    flags += ('--config.evaluation.baselines=False', '--config.model.layers=1')
     interruptions.finish(interruptions.start(CONFIG, tmp_path / 'in_peace', flags))
     draw = random.Random(5)
     names = list(interruptions.moments(tmp_path, draw))
