@@ -3,8 +3,7 @@
 The products with the inputs, and in the gradient those that make the weights' gradients, are taken over all
 steps at once. Only what truly depends on the step before stays in the loop: on a CPU that halves the time of
 a cell that is scanned and differentiated as it is (`benchmarks/adversarial.py`). All four gates of a step are
-one `tanh` over adjacent numbers, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`: a quarter of the time of gates
-that are split first.
+one `tanh` over adjacent numbers, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`; split first, they are slow loops.
 """
 
 import functools
@@ -19,6 +18,8 @@ from flax import linen as nn
 # Gates i, f, g, o are `_SCALE * tanh(_SCALE * x) + _SHIFT`: sigmoids but for the third.
 _SCALE = np.array([0.5, 0.5, 1.0, 0.5], np.float32).reshape(1, 4, 1)
 _SHIFT = np.array([0.5, 0.5, 0.0, 0.5], np.float32).reshape(1, 4, 1)
+
+_dot = functools.partial(jnp.dot, preferred_element_type=jnp.float32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -36,11 +37,8 @@ def product(x: chex.Array, kernel: chex.Array, dtype: Any) -> chex.Array:
     return _dot(x.astype(dtype), kernel.astype(dtype))
 
 
-_dot = functools.partial(jnp.dot, preferred_element_type=jnp.float32)
-
-
 def _turned(matrix, dtype):
-    """The transpose, laid out anew: a CPU takes twice as long to read a bfloat16 matrix across."""
+    """The transpose, laid out anew: a CPU is slow at products that read a bfloat16 matrix across."""
     return jax.lax.optimization_barrier(matrix.astype(dtype).T)
 
 
