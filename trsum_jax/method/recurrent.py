@@ -3,7 +3,7 @@
 The products with the inputs, and in the gradient those that make the weights' gradients, are taken over all
 steps at once. Only what truly depends on the step before stays in the loop: on a CPU that halves the time of
 a cell that is scanned and differentiated as it is (`benchmarks/adversarial.py`). All four gates of a step are
-one `tanh` over adjacent numbers, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`; split first, they are slow loops.
+one `tanh` over adjacent numbers, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`; split first, they are slow.
 """
 
 import functools
