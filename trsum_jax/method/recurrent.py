@@ -1,8 +1,8 @@
 """A long short-term memory over padded sequences, for the rivals of this method, which are all built of it.
 
 The products with the inputs, and in the gradient those that make the weights' gradients, are taken over all
-steps at once. Only what truly depends on the step before stays in the loop: on a CPU that halves the time of
-a cell that is scanned and differentiated as it is (`benchmarks/adversarial.py`). All four gates of a step are
+steps at once. Only what truly depends on the step before stays in the loop, which on a CPU takes less time
+than a cell that is scanned and differentiated as it is (`benchmarks/adversarial.py`). The gates of a step are
 one `tanh` over adjacent numbers, since `sigmoid(x) = (1 + tanh(x / 2)) / 2`; split first, they are slow.
 """
 
