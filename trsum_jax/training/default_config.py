@@ -1,6 +1,7 @@
 """Every setting of a training, set to what learns; `published` makes the paper's literal choices.
 
-Marks: [P] the paper says so; [A] a default of the author's earlier released code (RS-SUM); [O] ours.
+Marks: [P] the paper says so; [A] a default of the author's earlier released code (RS-SUM); [O] ours. Of the
+rivals: [P] their papers, [R] the settings that their authors released, [O] ours.
 """
 
 import dataclasses
@@ -124,23 +125,22 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     summarizer.reward_terms.reconstruction = 1.0
     summarizer.from_generator = True  # start from the generator's weights [P]
 
-    # DR-DSN (Zhou et al., 2018); here [P] is that paper as it is known, its full text was not at hand.
+    # DR-DSN (Zhou et al., 2018), from that paper as it is known, whose full text was not at hand.
     config.drdsn = drdsn = ml_collections.ConfigDict()
-    drdsn.epochs = 60  # [O]
+    drdsn.epochs = 60  # [R]
     drdsn.batch = 1  # whole videos [O]
     drdsn.width = 256  # of each direction of the LSTM [P]
-    drdsn.learning_rate = 1e-5  # [O]
-    drdsn.weight_decay = 1e-5  # [O]
+    drdsn.learning_rate = 1e-5  # [R], without their step to a tenth after 30 epochs
+    drdsn.weight_decay = 1e-5  # [R]
     drdsn.clip = 5.0  # gradient norm [O]
     drdsn.episodes = 5  # N [P]
     drdsn.window = 20  # λ [P]
     drdsn.baseline_momentum = 0.9  # [O]
     drdsn.log_probability = 'mean'  # mean [O], sum
     drdsn.share = 0.5  # ε [P]
-    drdsn.penalty_weight = 0.01  # β [O]
+    drdsn.penalty_weight = 0.01  # β [R]
 
-    # AC-SUM-GAN (Apostolidis et al., 2021); here [R] is the settings that its authors released, whose paper's
-    # full text was not at hand.
+    # AC-SUM-GAN (Apostolidis et al., 2021), whose full text was not at hand.
     config.acsumgan = acsumgan = ml_collections.ConfigDict()
     acsumgan.epochs = 100  # [R]
     acsumgan.batch = 40  # whole videos [R]
