@@ -22,6 +22,11 @@ os.environ['MPLBACKEND'] = 'Agg'
 gc.set_threshold(50_000, 20, 50)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: a test that waits for processes of its own leaves a core idle."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope='session')
 def shared() -> pathlib.Path:
     """The folder of real annotations and reference outputs beside the checkout; skips where it is absent."""
