@@ -5,7 +5,7 @@ import time
 
 import pytest
 import several
-from tiny import write_data
+from tiny import tiny_config, write_data
 
 from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError
@@ -113,6 +113,14 @@ def wait_for_the_log(started, workdir):
     while not ((workdir / files.METRICS).exists() and (workdir / files.METRICS).stat().st_size):
         assert all(process.poll() is None for process in started), several.ended(started)
         time.sleep(0.02)
+
+
+def test_the_first_process_writes_when_all_have_read(tmp_path, monkeypatch):
+    """A slow one would take what it finds for an earlier session's."""
+    found = []
+    monkeypatch.setattr(processes, 'wait', lambda name: found.append((tmp_path / files.RECORD).exists()))
+    files.remember(tiny_config(), tmp_path, {'runs': []}, 'data.h5')
+    assert found == [False, True]
 
 
 def test_processes_with_different_configs_stop_with_the_field(flags, tmp_path):

@@ -23,10 +23,6 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config.study.columns = ('kendall_tau', 'train_kendall_tau', 'reward_TVn', 'reward_MS', 'reward_RAUC')
     for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
         config[stage].epochs = EPOCHS
-    # As the demo does with TR-SUM: a smaller model, and ten times the learning rates of the large one.
-    config.acsumgan.update({'batch': 8, 'width': 64, 'actor_width': 64, 'fragments': 32, 'picks': 5})
-    config.acsumgan.update({'learning_rate': 1e-3, 'discriminator_learning_rate': 1e-4})
-    config.drdsn.update({'width': 64, 'learning_rate': 1e-3})
     slow = {'learning_rate': 1e-4, 'discriminator_learning_rate': 1e-5}
     config.variants.trsum = {'method': 'trsum'}
     config.variants.acsumgan = {'method': 'acsumgan'}

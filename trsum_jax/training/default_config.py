@@ -143,7 +143,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     # AC-SUM-GAN (Apostolidis et al., 2021), whose full text was not at hand.
     config.acsumgan = acsumgan = ml_collections.ConfigDict()
     acsumgan.epochs = 100  # [R]
-    acsumgan.batch = 40  # whole videos [R]
+    acsumgan.batch = 40  # whole videos [R]; more than a fold trains on cost time for nothing
     acsumgan.width = 512  # of the compressed features and the LSTMs [R]
     acsumgan.layers = 2  # of every LSTM [R]
     acsumgan.fragments = 60  # M [R]

@@ -77,9 +77,11 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     """
     path = workdir / RECORD
     now = [config[stage].epochs for stage in settings.STAGES[config.method]]
-    told = epochs_told(workdir)
-    if path.exists():
-        there = json.loads(path.read_text(encoding='utf-8'))
+    there = json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
+    told = there['epochs'] if there else []
+    # Else a slow process would find what the first one has just written.
+    processes.wait('the workdir is read')
+    if there:
         if {name: value for name, value in there.items() if name != 'epochs'} != record:
             raise InputError(
                 f'{workdir}: the data or the folds are not those that this experiment began with '
