@@ -42,15 +42,19 @@ def _turned(matrix, dtype):
     return jax.lax.optimization_barrier(matrix.astype(dtype).T)
 
 
+def _kernel_gradient(x, g, dtype):
+    """Of a kernel by which rows x [..., A] were multiplied, from the products' gradient [..., B]: [A, B]."""
+    x, g = (rows.reshape(-1, rows.shape[-1]) for rows in (x, g))
+    return _dot(_turned(x, dtype), g.astype(dtype))
+
+
 def _product_forward(x, kernel, dtype):
     return product(x, kernel, dtype), (x, kernel)
 
 
 def _product_backward(dtype, residuals, g):
     x, kernel = residuals
-    g = g.astype(dtype)
-    g_kernel = _dot(_turned(x.reshape(-1, x.shape[-1]), dtype), g.reshape(-1, g.shape[-1]))
-    return _dot(g, _turned(kernel, dtype)), g_kernel
+    return _dot(g.astype(dtype), _turned(kernel, dtype)), _kernel_gradient(x, g, dtype)
 
 
 product.defvjp(_product_forward, _product_backward)
@@ -148,10 +152,7 @@ def _backward(reverse, dtype, residuals, g_hidden):
     zero = jnp.zeros_like(g_hidden[0])
     inputs = g_hidden, valid, cell, _before(cell, reverse), squashed
     _, g_projected = jax.lax.scan(step, (zero, zero), inputs, reverse=not reverse)
-    before = _before(hidden, reverse).reshape(-1, hidden.shape[-1])
-    g_flat = g_projected.reshape(-1, g_projected.shape[-1]).astype(dtype)
-    g_kernel = _dot(_turned(before, dtype), g_flat)
-    return g_kernel, g_projected, None
+    return _kernel_gradient(_before(hidden, reverse), g_projected, dtype), g_projected, None
 
 
 _scan.defvjp(_forward, _backward)

@@ -77,8 +77,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     """
     path = workdir / RECORD
     now = [config[stage].epochs for stage in settings.STAGES[config.method]]
-    there = json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
-    told = there['epochs'] if there else []
+    there = _record_of(workdir)
+    told = there.get('epochs', [])
     # Else a slow process would find what the first one has just written.
     processes.wait('the workdir is read')
     if there:
@@ -104,8 +104,12 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
 
 def epochs_told(workdir: pathlib.Path) -> list[list[int]]:
     """Epochs of every stage that each session was told to train for, where they changed."""
+    return _record_of(workdir).get('epochs', [])
+
+
+def _record_of(workdir: pathlib.Path) -> dict:
     path = workdir / RECORD
-    return json.loads(path.read_text(encoding='utf-8'))['epochs'] if path.exists() else []
+    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
 
 
 def _set_aside(workdir: pathlib.Path, epochs: list[int]) -> None:
