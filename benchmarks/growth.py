@@ -154,7 +154,7 @@ def draw(path: pathlib.Path, tables: Sequence[dict[str, Any]]) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
 
-    from trsum_jax.protocol.tables import replacing
+    from trsum_jax.files import replacing
 
     columns = min(4, len(tables))
     height = -(-len(tables) // columns)

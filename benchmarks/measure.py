@@ -20,6 +20,8 @@ import numpy as np
 import tabulate
 from tqdm import tqdm
 
+from trsum_jax.files import write_json
+
 # OpenMP's threads spin for 0.2 s after their work, and would take a core from the next worker.
 _PAUSE = 0.3
 TWIN = 'twin'
@@ -195,9 +197,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def write(path: str, name: str, found: Any) -> None:
     """Writes a benchmark's figures with the machine's description, as JSON; no path, no file."""
     if path:
-        from trsum_jax.protocol import tables
-
-        tables.write_json(path, {'benchmark': name, 'machine': machine(), **found})
+        write_json(path, {'benchmark': name, 'machine': machine(), **found})
 
 
 def _serve(pipe: Any, work: Work) -> None:

@@ -21,6 +21,7 @@ from configs.studies import rewards as study
 from trsum_jax.data import planted
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
+from trsum_jax.files import replacing
 from trsum_jax.method import episodes, reward_terms
 from trsum_jax.protocol import tables
 from trsum_jax.training import corpus, inputs, planted_failures
@@ -138,7 +139,7 @@ def draw(path: pathlib.Path, found: dict[str, dict[str, dict]]) -> None:
     axes[-1].legend(frameon=False, fontsize=7)
     figure.suptitle('The failure planted in each dataset, by reward: less is better (synthetic data)')
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tables.replacing(path) as temporary:
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format='png')
     plt.close(figure)
 

@@ -9,7 +9,8 @@ import pathlib
 import sys
 
 from trsum_jax.errors import InputError
-from trsum_jax.training import files, outputs, stability
+from trsum_jax.files import read_json
+from trsum_jax.training import files, stability
 
 
 def main(argv: list[str]) -> None:
@@ -19,7 +20,7 @@ def main(argv: list[str]) -> None:
     workdir = parser.parse_args(argv).workdir
     if not (workdir / files.RESULTS).exists():
         raise InputError(f'--workdir={workdir}: expected a finished suite, with {files.RESULTS}; found none')
-    variants = outputs.read_json(workdir / files.RESULTS).get('variants', {})
+    variants = read_json(workdir / files.RESULTS).get('variants', {})
     if not variants:
         raise InputError(
             f'--workdir={workdir}: expected a suite of several variants, found a lone experiment'

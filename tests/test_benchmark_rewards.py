@@ -5,6 +5,7 @@ from tiny import tiny_config
 
 from benchmarks import rewards
 from trsum_jax.errors import InputError
+from trsum_jax.files import write_json
 from trsum_jax.protocol import tables
 
 VALUES = {'reconstruction': (0.8, 0.6, 0.7), 'coverage': (0.5, 0.3, 0.1)}
@@ -53,8 +54,8 @@ def test_all_is_printed_and_drawn(tmp_path, capsys):
     for plant, variants in found().items():
         for name, content in variants.items():
             folder = tmp_path / (plant if name == rewards.FIRST else f'{plant}-{name}')
-            tables.write_json(folder / 'failures.json', {k: v for k, v in content.items() if k != 'results'})
-            tables.write_json(folder / 'results.json', content['results'])
+            write_json(folder / 'failures.json', {k: v for k, v in content.items() if k != 'results'})
+            write_json(folder / 'results.json', content['results'])
     rewards.main([f'--workdir={tmp_path}', f'--picture={tmp_path}/x.png'])
     assert capsys.readouterr().out.count('###') == 3
     assert (tmp_path / 'x.png').stat().st_size > 5000

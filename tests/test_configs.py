@@ -7,7 +7,8 @@ from tiny import RECIPE, shorten, tiny_config
 
 from configs import default
 from trsum_jax.errors import InputError
-from trsum_jax.training import experiment, files, outputs, settings, study, suite
+from trsum_jax.files import read_json
+from trsum_jax.training import experiment, files, settings, study, suite
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
@@ -45,7 +46,7 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     first = next(iter(suite.expand(config).values()), config)
     text = experiment.run(first, tmp_path / 'run')
     assert 'synthetic data' in text
-    results = outputs.read_json(tmp_path / 'run' / files.RESULTS)
+    results = read_json(tmp_path / 'run' / files.RESULTS)
     assert results['train_mean']['kendall_tau']['mean'] is not None
 
 
@@ -59,7 +60,7 @@ def run_as_a_study(config, workdir):
         del config.variants[name]
     text = suite.run(config, workdir)
     assert text.startswith(f'# {config.name} (default), synthetic data')
-    found = outputs.read_json(workdir / study.JSON)
+    found = read_json(workdir / study.JSON)
     assert set(found['variants']) == set(config.variants)
     for column in found['columns']:
         # What was not planted in a dataset cannot be measured there.
@@ -75,7 +76,7 @@ def test_a_suite_runs_every_variant_and_finishes_what_was_begun(tmp_path, capsys
     data = {'synthetic': {'annotators': 'null'}}
     config.variants = ml_collections.ConfigDict({'base': {}, 'null': {'data': data, **default.PUBLISHED}})
     text = suite.run(config, tmp_path)
-    results = outputs.read_json(tmp_path / files.RESULTS)['variants']
+    results = read_json(tmp_path / files.RESULTS)['variants']
     assert set(results) == {'base', 'null'}
     assert results['null']['preset'] == 'published'
     assert '| null ' in text

@@ -7,8 +7,9 @@ from rivals_setting import FOLDS, RivalSetting
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
 from trsum_jax.method import dsn
-from trsum_jax.training import experiment, files, outputs, trained
+from trsum_jax.training import experiment, files, trained
 
 # Cosines: of 0 and 1 it is 0, of 0 and 2 it is .6, of 1 and 2 it is .8.
 FRAMES = jnp.array([[3.0, 0.0], [0.0, 4.0], [1.8, 2.4]])
@@ -109,7 +110,7 @@ def test_an_experiment_of_it_leaves_what_one_of_trsum_leaves(tmp_path):
     assert '| drdsn ' in text
     assert '| untrained ' in text
     assert 'one_out' not in text
-    found = outputs.read_json(tmp_path / files.RESULTS)
+    found = read_json(tmp_path / files.RESULTS)
     assert found['method'] == 'drdsn'
     assert found['epochs'] == [[3]]
     assert (tmp_path / 'pictures' / 'learning_curves.png').stat().st_size > 1000

@@ -7,8 +7,9 @@ import pytest
 from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
 from trsum_jax.method import losses
-from trsum_jax.training import corpus, experiment, outputs, scoring, settings
+from trsum_jax.training import corpus, experiment, scoring, settings
 
 
 def test_a_window_masks_its_frames_and_no_others():
@@ -36,8 +37,8 @@ def test_an_experiment_leaves_its_agreement_with_people(tmp_path):
     config.evaluation.one_out_windows = (3,)
     text = experiment.run(config, tmp_path)
     assert '## Agreement with people' in text
-    results = outputs.read_json(tmp_path / 'results.json')
-    found = outputs.read_json(tmp_path / 'human_alignment.json')
+    results = read_json(tmp_path / 'results.json')
+    found = read_json(tmp_path / 'human_alignment.json')
     assert set(found['rows']) == {'trsum', 'one_out', 'one_out_3', 'distance_to_mean'}
     assert found['rank_against'] == 'annotator scores'
     assert found['synthetic']

@@ -8,7 +8,8 @@ import pytest
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError, Preempted
-from trsum_jax.training import checkpoint, experiment, files, interruption, joint, metric_log, outputs, suite
+from trsum_jax.files import read_json
+from trsum_jax.training import checkpoint, experiment, files, interruption, joint, metric_log, suite
 
 # Every number of either stage, in a variant of its own.
 VARIANTS = {
@@ -56,7 +57,7 @@ def test_a_variant_in_a_grid_equals_the_variant_alone(name, finished, tmp_path):
     assert list(together) == list(lone)
     for metric, values in lone.items():
         np.testing.assert_allclose(together[metric], values, rtol=2e-5, atol=1e-6, err_msg=metric)
-    one, other = (outputs.read_json(folder / files.RESULTS) for folder in (finished / name, tmp_path))
+    one, other = (read_json(folder / files.RESULTS) for folder in (finished / name, tmp_path))
     assert one['mean']['kendall_tau']['mean'] == pytest.approx(other['mean']['kendall_tau']['mean'], abs=1e-6)
     for stage in joint.STAGES:
         assert checkpoint.whole(finished / name / files.CHECKPOINTS / stage)[-1] == 2

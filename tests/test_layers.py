@@ -1,4 +1,4 @@
-"""Imports run one way: commands; training and video; protocol and method; data; errors."""
+"""Imports run one way: commands; training and video; protocol and method; data; files; errors."""
 
 import ast
 import pathlib
@@ -8,14 +8,15 @@ import sys
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'trsum_jax'
 MAY_IMPORT = {
     'errors': set(),
-    'data': {'errors'},
-    'protocol': {'errors', 'data'},
+    'files': {'errors'},
+    'data': {'errors', 'files'},
+    'protocol': {'errors', 'files', 'data'},
     'method': {'errors'},
-    'training': {'errors', 'data', 'protocol', 'method'},
-    'video': {'errors', 'data', 'protocol', 'method'},
-    'commands': {'errors', 'data', 'protocol', 'method', 'training', 'video'},
+    'training': {'errors', 'files', 'data', 'protocol', 'method'},
+    'video': {'errors', 'files', 'data', 'protocol', 'method'},
+    'commands': {'errors', 'files', 'data', 'protocol', 'method', 'training', 'video'},
 }
-NO_JAX = ('errors', 'data', 'protocol')
+NO_JAX = ('errors', 'files', 'data', 'protocol')
 
 
 def layer_of(path: pathlib.Path) -> str:

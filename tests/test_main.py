@@ -12,7 +12,8 @@ from trsum_jax.data import datasets
 from trsum_jax.data.records import Video
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
-from trsum_jax.protocol import evaluation, tables
+from trsum_jax.files import read_json, write_json
+from trsum_jax.protocol import evaluation
 from trsum_jax.training import (
     experiment,
     files,
@@ -36,7 +37,7 @@ def finished(tmp_path_factory):
 
 def test_results_hold_what_is_promised(finished):
     _, workdir, text = finished
-    results = outputs.read_json(workdir / 'results.json')
+    results = read_json(workdir / 'results.json')
     names = {'random', 'untrained', 'distance_to_mean', 'one_out', 'uniform', 'human'}
     assert set(results['baselines']) == set(results['train_baselines']) == names
     assert results['synthetic'] is True
@@ -55,7 +56,7 @@ def test_results_hold_what_is_promised(finished):
 
 def test_the_mean_is_that_of_the_folds_test_videos(finished):
     config, workdir, _ = finished
-    results = outputs.read_json(workdir / 'results.json')
+    results = read_json(workdir / 'results.json')
     folds = inputs.load(config, workdir).folds
     expected = np.mean(
         [np.mean([results['videos'][key]['kendall_tau'] for key in fold.test]) for fold in folds]
@@ -70,7 +71,7 @@ def test_the_scores_file_gives_the_metrics_of_its_videos(finished):
     config.seeds = (0,)
     one = workdir.parent / 'one_seed'
     experiment.run(config, one)
-    results = outputs.read_json(one / 'results.json')
+    results = read_json(one / 'results.json')
     dataset = datasets.read_dataset(one / 'synthetic.h5')
     with h5py.File(one / 'scores.h5') as file:
         for key, video in dataset.videos.items():
@@ -82,7 +83,7 @@ def test_the_scores_file_gives_the_metrics_of_its_videos(finished):
 def test_summaries_name_the_chosen_shots_in_seconds_within_the_budget(finished):
     config, workdir, _ = finished
     dataset = datasets.read_dataset(workdir / 'synthetic.h5')
-    for key, found in outputs.read_json(workdir / 'summaries.json').items():
+    for key, found in read_json(workdir / 'summaries.json').items():
         video = dataset.videos[key]
         taken = sum(s['last_frame'] - s['first_frame'] + 1 for s in found['shots'] if s['chosen'])
         assert taken <= int(config.evaluation.budget * video.n_frames)
@@ -181,7 +182,7 @@ def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
 
     config = tiny_config(**{'data.file': str(features('alpha-1')), 'data.generate': False})
     preparation.prepare(config, tmp_path / 'run')
-    record = outputs.read_json(tmp_path / 'run' / files.RECORD)
+    record = read_json(tmp_path / 'run' / files.RECORD)
     assert record['encoder'] == 'alpha-1'
 
     scorer = dataclasses.replace(trained.load(finished[1]), encoder=record['encoder'])
@@ -194,9 +195,9 @@ def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
 
 def test_a_training_of_an_older_version_is_refused_with_what_it_lacks(finished, tmp_path):
     for name in (files.CONFIG, files.RECORD):
-        told = outputs.read_json(finished[1] / name)
+        told = read_json(finished[1] / name)
         told.pop('method', None)
-        tables.write_json(tmp_path / name, told)
+        write_json(tmp_path / name, told)
     with pytest.raises(InputError, match=r'config\.json: expected .* found none of method; train again'):
         trained.load(tmp_path)
 
@@ -244,9 +245,9 @@ def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
     config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.generate': False, 'data.folds': 0})
     text = experiment.run(config, tmp_path / 'run')
     assert 'no people to compare with' in text
-    results = outputs.read_json(tmp_path / 'run' / 'results.json')
+    results = read_json(tmp_path / 'run' / 'results.json')
     assert results['mean']['f_avg']['mean'] is None
-    summaries = outputs.read_json(tmp_path / 'run' / 'summaries.json')
+    summaries = read_json(tmp_path / 'run' / 'summaries.json')
     assert len(summaries) == 3
     assert all(found['shots'] for found in summaries.values())
 
@@ -264,7 +265,7 @@ def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, trai
     assert len(given.keys) == 6
     assert setting in given.split
     assert setting in experiment.run(config, tmp_path / 'run')
-    results = outputs.read_json(tmp_path / 'run' / 'results.json')
+    results = read_json(tmp_path / 'run' / 'results.json')
     assert set(results['videos']) == set(given.keys)
     assert results['mean']['kendall_tau']['videos'] == 6
 
@@ -275,7 +276,7 @@ def test_times_follow_the_presentation_times_of_the_frames():
 
 
 def test_nan_becomes_null_in_strict_json(tmp_path):
-    tables.write_json(tmp_path / 'x.json', {'a': float('nan')})
+    write_json(tmp_path / 'x.json', {'a': float('nan')})
     assert json.loads((tmp_path / 'x.json').read_text(), parse_constant=pytest.fail) == {'a': None}
 
 
@@ -318,10 +319,10 @@ def test_the_score_command_writes_what_evaluate_reads(finished, tmp_path):
     flags = (f'--checkpoint={workdir}', data, f'--output={scores}', f'--summaries={tmp_path}/s.json')
     run = command('trsum_jax.score', *flags)
     assert run.returncode == 0, run.stderr
-    assert len(outputs.read_json(tmp_path / 's.json')) == 6
+    assert len(read_json(tmp_path / 's.json')) == 6
     again = command('trsum_jax.score', *flags)
     assert again.returncode == 1
     assert '--overwrite' in again.stderr
     run = command('trsum_jax.evaluate', data, f'--scores={scores}', f'--output={tmp_path}/r.json')
     assert run.returncode == 0, run.stderr
-    assert outputs.read_json(tmp_path / 'r.json')['mean']['kendall_tau']['mean'] is not None
+    assert read_json(tmp_path / 'r.json')['mean']['kendall_tau']['mean'] is not None

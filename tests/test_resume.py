@@ -13,7 +13,8 @@ from tiny import tiny_config, write_data
 
 from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError, Preempted
-from trsum_jax.training import checkpoint, experiment, files, interruption, outputs
+from trsum_jax.files import read_json
+from trsum_jax.training import checkpoint, experiment, files, interruption
 
 CONFIG = 'tests/tiny.py'
 # Checkpoints after 2, 4 and 5 epochs of both stages, of which the last two stay.
@@ -190,9 +191,7 @@ def test_no_good_checkpoint_left_is_explained(config, tmp_path, monkeypatch):
 def test_a_checkpoint_of_another_model_is_named(config, tmp_path, monkeypatch):
     stop_after(4, config, tmp_path, monkeypatch)
     (tmp_path / files.CONFIG).write_text(
-        json.dumps(
-            outputs.read_json(tmp_path / files.CONFIG) | {'model': config.model.to_dict() | {'width': 16}}
-        )
+        json.dumps(read_json(tmp_path / files.CONFIG) | {'model': config.model.to_dict() | {'width': 16}})
     )
     config = config.copy_and_resolve_references()
     config.model.width = 16
@@ -229,7 +228,7 @@ def test_a_finished_training_of_more_epochs_keeps_the_results_of_fewer(config, i
     config.summarizer.epochs = 6
     experiment.run(config, workdir)
     assert (workdir / 'results-5-5-epochs.md').read_text() == before
-    assert outputs.read_json(workdir / files.RESULTS)['epochs'] == [[5, 5], [5, 6]]
+    assert read_json(workdir / files.RESULTS)['epochs'] == [[5, 5], [5, 6]]
     config.generator.epochs = 6
     with pytest.raises(InputError, match=r'generator\.epochs: expected 5'):
         experiment.run(config, workdir)

@@ -13,9 +13,10 @@ from trsum_jax.data import datasets, planted
 from trsum_jax.data.shots import frame_change
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
 from trsum_jax.method import reward_terms
 from trsum_jax.method.rewards import reward_and_parts
-from trsum_jax.training import corpus, experiment, outputs, settings
+from trsum_jax.training import corpus, experiment, settings
 
 
 def planted_videos(plant='brief'):
@@ -147,7 +148,7 @@ def test_an_experiment_on_planted_data_leaves_its_failures(tmp_path):
     })  # fmt: skip
     text = experiment.run(config, tmp_path)
     assert 'Failures planted: brief (synthetic data)' in text
-    rows = outputs.read_json(tmp_path / 'failures.json')['rows']
+    rows = read_json(tmp_path / 'failures.json')['rows']
     assert set(rows) == {'trsum', 'untrained', 'one_out', 'random', 'distance_to_mean', 'people'}
     missed = {name: of['frames']['missed_events']['mean'] for name, of in rows.items()}
     assert missed['people'] < missed['random']

@@ -7,7 +7,8 @@ from tiny import tiny_config
 from benchmarks import adversarial
 from benchmarks import stability as command
 from trsum_jax.errors import InputError
-from trsum_jax.training import files, outputs, stability, suite
+from trsum_jax.files import read_json
+from trsum_jax.training import files, stability, suite
 
 
 def write_training(folder, method, stages, seeds=(0, 0, 5, 5)):
@@ -81,7 +82,7 @@ def test_a_study_of_two_methods_from_training_to_table(tmp_path, capsys):
     suite.run(config, tmp_path)
     command.main([f'--workdir={tmp_path}'])
     assert '| drdsn ' in capsys.readouterr().out
-    found = outputs.read_json(tmp_path / stability.JSON)['variants']
+    found = read_json(tmp_path / stability.JSON)['variants']
     assert set(found) == set(methods)
     for method, stages in methods.items():
         assert set(found[method]) == {f'{stage}: {name}' for stage, names in stages.items() for name in names}

@@ -8,10 +8,10 @@ from tiny import RECIPE, tiny_config
 from trsum_jax.data import datasets
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
 from trsum_jax.protocol import evaluation
 from trsum_jax.training import (
     files,
-    outputs,
     planted_failures,
     study,
     study_metrics,
@@ -38,10 +38,10 @@ def finished(tmp_path_factory):
 
 def test_the_means_are_those_of_the_experiments(finished):
     workdir, _ = finished
-    found = outputs.read_json(workdir / study.JSON)
+    found = read_json(workdir / study.JSON)
     assert list(found['variants']) == ['two', 'one']
     for name, of in found['variants'].items():
-        alone = outputs.read_json(workdir / name / files.RESULTS)
+        alone = read_json(workdir / name / files.RESULTS)
         assert of['kendall_tau']['mean'] == pytest.approx(alone['mean']['kendall_tau']['mean'], abs=1e-12)
         tau = alone['train_baselines']['one_out']['kendall_tau']['mean']
         assert of['train_one_out_kendall_tau']['mean'] == pytest.approx(tau, abs=1e-12)
@@ -52,7 +52,7 @@ def test_the_means_are_those_of_the_experiments(finished):
 
 
 def test_what_was_measured_on_other_videos_is_not_paired(finished):
-    found = outputs.read_json(finished[0] / study.JSON)
+    found = read_json(finished[0] / study.JSON)
     assert found['references'] == {'two': 'two', 'one': 'one'}
     # All variants meet the same videos in `tau on NAME`; their own videos differ.
     assert set(found['differences']['one']) == {
@@ -103,7 +103,7 @@ def test_rows_curves_and_planted_failures_by_hand(tmp_path):
 
 
 def test_every_training_is_tested_on_every_other(finished):
-    found = outputs.read_json(finished[0] / study.JSON)['variants']
+    found = read_json(finished[0] / study.JSON)['variants']
     assert found['one']['kendall_tau on one'] == found['one']['kendall_tau']
     assert found['one']['kendall_tau on two']['videos'] == 6
     assert 'kendall_tau on two' in found['two']
@@ -182,7 +182,7 @@ def test_the_name_of_a_file_is_no_part_of_the_metric():
 
 
 def test_a_study_of_which_nothing_could_be_measured_still_ends(finished, tmp_path):
-    found = outputs.read_json(finished[0] / study.JSON) | {'columns': ['one_out_f_max']}
+    found = read_json(finished[0] / study.JSON) | {'columns': ['one_out_f_max']}
     for of in found['variants'].values():
         of.pop('one_out_f_max', None)
     study_pictures.draw(tmp_path / 'study.png', found)

@@ -1,13 +1,9 @@
-import csv
-import json
 import math
-import pathlib
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from trsum_jax.errors import InputError
 from trsum_jax.protocol import tables
 
 NAN = float('nan')
@@ -134,58 +130,6 @@ def test_rows_per_video_and_per_fold():
     first, second = tables.fold_rows(folds)
     assert first == pytest.approx({'fold': 0, 'videos': 2, 'f_avg': 0.3, 'kendall_tau': 0.5})
     assert second['videos'] == 1 and math.isnan(second['f_avg'])
-
-
-# Files
-
-
-def test_json_is_strict(tmp_path):
-    path = tmp_path / 'new' / 'results.json'
-    tree = {
-        'nan': NAN,
-        'inf': np.float32('inf'),
-        'deep': [{'x': np.array([1.0, NAN])}, (np.int64(3), np.bool_(True))],
-        4: pathlib.PurePosixPath('a/b'),
-        'none': None,
-    }
-    tables.write_json(path, tree)
-
-    def refuse(name):
-        raise AssertionError(name)
-
-    assert json.loads(path.read_text(), parse_constant=refuse) == {
-        'nan': None,
-        'inf': None,
-        'deep': [{'x': [1.0, None]}, [3, True]],
-        '4': 'a/b',
-        'none': None,
-    }
-
-
-def test_csv(tmp_path):
-    path = tmp_path / 'videos.csv'
-    tables.write_csv(path, [{'video': 'a, b', 'tau': 0.5}, {'video': 'c', 'tau': NAN, 'more': 1}])
-    with path.open(newline='') as file:
-        rows = list(csv.DictReader(file))
-    assert rows == [{'video': 'a, b', 'tau': '0.5', 'more': ''}, {'video': 'c', 'tau': '', 'more': '1'}]
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / 'results.json'
-    tables.write_json(path, {'a': 1})
-    with pytest.raises(TypeError):
-        tables.write_json(path, {'a': object()})
-    with pytest.raises(RuntimeError), tables.replacing(path) as temporary:
-        temporary.write_text('half')
-        raise RuntimeError
-    assert json.loads(path.read_text()) == {'a': 1}
-    assert [p.name for p in tmp_path.iterdir()] == ['results.json']
-
-
-def test_what_cannot_be_written_is_said(tmp_path):
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(InputError, match='cannot be written'):
-        tables.write_json(tmp_path / 'file' / 'results.json', {})
 
 
 def test_a_video_in_several_folds_widens_no_interval_and_narrows_none():

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from trsum_jax.data import datasets, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError, run_command
+from trsum_jax.files import replacing, write_json
 from trsum_jax.protocol import baselines, evaluation, tables
 
 SCORE_KEYS = ('scores', 'frame_scores')
@@ -224,7 +225,7 @@ def write_summaries(path: str, summaries: Mapping[str, np.ndarray]) -> None:
         path: the file; replaced where it exists.
         summaries: key to summary.
     """
-    with tables.replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
         for key, summary in summaries.items():
             file.create_dataset(f'{key}/summary', data=summary, compression='gzip')
 
@@ -310,7 +311,7 @@ def main(argv: Sequence[str]) -> None:
         for line in results[f'{kind}s']:
             print(f'{kind}: {line}')
     if args.output:
-        tables.write_json(args.output, results)
+        write_json(args.output, results)
         print(f'results: {args.output}')
     if args.summaries:
         write_summaries(args.summaries, summaries)

@@ -15,6 +15,7 @@ from trsum_jax.data import shots as shots_lib
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError
+from trsum_jax.files import replacing
 
 SHOT_SOURCES = ('file', 'kts', 'uniform')
 
@@ -302,18 +303,11 @@ def write_dataset(
     Raises:
         InputError: a key that is used twice or holds a `/`.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with h5py.File(temporary, 'w') as file:
-            file.attrs.update({'synthetic': synthetic, **(attributes or {})})
-            if encoder is not None:
-                file.attrs['encoder'] = encoder
-            for video in videos:
-                if video.key in file or '/' in video.key:
-                    raise InputError(f'{path}: expected a key without "/", used once, found {video.key}')
-                _write_video(file.create_group(video.key), video)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+        file.attrs.update({'synthetic': synthetic, **(attributes or {})})
+        if encoder is not None:
+            file.attrs['encoder'] = encoder
+        for video in videos:
+            if video.key in file or '/' in video.key:
+                raise InputError(f'{path}: expected a key without "/", used once, found {video.key}')
+            _write_video(file.create_group(video.key), video)

@@ -1,17 +1,11 @@
-"""Metrics of videos to means with intervals, and those to Markdown, JSON and CSV."""
+"""Metrics of videos to means with intervals, and those to Markdown."""
 
-import contextlib
-import csv
-import json
-import os
-import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tabulate
 from scipy import stats
 
-from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation
 
 TITLES = {'f_avg': 'F avg, %', 'f_max': 'F max, %', 'kendall_tau': 'tau', 'spearman_rho': 'rho'}
@@ -188,72 +182,3 @@ def cell(metric: str, value: Mapping[str, float | None]) -> str:
 
 def _unknown(value: float | None) -> bool:
     return value is None or bool(np.isnan(value))
-
-
-def to_json(obj: object) -> object:
-    """The same tree in plain types that strict JSON knows; NaN and infinities, unknown to it, become null.
-
-    Args:
-        obj: mappings, sequences, arrays, numpy and Python scalars, paths.
-
-    Returns:
-        dicts with string keys, lists, str, int, float, bool and None.
-    """
-    if isinstance(obj, Mapping):
-        return {str(key): to_json(value) for key, value in obj.items()}
-    if isinstance(obj, np.ndarray | np.generic):
-        return to_json(obj.tolist())
-    if isinstance(obj, list | tuple):
-        return [to_json(value) for value in obj]
-    if isinstance(obj, float):
-        return obj if np.isfinite(obj) else None
-    return str(obj) if isinstance(obj, pathlib.PurePath) else obj
-
-
-def write_json(path: str | os.PathLike, obj: object) -> None:
-    """Writes strict JSON (see `to_json`), whole or not at all.
-
-    Args:
-        path: the file; replaced where it exists.
-        obj: what `to_json` takes.
-    """
-    with replacing(path) as temporary:
-        text = json.dumps(to_json(obj), indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(f'{text}\n', encoding='utf-8')
-
-
-def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> None:
-    """Writes rows as CSV with a header, whole or not at all; a NaN is an empty cell.
-
-    Args:
-        path: the file; replaced where it exists.
-        rows: column to value; the columns are those of all rows, in the order of first appearance.
-    """
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    with replacing(path) as temporary, temporary.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(to_json(rows))
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary name in the file's folder, which takes the file's place if all goes well.
-
-    Args:
-        path: the file to write; its folder is made where it is missing.
-
-    Raises:
-        InputError: where the file cannot be written.
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f'{path}: cannot be written ({error})') from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from orbax.checkpoint import v1 as ocp
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import write_json
 from trsum_jax.training import processes, sharding
 
 _FILES = 'files.sha256.json'
@@ -206,9 +207,7 @@ def _list_files(folder: pathlib.Path) -> None:
     digests = {
         str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob('*')) if path.is_file()
     }
-    temporary = folder / f'.{_FILES}.tmp'
-    temporary.write_text(json.dumps(digests, indent=1), encoding='utf-8')
-    temporary.replace(folder / _FILES)
+    write_json(folder / _FILES, digests)
 
 
 def _damage(folder: pathlib.Path) -> str:

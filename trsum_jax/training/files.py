@@ -7,7 +7,7 @@ import ml_collections
 
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
-from trsum_jax.protocol import tables
+from trsum_jax.files import write_json
 from trsum_jax.training import inputs, processes, settings
 
 CONFIG, RECORD, METRICS, RESULTS, TABLE = (
@@ -97,8 +97,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
             _set_aside(workdir, told[-1])
         if not told or told[-1] != now:
             told.append(now)
-        tables.write_json(workdir / CONFIG, config.to_dict())
-        tables.write_json(path, record | {'epochs': told})
+        write_json(workdir / CONFIG, config.to_dict())
+        write_json(path, record | {'epochs': told})
     processes.wait('the workdir is ready')
 
 

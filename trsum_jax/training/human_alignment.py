@@ -3,6 +3,7 @@
 import numpy as np
 import tabulate
 
+from trsum_jax.files import write_json
 from trsum_jax.protocol import agreement, baselines, evaluation, tables
 from trsum_jax.training import pictures, report
 from trsum_jax.training.preparation import Experiment
@@ -43,7 +44,7 @@ def write(experiment: Experiment, scores: dict[str, list[dict[str, np.ndarray]]]
     }
     header = {'name': experiment.config.name, 'synthetic': given.dataset.synthetic}
     header |= {'rank_against': ', '.join(sorted(against)), 'rows': found, 'changes': changes}
-    tables.write_json(workdir / f'{NAME}.json', header)
+    write_json(workdir / f'{NAME}.json', header)
     pictures.agreement_of_rows(workdir / 'pictures' / f'{NAME}.png', found)
     if 'one_out' in rows:
         for key, video in videos.items():

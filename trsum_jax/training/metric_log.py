@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trsum_jax.errors import InputError
-from trsum_jax.protocol import tables
+from trsum_jax.files import write_text
 from trsum_jax.training.grid import Place
 
 
@@ -25,8 +25,7 @@ def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
         return told['stage'] != stage or told['epoch'] <= epochs
 
     kept = [line for line in _lines(path) if stays(line)]
-    with tables.replacing(path) as temporary:
-        temporary.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
+    write_text(path, ''.join(f'{line}\n' for line in kept))
 
 
 def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trsum_jax.protocol import tables
+from trsum_jax.files import write_csv, write_json, write_text
 from trsum_jax.training import (
     corpus,
     files,
@@ -118,8 +118,8 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     }
     results = report.summarize(given, rows, experiment.places, config.evaluation.rank, header)
     videos, folds = report.csv_rows(given, named, experiment.places)
-    tables.write_csv(workdir / 'videos.csv', videos)
-    tables.write_csv(workdir / 'folds.csv', folds)
+    write_csv(workdir / 'videos.csv', videos)
+    write_csv(workdir / 'folds.csv', folds)
     outputs.write_scores(workdir / 'scores.h5', of_model)
     outputs.write_summaries(workdir / 'summaries.json', given.dataset, of_model, config.evaluation.budget)
     drawn = workdir / 'pictures'
@@ -145,7 +145,6 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
     text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'
-    with tables.replacing(workdir / files.TABLE) as temporary:
-        temporary.write_text(text, encoding='utf-8')
-    tables.write_json(workdir / files.RESULTS, results)
+    write_text(workdir / files.TABLE, text)
+    write_json(workdir / files.RESULTS, results)
     return text

@@ -1,8 +1,6 @@
 """Scores and summaries as files that other programs, and people, can use."""
 
-import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +9,8 @@ import numpy as np
 import tabulate
 
 from trsum_jax.data.records import Dataset, Video
-from trsum_jax.protocol import evaluation, tables
+from trsum_jax.files import replacing, write_json
+from trsum_jax.protocol import evaluation
 
 
 def write_scores(path: str | os.PathLike, scores: Mapping[str, np.ndarray]) -> None:
@@ -21,7 +20,7 @@ def write_scores(path: str | os.PathLike, scores: Mapping[str, np.ndarray]) -> N
         path: the HDF5 file, replaced where it exists.
         scores: by video key, [n_steps] float.
     """
-    with tables.replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
         for key, values in scores.items():
             file[f'{key}/scores'] = np.asarray(values, np.float32)
 
@@ -125,11 +124,6 @@ def write_summaries(
         scores: by video key, [n_steps] float.
         budget: the summary's share of the video.
     """
-    tables.write_json(
+    write_json(
         path, {key: describe_summary(dataset.videos[key], values, budget) for key, values in scores.items()}
     )
-
-
-def read_json(path: pathlib.Path) -> Any:
-    """The content of a JSON file that the project wrote."""
-    return json.loads(path.read_text(encoding='utf-8'))

@@ -11,6 +11,7 @@ import numpy as np
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.training import (
     default_config,
@@ -18,7 +19,6 @@ from trsum_jax.training import (
     files,
     inputs,
     outcome,
-    outputs,
     preparation,
     report,
     settings,
@@ -106,7 +106,7 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
 def _refuse_other_videos(dataset: Dataset, workdir: pathlib.Path) -> None:
     record = workdir / files.RECORD
     now = {key: inputs.digest(video) for key, video in dataset.videos.items()}
-    if record.exists() and outputs.read_json(record)['videos'] != now:
+    if record.exists() and read_json(record)['videos'] != now:
         raise InputError(
             f'--workdir={workdir}: holds a training on other videos; score these with it by '
             f'--checkpoint={workdir}, or choose another folder'

@@ -11,6 +11,7 @@ matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
 from trsum_jax.data.records import Video
+from trsum_jax.files import replacing
 from trsum_jax.protocol import agreement, evaluation, tables
 from trsum_jax.training.report import MODEL
 
@@ -281,6 +282,6 @@ def _curve(axis: plt.Axes, runs: np.ndarray, label: str) -> None:
 def save(figure: plt.Figure, path: pathlib.Path) -> None:
     """Writes a figure as PNG, whole or not at all, and closes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tables.replacing(path) as temporary:
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format='png')
     plt.close(figure)

@@ -8,6 +8,7 @@ import tabulate
 
 from trsum_jax.data import planted
 from trsum_jax.data.synthetic import Recipe
+from trsum_jax.files import write_json
 from trsum_jax.protocol import baselines, evaluation, failures, tables
 from trsum_jax.training import inputs, report
 from trsum_jax.training.preparation import Experiment
@@ -74,7 +75,7 @@ def write(experiment: Experiment, scores: Mapping[str, list[dict[str, np.ndarray
         for name, by_choice in found.items()
     }
     header = {'name': config.name, 'plant': config.data.synthetic.plant, 'synthetic': True}
-    tables.write_json(
+    write_json(
         experiment.workdir / f'{NAME}.json', header | {'rows': results, 'videos': found, 'runs': by_run}
     )
     return render(results, config.data.synthetic.plant)

@@ -9,8 +9,8 @@ import ml_collections
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from trsum_jax.files import to_json
 from trsum_jax.method.models import Generator
-from trsum_jax.protocol import tables
 from trsum_jax.training import feed, files, grid, inputs, processes, rivals, sharding, stages
 from trsum_jax.training.steps import Run, how_here
 
@@ -94,7 +94,7 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> inputs.Inp
     """
     given = inputs.load(config, workdir)
     videos = given.dataset.videos
-    record = tables.to_json({
+    record = to_json({
         'width': next(iter(videos.values())).features.shape[1],
         'encoder': given.dataset.encoder,
         'n_videos': len(videos),

@@ -7,8 +7,9 @@ import numpy as np
 import tabulate
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json, write_json, write_text
 from trsum_jax.protocol import stability, tables
-from trsum_jax.training import files, metric_log, outputs, pictures
+from trsum_jax.training import files, metric_log, pictures
 
 # What each method minimizes, or is rewarded by; its other metrics describe and are not trained on.
 CURVES = {
@@ -40,8 +41,8 @@ def measure(workdir: pathlib.Path) -> dict[str, Any]:
     for name in (files.RESULTS, files.RECORD, files.METRICS):
         if not (workdir / name).exists():
             raise InputError(f'{workdir}: expected a finished training, with {name}; found none')
-    method = outputs.read_json(workdir / files.CONFIG)['method']
-    seeds = [seed for seed, _ in outputs.read_json(workdir / files.RECORD)['runs']]
+    method = read_json(workdir / files.CONFIG)['method']
+    seeds = [seed for seed, _ in read_json(workdir / files.RECORD)['runs']]
     found = {}
     for stage, names in CURVES[method].items():
         logged = metric_log.read(workdir / files.METRICS, stage)
@@ -72,11 +73,10 @@ def compare(workdirs: dict[str, pathlib.Path], to: pathlib.Path) -> str:
         InputError: as `measure`.
     """
     found = {name: measure(workdir) for name, workdir in workdirs.items()}
-    synthetic = all(outputs.read_json(one / files.RESULTS)['synthetic'] for one in workdirs.values())
+    synthetic = all(read_json(one / files.RESULTS)['synthetic'] for one in workdirs.values())
     text = render(found, synthetic)
-    tables.write_json(to / JSON, {'synthetic': synthetic, 'variants': found})
-    with tables.replacing(to / TABLE) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    write_json(to / JSON, {'synthetic': synthetic, 'variants': found})
+    write_text(to / TABLE, text)
     pictures.normalised_curves(
         to / PICTURE,
         {

@@ -10,9 +10,10 @@ from typing import Any
 import ml_collections
 import tabulate
 
-from trsum_jax.protocol import comparison, tables
+from trsum_jax.files import read_json, write_json, write_text
+from trsum_jax.protocol import comparison
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.training import files, outputs, study_metrics, study_pictures, transfer
+from trsum_jax.training import files, study_metrics, study_pictures, transfer
 
 _RANKS = ('kendall_tau', 'spearman_rho')
 JSON, TABLE, PICTURE = 'study.json', 'study.md', 'study.png'
@@ -54,7 +55,7 @@ def write(
             # On its own data the folds hold videos out.
             own = {f'{metric} on {name}': measured[name].get(metric, {}) for metric in transfer.METRICS}
             measured[name] |= cells | own
-    about = outputs.read_json(workdir / first / files.RESULTS)
+    about = read_json(workdir / first / files.RESULTS)
     windows = tuple(f'one_out_{window}' for window in variants[first].evaluation.one_out_windows)
     found = {
         'name': config.name,
@@ -70,13 +71,12 @@ def write(
         'references': references,
         **compare(measured, references, first),
     }
-    tables.write_json(workdir / JSON, found)
+    write_json(workdir / JSON, found)
     # Read again, so that the table and the picture are of what the file holds.
-    found = outputs.read_json(workdir / JSON)
+    found = read_json(workdir / JSON)
     text = render(found)
     study_pictures.draw(workdir / PICTURE, found)
-    with tables.replacing(workdir / TABLE) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    write_text(workdir / TABLE, text)
     return text
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from trsum_jax.files import read_json
 from trsum_jax.protocol import comparison, evaluation, stability, tables
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.training import files, metric_log, outputs, planted_failures, settings
+from trsum_jax.training import files, metric_log, planted_failures, settings
 
 _SETS = {'test': '', 'train': 'train_'}
 # What is measured of runs, not of videos: in the last epoch of their stage.
@@ -46,7 +47,7 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         `failures.json` holds. Metrics without a value are left out.
     """
     rows = _rows(workdir)
-    model = outputs.read_json(workdir / files.RESULTS)['method']
+    model = read_json(workdir / files.RESULTS)['method']
     cells = {
         f'{prefix}{of}{metric}': comparison.from_folds(_chosen(rows, row, part), metric)
         for row, of in ((model, ''), ('one_out', 'one_out_'))
@@ -59,7 +60,7 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         runs = [
             run
             | {name: float('nan' if run[name] is None else run[name]) for name in planted_failures.METRICS}
-            for run in outputs.read_json(planted)['runs']
+            for run in read_json(planted)['runs']
         ]
         cells |= {name: comparison.from_folds(runs, name) for name in planted_failures.METRICS}
     return {name: of for name, of in cells.items() if of}
@@ -97,9 +98,9 @@ def videos(workdir: pathlib.Path) -> dict[str, Any]:
     Returns:
         Equal for two experiments where their cells can be paired.
     """
-    data = outputs.read_json(workdir / files.CONFIG)['data']
+    data = read_json(workdir / files.CONFIG)['data']
     people = {name: data[name] for name in ('file', 'generate', 'user_scores', 'synthetic')}
-    return {'features': outputs.read_json(workdir / files.RECORD)['videos'], 'people': people}
+    return {'features': read_json(workdir / files.RECORD)['videos'], 'people': people}
 
 
 def in_percent(metric: str) -> bool:
@@ -114,7 +115,7 @@ def title(metric: str) -> str:
 
 
 def _of_log(workdir: pathlib.Path, stages: Sequence[str]) -> dict[str, Cells]:
-    places = [(seed, f'fold {fold}') for seed, fold in outputs.read_json(workdir / files.RECORD)['runs']]
+    places = [(seed, f'fold {fold}') for seed, fold in read_json(workdir / files.RECORD)['runs']]
     cells: dict[str, Cells] = {}
     for stage in stages:
         logged = metric_log.read(workdir / files.METRICS, stage)

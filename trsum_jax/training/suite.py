@@ -11,12 +11,12 @@ import ml_collections
 import tabulate
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json, write_json, write_text
 from trsum_jax.protocol import tables
 from trsum_jax.training import (
     experiment,
     files,
     joint,
-    outputs,
     pictures,
     processes,
     report,
@@ -105,14 +105,14 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         raise InputError('config.study.across: expected one process, found several; run it without them')
     files.refuse_another(config, workdir)
     if processes.first():
-        tables.write_json(workdir / files.CONFIG, config.to_dict())
+        write_json(workdir / files.CONFIG, config.to_dict())
     joint.train(variants, workdir)
     results: dict[str, Any] = {}
     for number, (name, one) in enumerate(variants.items()):
         processes.say(f'\nvariant {number + 1} of {len(variants)}: {name}')
         experiment.run(one, workdir / name)
         if processes.first():
-            results[name] = outputs.read_json(workdir / name / files.RESULTS)
+            results[name] = read_json(workdir / name / files.RESULTS)
     if not processes.first():
         return ''
     text = render(config.name, results)
@@ -122,9 +122,8 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         text = study.write(config, variants, workdir)
         picture = workdir / study.PICTURE
     text += f'\nPicture: {picture}. Each variant has its own folder in {workdir}/.\n'
-    with tables.replacing(workdir / files.TABLE) as temporary:
-        temporary.write_text(text, encoding='utf-8')
-    tables.write_json(workdir / files.RESULTS, {'name': config.name, 'variants': results})
+    write_text(workdir / files.TABLE, text)
+    write_json(workdir / files.RESULTS, {'name': config.name, 'variants': results})
     return text
 
 

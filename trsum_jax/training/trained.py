@@ -12,6 +12,7 @@ import numpy as np
 
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
 from trsum_jax.method.models import Summarizer
 from trsum_jax.training import (
     checkpoint,
@@ -20,7 +21,6 @@ from trsum_jax.training import (
     default_config,
     files,
     inputs,
-    outputs,
     scoring,
     settings,
     stages,
@@ -72,8 +72,8 @@ def load(workdir: pathlib.Path) -> Trained:
                 'python -m trsum_jax.main --workdir=DIR makes one.'
             )
     compilation.remember()
-    config = ml_collections.ConfigDict(outputs.read_json(workdir / files.CONFIG))
-    record = outputs.read_json(workdir / files.RECORD)
+    config = ml_collections.ConfigDict(read_json(workdir / files.CONFIG))
+    record = read_json(workdir / files.RECORD)
     fields = settings.flatten(default_config.get_config()).keys() - {'study', 'variants'}
     there = settings.flatten(config)
     if missing := sorted(name for name in fields - there.keys() if not name.startswith('study.')):

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import ticker
 from PIL import Image
 
-from trsum_jax.protocol import tables
+from trsum_jax.files import replacing
 from trsum_jax.video import storyboard
 from trsum_jax.video.summary import Summary, clock
 
@@ -55,7 +55,7 @@ def write_page(
     )
     jinja.filters |= {'clock': clock, 'digest': _digest}
     rows = _rows(summary)
-    with video.open('rb') as film, tables.replacing(output) as temporary:
+    with video.open('rb') as film, replacing(output) as temporary:
         size = os.fstat(film.fileno()).st_size
         # A piece at a time: the page never sits in memory with its film.
         pieces = jinja.from_string(template).generate(

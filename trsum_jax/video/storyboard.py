@@ -12,7 +12,7 @@ from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
 from trsum_jax.errors import InputError
-from trsum_jax.protocol import tables
+from trsum_jax.files import replacing
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, picture
 from trsum_jax.video.summary import Summary, clock
@@ -95,7 +95,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
             axis.set(xticks=[], yticks=[], anchor='N')
             axis.set_xlabel(f'{shown[number] + 1}:  {clock(start)} – {clock(end)}')
             axis.spines[:].set(color=_FAINT, lw=0.5)
-        with tables.replacing(output) as temporary:
+        with replacing(output) as temporary:
             figure.savefig(temporary, dpi=_DOTS, format=form)
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
+from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.protocol import tables
 from trsum_jax.video.summary import Summary
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
     ends = np.cumsum([part['end'] - part['start'] for part in parts])
     for part, end in zip(parts, ends, strict=True):
         part |= {'summary_start': float(end - (part['end'] - part['start'])), 'summary_end': float(end)}
-    tables.write_json(
+    files.write_json(
         output,
         {
             'name': summary.path.name,
@@ -126,8 +126,7 @@ def write_otio(summary: Summary, output: pathlib.Path) -> None:
     if suffix == '.edl' and timeline.audio_tracks():
         # The adapter reads events of pictures with two channels of sound, but writes pictures only.
         text = text.replace(' V     C ', ' AA/V  C ')
-    with tables.replacing(output) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    files.write_text(output, text)
 
 
 def check(output: pathlib.Path) -> str:

@@ -12,7 +12,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from trsum_jax.errors import InputError
-from trsum_jax.protocol import tables
+from trsum_jax.files import replacing
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.sound import SoundReader, open_sound
@@ -52,7 +52,7 @@ def write_video(
     parts = summary.parts
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(tables.replacing(output))
+        temporary = stack.enter_context(replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
         frames = frames_among(reader, parts, summary.frame_times)
         container = stack.enter_context(

@@ -1,0 +1,111 @@
+"""Files written whole, what killed processes leave, and names as text."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from trsum_jax import files
+from trsum_jax.errors import InputError
+
+NAN = float('nan')
+
+
+def test_json_is_strict(tmp_path):
+    path = tmp_path / 'new' / 'results.json'
+    tree = {
+        'nan': NAN,
+        'inf': np.float32('inf'),
+        'deep': [{'x': np.array([1.0, NAN])}, (np.int64(3), np.bool_(True))],
+        4: pathlib.PurePosixPath('a/b'),
+        'none': None,
+    }
+    files.write_json(path, tree)
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    assert json.loads(path.read_text(), parse_constant=refuse) == {
+        'nan': None,
+        'inf': None,
+        'deep': [{'x': [1.0, None]}, [3, True]],
+        '4': 'a/b',
+        'none': None,
+    }
+
+
+def test_csv(tmp_path):
+    path = tmp_path / 'videos.csv'
+    files.write_csv(path, [{'video': 'a, b', 'tau': 0.5}, {'video': 'c', 'tau': NAN, 'more': 1}])
+    with path.open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [{'video': 'a, b', 'tau': '0.5', 'more': ''}, {'video': 'c', 'tau': '', 'more': '1'}]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / 'results.json'
+    files.write_json(path, {'a': 1})
+    with pytest.raises(TypeError):
+        files.write_json(path, {'a': object()})
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
+        temporary.write_text('half')
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {'a': 1}
+    assert [p.name for p in tmp_path.iterdir()] == ['results.json']
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match='cannot be written'):
+        files.write_json(tmp_path / 'file' / 'results.json', {})
+
+
+def test_what_a_killed_process_left_is_removed_and_a_running_ones_is_not(tmp_path):
+    path = tmp_path / 'o.mp4'
+    gone = subprocess.Popen([sys.executable, '-c', ''])
+    gone.wait()
+    stays = [
+        tmp_path / name for name in (f'.o.mp4.{os.getppid()}.tmp', f'.p.mp4.{gone.pid}.tmp', '.o.mp4.x.tmp')
+    ]
+    for left in (*stays, tmp_path / f'.o.mp4.{gone.pid}.tmp'):
+        left.write_text('half')
+    files.write_text(path, 'whole')
+    assert sorted(tmp_path.iterdir()) == sorted([*stays, path])
+
+
+@pytest.mark.parametrize('letter', ['x', '\u65e5', os.fsdecode(b'\xe9')])
+def test_the_longest_names_that_a_folder_takes_can_be_written(tmp_path, letter):
+    letters = files.LONGEST_NAME // len(os.fsencode(letter)) * letter
+    one, other = (tmp_path / (letters[:-1] + end) for end in 'ab')
+    with files.replacing(one) as first, files.replacing(other) as second:
+        first.write_text('one')
+        second.write_text('other')
+    assert (one.read_text(), other.read_text()) == ('one', 'other')
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('plain \u65e5\u672c.mp4', 'plain \u65e5\u672c.mp4'),
+        (b'caf\xe9.mp4', 'caf\\xe9.mp4'),
+        (os.fsdecode(b'caf\xe9.mp4'), 'caf\\xe9.mp4'),
+        ('two\nlines\r\x1b[31m', 'two\\nlines\\r\\x1b[31m'),
+        ('a\u202e4pm.exe\u2028b', 'a\\u202e4pm.exe\\u2028b'),
+        ('\U0001f469\u200d\U0001f467.mp4', '\U0001f469\u200d\U0001f467.mp4'),
+        (pathlib.Path('a/b.mp4'), 'a/b.mp4'),
+    ],
+)
+def test_any_name_is_one_line_of_text(name, text):
+    assert files.shown(name) == text
+    assert len(files.shown(name).encode('utf-8').splitlines()) == 1
+
+
+def test_bytes_of_a_name_that_are_no_text_do_not_stop_a_file(tmp_path):
+    name = os.fsdecode(b'caf\xe9')
+    files.write_json(tmp_path / 'a.json', {'name': name, 'path': pathlib.Path(name)})
+    assert json.loads((tmp_path / 'a.json').read_text()) == {'name': 'caf\\xe9', 'path': 'caf\\xe9'}
