@@ -5,11 +5,12 @@ import shutil
 import ml_collections
 import numpy as np
 import pytest
+import stopping
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.files import read_json
-from trsum_jax.training import checkpoint, experiment, files, interruption, joint, metric_log, suite
+from trsum_jax.training import checkpoint, experiment, files, joint, metric_log, suite
 
 # Every number of either stage, in a variant of its own.
 VARIANTS = {
@@ -72,7 +73,7 @@ def test_the_numbers_make_a_difference(finished):
 
 def test_stopped_in_the_second_stage_and_continued_it_ends_in_the_same_bits(finished, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(interruption, 'requested', lambda done: done == 3)
+        stopping.stop_after(patch, epochs=3)
         with pytest.raises(Preempted):
             suite.run(config_of(), tmp_path)
     suite.run(config_of(), tmp_path)

@@ -9,12 +9,13 @@ import signal
 import time
 
 import pytest
+import stopping
 from tiny import tiny_config, write_data
 
 from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError, Preempted
 from trsum_jax.files import read_json
-from trsum_jax.training import checkpoint, experiment, files, interruption
+from trsum_jax.training import checkpoint, experiment, files
 
 CONFIG = 'tests/tiny.py'
 # Checkpoints after 2, 4 and 5 epochs of both stages, of which the last two stay.
@@ -47,8 +48,18 @@ def in_peace(config, tmp_path_factory):
 def stop_after(epochs, config, workdir, monkeypatch):
     """As SIGTERM does, after so many epochs of both stages together."""
     with monkeypatch.context() as patch:
-        patch.setattr(interruption, 'requested', lambda done: done == epochs)
+        stopping.stop_after(patch, epochs=epochs)
         with pytest.raises(Preempted, match='is saved after epoch'):
+            experiment.run(config, workdir)
+
+
+def stop_within(steps, config, workdir, monkeypatch):
+    """As SIGTERM does after so many steps of both stages together, where an epoch may not end first."""
+    config = config.copy_and_resolve_references()
+    config.layout.grace = 0.0
+    with monkeypatch.context() as patch:
+        stopping.stop_after(patch, steps=steps)
+        with pytest.raises(Preempted, match=r'is saved after step \d of \d in epoch \d'):
             experiment.run(config, workdir)
 
 
@@ -114,6 +125,50 @@ def test_continued_from_any_epoch_equals_in_peace(epochs, config, in_peace, tmp_
             with pytest.raises(InterruptedError):
                 experiment.run(config, tmp_path)
     experiment.run(config, tmp_path)
+    assert interruptions.differences(in_peace, tmp_path) == []
+
+
+# Of 4 steps an epoch: within the first one, the third, and the second of the other stage.
+@pytest.mark.parametrize('steps', [1, 11, 27])
+def test_stopped_within_an_epoch_it_continues_there_to_the_same_bits(
+    steps, config, in_peace, tmp_path, monkeypatch, capsys
+):
+    stop_within(steps, config, tmp_path, monkeypatch)
+    experiment.run(config, tmp_path)
+    epochs, rest = divmod(steps % 20, 4)
+    assert f'{epochs} of 5 epochs and {rest} steps taken from' in capsys.readouterr().out
+    assert interruptions.differences(in_peace, tmp_path) == []
+    assert not list((tmp_path / files.CHECKPOINTS).glob('*within'))
+
+
+def test_an_epoch_that_ends_within_the_grace_period_is_ended(config, tmp_path, monkeypatch):
+    config = config.copy_and_resolve_references()
+    config.layout.grace = 3600.0
+    with monkeypatch.context() as patch:
+        stopping.stop_after(patch, steps=7)
+        with pytest.raises(Preempted, match='generator is saved after epoch 2'):
+            experiment.run(config, tmp_path)
+
+
+def test_what_an_older_stop_within_an_epoch_left_is_not_taken(config, in_peace, tmp_path, monkeypatch):
+    stop_within(7, config, tmp_path, monkeypatch)
+    kept = tmp_path / 'kept'
+    shutil.copytree(tmp_path / files.CHECKPOINTS / 'generator-within', kept)
+    stop_after(2, config, tmp_path, monkeypatch)
+    shutil.copytree(kept, tmp_path / files.CHECKPOINTS / 'generator-within', dirs_exist_ok=True)
+    stop_after(2, config, tmp_path, monkeypatch)
+    experiment.run(config, tmp_path)
+    assert interruptions.differences(in_peace, tmp_path) == []
+
+
+def test_a_damaged_stop_within_an_epoch_leads_back_to_the_last_whole_epoch(
+    config, in_peace, tmp_path, monkeypatch, capsys
+):
+    stop_within(13, config, tmp_path, monkeypatch)
+    spoil(tmp_path / files.CHECKPOINTS / 'generator-within' / '13', 'cut')
+    experiment.run(config, tmp_path)
+    told = capsys.readouterr().out
+    assert 'generator-within/13: damaged' in told and '0 of 5' not in told
     assert interruptions.differences(in_peace, tmp_path) == []
 
 

@@ -11,7 +11,8 @@ from trsum_jax.data.splits import Fold
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.method import losses
-from trsum_jax.training import checkpoint, corpus, grid, scoring, sharding, steps
+from trsum_jax.training import corpus, epoch, grid, loop, scoring, sharding
+from trsum_jax.training.epoch import Stage
 
 
 def equal(one, other):
@@ -23,12 +24,13 @@ def run_of(tree, i):
 
 
 def train_quietly(setting, stage, frozen, folder, *, epochs, log_every):
-    with checkpoint.Saver(folder / stage.name, 1) as saver:
-        return grid.train(
-            stage, grid.init(stage, setting.runs, frozen), setting.feed(), frozen,
-            grid=setting.places, mesh=sharding.one_device(), done=0, epochs=epochs, how='map',
-            log_every=log_every, on_metrics=lambda epoch, metrics: None, saver=saver, save_every=epochs,
-        )  # fmt: skip
+    layout = setting.config.layout.copy_and_resolve_references()
+    layout.update({'log_every': log_every, 'checkpoint_every': epochs, 'checkpoints': 1})
+    return loop.train(
+        stage, grid.Position(grid.init(stage, setting.runs, frozen)), setting.feed(), frozen,
+        places=setting.places, mesh=sharding.one_device(), epochs=epochs, how='map', layout=layout,
+        on_metrics=lambda epoch, metrics: None, folder=folder / stage.name,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -153,16 +155,21 @@ def test_an_epoch_visits_every_segment_once():
     setting = Setting(config)
     run = jax.tree.map(lambda leaf: leaf[1], setting.runs)
 
-    def step(state, progress, segments, weight, key):
-        return state.at[segments].add(weight), {'count': weight}
+    def step(state, batch, *_):
+        return state.at[batch.segments].add(batch.weight), {'count': batch.weight}
 
+    stage = Stage('counting', 'generator', 4, lambda *_: None, step, ())
+    corpus, steps = setting.corpus, stage.steps(run)
     for number in range(3):
-        visits, _ = steps.scan_epoch(
-            step, jnp.zeros(setting.corpus.n_segments), number, jax.random.key(number), run, 4
-        )
-        expected = np.zeros(setting.corpus.n_segments)
+        visits = jnp.zeros(corpus.n_segments)
+        told = epoch.blank_told(stage, visits, corpus, run, ())
+        for first, last in ((0, 1), (1, steps)):
+            span = epoch.Span(number, first, last, 0)
+            visits, told, metrics = epoch.part(stage, visits, told, span, corpus, run, ())
+        expected = np.zeros(corpus.n_segments)
         expected[np.asarray(run.segments)[np.asarray(run.weight) > 0]] = 1
         np.testing.assert_array_equal(visits, expected)
+        assert float(metrics['count']) == 1
 
 
 def test_a_batch_of_padding_is_no_step(setting, trained):
@@ -178,10 +185,11 @@ def test_one_trace_per_stage(setting, tmp_path):
     frozen = ()
     for stage in (setting.stage1, setting.stage2):
         traces = []
-        counted = stage._replace(epoch=lambda *args, s=stage, t=traces: t.append(1) or s.epoch(*args))
+        counted = stage._replace(step=lambda *args, s=stage, t=traces: t.append(1) or s.step(*args))
         states = train_quietly(setting, counted, frozen, tmp_path, epochs=5, log_every=2)
         frozen = states.params
-        assert len(traces) == 1
+        # One for the shapes of what it tells, one for the program.
+        assert len(traces) == 2
 
 
 def test_on_a_still_video_the_trivial_reconstructions_are_perfect_and_the_untrained_one_is_not():

@@ -29,8 +29,8 @@ from trsum_jax.method.acsumgan import (
     sparsity_loss,
 )
 from trsum_jax.training.corpus import Corpus, Segment, gather
-from trsum_jax.training.stages import Stage
-from trsum_jax.training.steps import Run, adam, dtype_here, scan_epoch, stream
+from trsum_jax.training.epoch import Batch, Stage
+from trsum_jax.training.steps import Run, adam, dtype_here, stream
 
 UPDATES = {
     'encoder': ('compression', 'estimator', 'encoder'),
@@ -83,19 +83,13 @@ def acsumgan_stage(config: ml_collections.ConfigDict, module: AcSumGan, width: i
         moments = {name: optimizers[name].init(_only(params, parts)) for name, parts in UPDATES.items()}
         return GanState(params, moments)
 
-    def epoch(state: GanState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
-        del frozen
-        key = jax.random.fold_in(stream(run.key, 'rival'), number)
+    def step(state: GanState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]):
+        del run, frozen
+        videos = jax.vmap(gather, (None, 0))(corpus, batch.segments)
+        return alternate(module, settings, optimizers, state, videos, batch.weight, batch.keys)
 
-        def step(state: GanState, progress, segments, weight, step_key):
-            del progress
-            batch = jax.vmap(gather, (None, 0))(corpus, segments)
-            keys = jax.random.split(step_key, segments.shape[0])
-            return alternate(module, settings, optimizers, state, batch, weight, keys)
-
-        return scan_epoch(step, state, number, key, run, settings.batch)
-
-    return Stage('acsumgan', init, epoch, ('loss_recon', 'loss_orig', 'loss_sum', 'reward', 'p_mean'))
+    shown = ('loss_recon', 'loss_orig', 'loss_sum', 'reward', 'p_mean')
+    return Stage('acsumgan', 'rival', settings.batch, init, step, shown)
 
 
 def alternate(

@@ -122,7 +122,9 @@ def whole(folder: pathlib.Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def restore(folder: pathlib.Path, like: Any, mesh: Mesh | None = None) -> tuple[int, Any] | None:
+def restore(
+    folder: pathlib.Path, like: Any, mesh: Mesh | None = None, *, needed: bool = True
+) -> tuple[int, Any] | None:
     """Reads the stage's newest checkpoint that is whole; damaged ones are named, moved aside and skipped.
 
     Args:
@@ -130,9 +132,10 @@ def restore(folder: pathlib.Path, like: Any, mesh: Mesh | None = None) -> tuple[
         like: a tree of `jax.ShapeDtypeStruct` (from `jax.eval_shape`) of the states, with as many runs as
             are wanted. Runs that the checkpoint does not hold come back as zeros.
         mesh: where the states go, by run; the default device where there is none.
+        needed: whether it is an error that there are checkpoints of which none can be read.
 
     Returns:
-        Epochs done and the states, or None where the stage has no checkpoint.
+        The number that the checkpoint is named after and the states, or None where there is none.
 
     Raises:
         InputError: there are checkpoints, and none of them can be read; one of another model.
@@ -148,7 +151,7 @@ def restore(folder: pathlib.Path, like: Any, mesh: Mesh | None = None) -> tuple[
                 return epoch, states
         faults.append(f'{folder}/{epoch}: {fault or "see process 0"}')
         processes.say(f'note: {faults[-1]}. Skipped for the one before.')
-    if found:
+    if found and needed:
         raise InputError(
             'none of the checkpoints can be read:\n  ' + '\n  '.join(faults) + f'\nDelete {folder} to train '
             'this stage again, or restore it from a copy.'

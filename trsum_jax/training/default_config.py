@@ -175,6 +175,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     layout.remat = False  # compute blocks anew in gradients: less memory (not on a CPU), more time
     layout.log_every = 10  # epochs
     layout.checkpoint_every = 10  # epochs
+    layout.grace = 30.0  # seconds that an epoch may still take after SIGTERM; a longer one stops within
     layout.checkpoints = 2  # the newest ones of each stage that are kept
 
     config.study = study = ml_collections.ConfigDict()

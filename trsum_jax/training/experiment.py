@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -16,12 +17,13 @@ from trsum_jax.training import (
     compilation,
     files,
     grid,
+    loop,
     metric_log,
     outcome,
     processes,
     settings,
-    stages,
 )
+from trsum_jax.training.epoch import Stage
 from trsum_jax.training.preparation import Experiment, prepare
 
 
@@ -40,7 +42,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     Raises:
         InputError: a config or data that cannot be used; a workdir that holds another experiment; processes
             that were given different ones.
-        Preempted: SIGTERM came in between.
+        Preempted: a stop signal came in between.
     """
     settings.check(config)
     processes.agree('the config', settings.flatten(config))
@@ -54,11 +56,12 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     return outcome.write(experiment, generator, summarizer)
 
 
-def train(experiment: Experiment) -> tuple[Any, Any]:
+def train(experiment: Experiment, *, words: str = '') -> tuple[Any, Any]:
     """Trains both stages of every run, or what is left of them, with checkpoints on the way.
 
     Args:
         experiment: from `prepare`.
+        words: what is learned, for people who do not know the method; see `loop.train`.
 
     Returns:
         The parameters of all generators and of all summarizers, with a leading run axis; both a rival's own.
@@ -66,14 +69,13 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
     Raises:
         InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than
             asked for.
-        Preempted: SIGTERM came; all is saved.
+        Preempted: a stop signal came; all is saved.
     """
     frozen: Any = ()
-    before = 0
-    for stage in experiment.stages:
+    for number, stage in enumerate(experiment.stages, start=1):
         logs = [[experiment.workdir / files.METRICS]]
-        states = train_stage(experiment, stage, frozen, logs=logs, before=before)
-        before += experiment.config[stage.name].epochs
+        part = f'{words}, part {number} of {len(experiment.stages)}' if words else ''
+        states = train_stage(experiment, stage, frozen, logs=logs, words=part)
         if stage is experiment.stages[0]:
             frozen = states.params
     return frozen, states.params
@@ -81,11 +83,11 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
 
 def train_stage(
     experiment: Experiment,
-    stage: stages.Stage,
+    stage: Stage,
     frozen: Any,
     *,
     logs: Sequence[Sequence[pathlib.Path]],
-    before: int,
+    words: str = '',
 ) -> Any:
     """Trains one stage of every run, or what is left of it, with checkpoints on the way.
 
@@ -94,7 +96,7 @@ def train_stage(
         stage: one of its stages.
         frozen: what the stage reads of each run.
         logs: where metrics go: the grid is cut into as many equal parts, each goes to all of its files.
-        before: epochs of the stages trained before this one, for several processes to count by.
+        words: as in `train`.
 
     Returns:
         The states of all runs after the last epoch.
@@ -104,42 +106,59 @@ def train_stage(
     """
     config, folder = experiment.config, experiment.folder(stage)
     epochs = config[stage.name].epochs
-    found = checkpoint.restore(folder, grid.like(stage, experiment.runs, frozen), experiment.mesh)
-    done, states = found or (0, grid.init(stage, experiment.runs, frozen, experiment.mesh))
-    checkpoint.move_aside(folder, newer_than=done)
-    if done > epochs:
+    at = _position(experiment, stage, frozen)
+    if at.epoch + bool(at.steps) > epochs:
         raise InputError(
-            f'config.{stage.name}.epochs: expected {done} or more, since {folder} has them behind it, '
-            f'found {epochs}. Choose another --workdir for a shorter training.'
+            f'config.{stage.name}.epochs: expected {at.epoch + bool(at.steps)} or more, since {folder} has '
+            f'them behind it, found {epochs}. Choose another --workdir for a shorter training.'
         )
-    if done:
+    if at.epoch or at.steps:
         for log in itertools.chain(*logs):
-            metric_log.refuse_a_gap(log, stage.name, done, folder)
-        processes.say(f'{stage.name}: {done} of {epochs} epochs taken from {folder}')
-    if done == epochs:
-        return states
-    size = count_parameters(states.params) // len(experiment.runs.weight)
-    processes.say(f'{stage.name}: {size:,} parameters a run, {epochs} epochs')
+            metric_log.refuse_a_gap(log, stage.name, at.epoch, folder)
+        within = f' and {at.steps} steps' if at.steps else ''
+        processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {folder}')
+    if at.epoch == epochs:
+        return at.states
+    if not words:
+        size = count_parameters(at.states.params) // len(experiment.runs.weight)
+        processes.say(f'{stage.name}: {size:,} parameters a run, {epochs} epochs')
     if processes.first():
         for log in itertools.chain(*logs):
-            metric_log.keep(log, stage.name, done)
-    with checkpoint.Saver(folder, config.layout.checkpoints) as saver:
-        return grid.train(
-            stage,
-            states,
-            experiment.feed,
-            frozen,
-            grid=experiment.places,
-            mesh=experiment.mesh,
-            done=done,
-            epochs=epochs,
-            how=experiment.how,
-            log_every=config.layout.log_every,
-            on_metrics=functools.partial(_log, logs, stage.name, experiment.places),
-            saver=saver,
-            save_every=config.layout.checkpoint_every,
-            before=before,
-        )
+            metric_log.keep(log, stage.name, at.epoch)
+    return loop.train(
+        stage,
+        at,
+        experiment.feed,
+        frozen,
+        places=experiment.places,
+        mesh=experiment.mesh,
+        how=experiment.how,
+        epochs=epochs,
+        layout=config.layout,
+        on_metrics=functools.partial(_log, logs, stage.name, experiment.places),
+        folder=folder,
+        words=words,
+    )
+
+
+def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Position:
+    """Where a stage is: at its beginning, after a saved epoch, or within one where it was stopped."""
+    folder, fed, mesh = experiment.folder(stage), experiment.feed, experiment.mesh
+    like = grid.like(stage, experiment.runs, frozen)
+    of_epoch = fed.passes * stage.steps(experiment.runs)
+    saved, within = checkpoint.whole(folder), checkpoint.whole(loop.within_of(folder))
+    if within and within[-1] // of_epoch >= (saved or [0])[-1]:
+        some = next(iter(next(fed.epochs(0, 1))))
+        blank = functools.partial(grid.blank_told, stage, mesh=mesh, passes=fed.passes)
+        told = jax.eval_shape(blank, like, some.corpus, experiment.runs, frozen)
+        found = checkpoint.restore(loop.within_of(folder), (like, told), mesh, needed=False)
+        if found:
+            steps, (states, told) = found
+            return grid.Position(states, told, *divmod(steps, of_epoch))
+    found = checkpoint.restore(folder, like, mesh)
+    done, states = found or (0, grid.init(stage, experiment.runs, frozen, mesh))
+    checkpoint.move_aside(folder, newer_than=done)
+    return grid.Position(states, None, done)
 
 
 def _log(

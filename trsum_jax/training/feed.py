@@ -34,13 +34,11 @@ class Pass(NamedTuple):
         number: of the pass, in all epochs.
         corpus: on the devices.
         runs: the runs' segments of it.
-        weight: [R] float64, how many training segments of it a run has.
     """
 
     number: int
     corpus: Corpus
     runs: Run
-    weight: np.ndarray
 
 
 class Whole:
@@ -79,14 +77,14 @@ class Whole:
         self._corpus = corpus.build(videos, length, views, mesh)
         keys = [video.key for video in videos]
         self.runs = grid.make_runs(places, folds, keys, self._corpus, mesh, dials)
-        self._weight = processes.gather(self.runs.weight)[: len(places)].sum(axis=1, dtype=np.float64)
-        self.segments = float(self._weight.sum())
+        self.segments = float(processes.gather(self.runs.weight)[: len(places)].sum(dtype=np.float64))
         self.n_segments = self._corpus.n_segments
 
-    def epochs(self, done: int, epochs: int) -> Iterator[list[Pass]]:
-        """The passes of every epoch from `done` on."""
+    def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[list[Pass]]:
+        """The passes of every epoch from `done` on; of one pass, none is ever skipped."""
+        del skipped
         for number in range(done, epochs):
-            yield [Pass(number, self._corpus, self.runs, self._weight)]
+            yield [Pass(number, self._corpus, self.runs)]
 
     def score(self, function: Callable[[Any, Corpus], jax.Array], params: Any) -> np.ndarray:
         """`function(params, corpus)` of all frames: [R (filled up), …, F], in every process."""
@@ -144,23 +142,31 @@ class Stream:
         for i, fold in enumerate(folds):
             trained[i, [number[key] for key in fold.train]] = True
         rows = np.array([place.fold for place in grid.filled(places, mesh)])
-        self._trained, self._weighed = trained[rows], trained[[place.fold for place in places]] * of_video
+        self._trained = trained[rows]
         self._frames = max(int(steps[chunk].sum()) for chunk in self._chunks)
         self._segments = max(int(of_video[chunk].sum()) for chunk in self._chunks)
         self._longest = max(int((trained * of_video)[:, chunk].sum(axis=1).max()) for chunk in self._chunks)
         self._first = np.cumsum([0, *steps])
-        self.segments, self.n_segments = float(self._weighed.sum()), int(of_video.sum())
+        self.segments = float((trained[[place.fold for place in places]] * of_video).sum())
+        self.n_segments = int(of_video.sum())
         shape = len(rows), self._longest
         blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         blank = sharding.place(blank, mesh, sharding.BY_RUN)
         self.runs = Run(grid.keys_of(places, mesh), *blank, grid.dials_of(dials, len(rows), mesh))
 
-    def epochs(self, done: int, epochs: int) -> Iterator[Iterator[Pass]]:
-        """The passes of every epoch from `done` on; each must be taken before the next epoch's."""
-        numbers = range(done * self.passes, epochs * self.passes)
+    def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[Iterator[Pass]]:
+        """The passes of every epoch from `done` on; each must be taken before the next epoch's.
+
+        Args:
+            done: epochs.
+            epochs: in all.
+            skipped: passes of the first epoch that are done.
+        """
+        numbers = range(done * self.passes + skipped, epochs * self.passes)
         loaded = self._loaded([(number, self._chunk_of(number)) for number in numbers])
-        for _ in range(done, epochs):
-            yield (self._placed(*next(loaded)) for _ in range(self.passes))
+        for number in range(done, epochs):
+            left = self.passes - (skipped if number == done else 0)
+            yield (self._placed(*next(loaded)) for _ in range(left))
 
     def score(self, function: Callable[[Any, Corpus], jax.Array], params: Any) -> np.ndarray:
         """`function(params, corpus)` of all frames: [R (filled up), …, F], in every process."""
@@ -187,7 +193,7 @@ class Stream:
         source = self._grain.MapDataset.source(wanted).map(lambda one: (one[0], *self._read(one[1])))
         return iter(source.to_iter_dataset(ahead))
 
-    def _read(self, chunk: int) -> tuple[Corpus, np.ndarray, np.ndarray, np.ndarray]:
+    def _read(self, chunk: int) -> tuple[Corpus, np.ndarray, np.ndarray]:
         numbers = self._chunks[chunk]
         read = corpus.arrays([self._videos[i] for i in numbers], self._length, self._views)
         local = read.video
@@ -198,12 +204,12 @@ class Stream:
         ))  # fmt: skip
         chosen = self._trained[:, numbers][:, local]
         segments, weight = grid.members(chosen, self._longest)
-        return read, segments, weight, self._weighed[:, numbers].sum(axis=1).astype(np.float64)
+        return read, segments, weight
 
-    def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray, count: np.ndarray):
+    def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray) -> Pass:
         placed = sharding.place((segments, weight), self._mesh, sharding.BY_RUN)
         runs = Run(self.runs.key, *placed, self.runs.dials)
-        return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), runs, count)
+        return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), runs)
 
 
 def plan(names: Sequence[str], steps: np.ndarray, width: int, most_mb: float) -> list[list[int]]:

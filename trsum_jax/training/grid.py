@@ -1,24 +1,28 @@
 """The grid of runs: all folds and seeds of an experiment as one compiled program."""
 
+import collections
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from trsum_jax.data.splits import Fold
-from trsum_jax.errors import InputError, Preempted
-from trsum_jax.training import checkpoint, interruption, processes
+from trsum_jax.training import epoch, processes
 from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.epoch import Span, Stage
 from trsum_jax.training.sharding import BY_RUN, SHARED, one_device, padded, place, split
-from trsum_jax.training.stages import Stage
 from trsum_jax.training.steps import Run
+
+# Seconds that a dispatch should take, so that progress is seen and a stop is heard; and how many may be under
+# way at once, so that the devices never wait for the host.
+_PART_S = 1.0
+_UNDER_WAY = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +128,37 @@ def like(stage: Stage, runs: Run, frozen: Any) -> Any:
     return jax.eval_shape(jax.vmap(stage.init), runs, frozen)
 
 
-def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
-    """One epoch of all runs, compiled once; the states that go in are donated.
+def blank_told(
+    stage: Stage,
+    states: Any,
+    corpus: Corpus,
+    runs: Run,
+    frozen: Any,
+    mesh: Mesh | None = None,
+    passes: int = 1,
+) -> epoch.Told:
+    """What an epoch of all runs has told before its first step: zeros, [R, …], on the mesh.
+
+    Args:
+        stage: whose epoch.
+        states: of all runs.
+        corpus: of one pass.
+        runs: of all runs.
+        frozen: what the stage reads of each run.
+        mesh: of the devices; the default one alone where there is none.
+        passes: in an epoch.
+
+    Returns:
+        The tree; under `jax.eval_shape` its shapes and types.
+    """
+    one_run = functools.partial(epoch.blank_told, stage, passes=passes)
+    specs = (BY_RUN, SHARED, BY_RUN, BY_RUN)
+    all_runs = split(jax.vmap(one_run, (0, None, 0, 0)), mesh or one_device(), specs)
+    return jax.jit(all_runs)(states, corpus, runs, frozen)
+
+
+def compile_part(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
+    """Some steps of an epoch of all runs, compiled once; the states and what was told are donated.
 
     Args:
         stage: what to run.
@@ -133,153 +166,121 @@ def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
         mesh: of the devices; the default one alone where there is none.
 
     Returns:
-        (states, number of the epoch, corpus, runs, frozen) -> (states, metrics [R]).
+        (states, told, `epoch.Span`, corpus, runs, frozen) -> (states, told, metrics [R]).
+    """
+    specs = (BY_RUN, BY_RUN, SHARED, SHARED, BY_RUN, BY_RUN)
+    part = functools.partial(_part_of_runs, stage, how)
+    return jax.jit(split(part, mesh or one_device(), specs), donate_argnums=(0, 1))
+
+
+def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
+    """A whole epoch of all runs as one program, by itself: to be measured, and to be looked at.
+
+    Args:
+        stage: what to run.
+        how: as in `compile_part`.
+        mesh: of the devices; the default one alone where there is none.
+
+    Returns:
+        (states, number of the epoch, corpus, runs, frozen) -> (states, metrics [R]); the states are donated.
     """
 
-    def epoch(states, number, corpus, runs, frozen):
-        if how == 'vmap':
-            return jax.vmap(stage.epoch, (0, None, None, 0, 0))(states, number, corpus, runs, frozen)
-
-        # Carried and replaced in place: `lax.map` would hold all states a second time, on their way out.
-        def one(states, inputs):
-            i, run, frozen = inputs
-            own = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), states)
-            own, metrics = stage.epoch(own, number, corpus, run, frozen)
-            put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
-            return jax.tree.map(put, states, own), metrics
-
-        return jax.lax.scan(one, states, (jnp.arange(runs.key.shape[0]), runs, frozen))
+    def whole(states, number, corpus, runs, frozen):
+        one_run = functools.partial(epoch.blank_told, stage)
+        told = jax.vmap(one_run, (0, None, 0, 0))(states, corpus, runs, frozen)
+        span = Span(number, 0, stage.steps(runs), 0)
+        states, _, metrics = _part_of_runs(stage, how, states, told, span, corpus, runs, frozen)
+        return states, metrics
 
     specs = (BY_RUN, SHARED, SHARED, BY_RUN, BY_RUN)
-    return jax.jit(split(epoch, mesh or one_device(), specs), donate_argnums=0)
+    return jax.jit(split(whole, mesh or one_device(), specs), donate_argnums=0)
 
 
-def train(
-    stage: Stage,
-    states: Any,
-    feed: Any,
-    frozen: Any,
-    *,
-    grid: Sequence[Place],
-    mesh: Mesh,
-    done: int,
-    epochs: int,
-    how: str,
-    log_every: int,
-    on_metrics: Callable[[int, dict[str, np.ndarray]], None],
-    saver: checkpoint.Saver,
-    save_every: int,
-    before: int = 0,
-) -> Any:
-    """Trains every run of the grid for a number of epochs, with a progress bar and checkpoints.
+def _part_of_runs(stage, how, states, told, span, corpus, runs, frozen):
+    one_run = functools.partial(epoch.part, stage)
+    if how == 'vmap':
+        return jax.vmap(one_run, (0, 0, None, None, 0, 0))(states, told, span, corpus, runs, frozen)
 
-    Metrics stay on the device and are read every `log_every` epochs, and before every checkpoint, so that the
-    log is never behind what training continues from.
+    # Carried and replaced in place: `lax.map` would hold all states a second time, on their way out.
+    def one(carried, inputs):
+        i, run, frozen = inputs
+        own = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), carried)
+        state, told, metrics = one_run(*own, span, corpus, run, frozen)
+        put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
+        return jax.tree.map(put, carried, (state, told)), metrics
+
+    inputs = jnp.arange(runs.key.shape[0]), runs, frozen
+    (states, told), metrics = jax.lax.scan(one, (states, told), inputs)
+    return states, told, metrics
+
+
+class Position(NamedTuple):
+    """Where the training of all runs is.
+
+    Attributes:
+        states: of all runs, [R, …].
+        told: by the steps of the epoch under way, [R, …]; None before the first.
+        epoch: epochs done.
+        steps: of the epoch under way that are done, in all of its passes.
+    """
+
+    states: Any
+    told: epoch.Told | None = None
+    epoch: int = 0
+    steps: int = 0
+
+
+def advance(
+    stage: Stage, at: Position, feed: Any, frozen: Any, *, mesh: Mesh, epochs: int, how: str
+) -> Iterator[tuple[Position, dict[str, jax.Array] | None]]:
+    """Trains every run of the grid, dispatch by dispatch.
+
+    The first dispatch is one step, by whose time the others are made about a second long, or an epoch where
+    that is shorter. A few are under way at once: what is yielded may still be computed.
 
     Args:
         stage: what to train.
-        states: of all runs; donated.
+        at: where to begin; donated.
         feed: the segments of all runs, `feed.Whole` or `feed.Stream`.
         frozen: what the stage reads of each run.
-        grid: the R runs' names, for messages; what the mesh fills the grid up with has none.
         mesh: of the devices.
-        done: epochs that the states have behind them.
         epochs: how many in all.
         how: `map` or `vmap`, over runs.
-        log_every: epochs between two reads.
-        on_metrics: called with each epoch's number (from 0) and its metrics, each [R].
-        saver: keeps the states, the last ones too.
-        save_every: epochs between two checkpoints.
-        before: epochs of the stages before this one.
 
-    Returns:
-        The states after the last epoch.
-
-    Raises:
-        InputError: a metric or a parameter is not finite (names the epoch, the run and the last good
-            checkpoint), or a checkpoint cannot be written.
-        Preempted: SIGTERM came; the states are saved.
+    Yields:
+        The position after a dispatch, whose arrays the next dispatch takes; and the epoch's metrics, [R]
+        each, where the epoch is done, else None.
     """
-    step = compile_epoch(stage, how, mesh)
-    waiting: list[tuple[int, list[tuple[np.ndarray, dict[str, jax.Array]]]]] = []
-    check = functools.partial(_check_finite, stage, grid=grid, saver=saver)
-    bar = tqdm(
-        total=epochs, initial=done, desc=f'{stage.name}: {len(grid)} runs', unit='epoch', mininterval=1.0,
-        disable=not processes.first(),
-    )  # fmt: skip
-    started = time.perf_counter()
-    with bar, interruption.in_training():
-        for number, passes in enumerate(feed.epochs(done, epochs), start=done):
-            found = []
-            for one in passes:
-                states, metrics = step(states, np.int32(one.number), one.corpus, one.runs, frozen)
-                found.append((one.weight, metrics))
-            waiting.append((number, found))
-            last = number + 1 == epochs
-            stop = interruption.requested(before + number + 1) and not last
-            save = (number + 1) % save_every == 0 or last or stop
-            if (number + 1) % log_every == 0 or save:
-                for at, values in _read(waiting, len(grid)):
-                    check(at, values)
-                    on_metrics(at, values)
-                rate = feed.segments * len(waiting) / (time.perf_counter() - started)
+    part, most = None, 1
+    of_pass = stage.steps(feed.runs)
+    under_way: collections.deque[Any] = collections.deque()
+    states, told, number, steps = at
+    for passes in feed.epochs(number, epochs, steps // of_pass):
+        for one in passes:
+            while True:
+                if told is None:
+                    told = blank_told(stage, states, one.corpus, one.runs, frozen, mesh, feed.passes)
+                first = steps % of_pass
+                last = min(first + most, of_pass)
+                span = Span(*(np.int32(value) for value in (one.number, first, last, steps - first)))
+                given = states, told, span, one.corpus, one.runs, frozen
+                begun = part is None
+                # Before the clock starts.
+                part = part or compile_part(stage, how, mesh).lower(*given).compile()
                 started = time.perf_counter()
-                shown = ', '.join(f'{name} {values[name].mean():.3f}' for name in stage.shown)
-                bar.set_postfix_str(f'{shown}, {rate:.0f} segments/s')
-                bar.update(len(waiting))
-                waiting = []
-            if save:
-                # The metrics of a step are taken before its update: parameters may be worse than they tell.
-                finite = processes.gather(_finite_runs(states.params))[: len(grid)]
-                check(number, {'a parameter': np.where(finite, 0, np.nan)})
-                saver.save(number + 1, states)
-            if stop:
-                saver.wait()
-                raise Preempted(f'stopped by SIGTERM; {stage.name} is saved after epoch {number + 1}')
-        saver.wait()
-    return states
-
-
-@jax.jit
-def _finite_runs(params: Any) -> jax.Array:
-    """[R] bool: whether all parameters of a run are finite."""
-    each = [jnp.all(jnp.isfinite(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(params)]
-    return functools.reduce(jnp.logical_and, each)
-
-
-def _read(
-    waiting: Sequence[tuple[int, list[tuple[np.ndarray, dict[str, jax.Array]]]]], n_runs: int
-) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """Epochs and their metrics, [R] each: means over the passes, without the runs that fill up the grid."""
-    values = processes.gather([[metrics for _, metrics in passes] for _, passes in waiting])
-    values = jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
-    return [
-        (number, _mean([weight for weight, _ in passes], of_epoch))
-        for (number, passes), of_epoch in zip(waiting, values, strict=True)
-    ]
-
-
-def _mean(weights: list[np.ndarray], passes: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    if len(passes) == 1:
-        return passes[0]
-    share = np.stack(weights) / np.maximum(np.sum(weights, axis=0), 1)
-    return {name: np.sum(share * [one[name] for one in passes], axis=0) for name in passes[0]}
-
-
-def _check_finite(
-    stage: Stage,
-    number: int,
-    values: dict[str, np.ndarray],
-    *,
-    grid: Sequence[Place],
-    saver: checkpoint.Saver,
-) -> None:
-    for name, value in values.items():
-        bad = np.flatnonzero(~np.isfinite(value))
-        if len(bad):
-            runs = '; '.join(str(grid[i]) for i in bad)
-            raise InputError(
-                f'{stage.name}, epoch {number + 1}: {name} is {value[bad[0]]} in {runs}. Training stopped; '
-                f'last good checkpoint: {saver.last_good()}. '
-                f'A lower --config.{stage.name}.learning_rate usually helps.'
-            )
+                states, told, metrics = part(*given)
+                if begun:
+                    jax.block_until_ready(metrics)
+                    seconds = time.perf_counter() - started
+                    most = max(1, processes.from_first(int(_PART_S / seconds)))
+                under_way.append(metrics)
+                if len(under_way) > _UNDER_WAY:
+                    jax.block_until_ready(under_way.popleft())
+                steps += last - first
+                if last == of_pass:
+                    break
+                yield Position(states, told, number, steps), None
+            if steps < of_pass * feed.passes:
+                yield Position(states, told, number, steps), None
+        number, steps = number + 1, 0
+        yield Position(states, told, number, steps), metrics

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 
 import jax
@@ -9,7 +10,8 @@ from jax.experimental import multihost_utils
 
 from trsum_jax.errors import Preempted
 
-_announced = False
+_heard: float | None = None
+_asked = 0
 _in_training = False
 
 
@@ -40,23 +42,27 @@ def in_training() -> Iterator[None]:
         _in_training = False
 
 
-def requested(epochs: int) -> bool:
-    """Whether to save and stop now: the same answer in every process.
-
-    Args:
-        epochs: done so far, of all stages; grows from call to call.
+def requested() -> bool:
+    """Whether to save and stop now: the same answer in every process, each of which asks equally often.
 
     Returns:
         True once SIGTERM has come.
     """
+    global _asked
+    _asked += 1
     if jax.distributed.is_initialized():
-        return multihost_utils.reached_preemption_sync_point(epochs)
-    return _announced
+        return multihost_utils.reached_preemption_sync_point(_asked)
+    return _heard is not None
+
+
+def heard() -> float | None:
+    """`time.monotonic()` when SIGTERM came; None before, and where another process was told."""
+    return _heard
 
 
 def _announce(number: int, frame: object) -> None:
     del number, frame
-    global _announced
-    _announced = True
+    global _heard
+    _heard = time.monotonic()
     if not _in_training:
         raise Preempted('stopped by SIGTERM; what was finished is saved')

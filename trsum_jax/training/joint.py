@@ -65,11 +65,10 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
 
     Raises:
         InputError: as `experiment.run`.
-        Preempted: SIGTERM came; all is saved.
+        Preempted: a stop signal came; all is saved.
     """
     compilation.remember()
     variants = {name: config for name, config in variants.items() if config.method == 'trsum'}
-    before = 0
     for stage in STAGES:
         for group in alike(variants, stage):
             together = [variants[same[0]] for same in group]
@@ -78,8 +77,7 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
             if any(epochs not in checkpoint.whole(folder) for folder in folders):
                 names = ', '.join(name for same in group for name in same)
                 processes.say(f'\n{stage} of {names}')
-                _train_group(variants, workdir, stage, group, before)
-            before += epochs
+                _train_group(variants, workdir, stage, group)
 
 
 def alike(variants: Variants, stage: str) -> list[list[list[str]]]:
@@ -107,7 +105,6 @@ def _train_group(
     workdir: pathlib.Path,
     stage: str,
     group: Sequence[Sequence[str]],
-    before: int,
 ) -> None:
     for same in group:
         for name in same:
@@ -138,7 +135,7 @@ def _train_group(
         frozen = _on_mesh(stacked, slice(None), joint)
     logs = [[workdir / name / files.METRICS for name in same] for same in group]
     run_of = joint.stages[STAGES.index(stage)]
-    states = experiment.train_stage(joint, run_of, frozen, logs=logs, before=before)
+    states = experiment.train_stage(joint, run_of, frozen, logs=logs)
     host, epochs = processes.gather(states), common[stage].epochs
     for part, same in enumerate(group):
         own = _on_mesh(host, slice(part * each, (part + 1) * each), joint)

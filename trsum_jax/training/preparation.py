@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from trsum_jax.files import to_json
 from trsum_jax.method.models import Generator
 from trsum_jax.training import feed, files, grid, inputs, processes, rivals, sharding, stages
+from trsum_jax.training.epoch import Stage
 from trsum_jax.training.steps import Run, how_here
 
 
@@ -39,7 +40,7 @@ class Experiment:
     places: list[grid.Place]
     generator: Generator | None
     summarizer: nn.Module
-    stages: tuple[stages.Stage, ...]
+    stages: tuple[Stage, ...]
     how: str
     mesh: Mesh
 
@@ -48,7 +49,7 @@ class Experiment:
         """The inputs of every run, stacked [R]."""
         return self.feed.runs
 
-    def folder(self, stage: stages.Stage) -> pathlib.Path:
+    def folder(self, stage: Stage) -> pathlib.Path:
         """Where a stage's checkpoints are."""
         return self.workdir / files.CHECKPOINTS / stage.name
 

@@ -1,7 +1,7 @@
 """What TR-SUM is compared with, trained in the same grid: DR-DSN, and adversarial AC-SUM-GAN.
 
 Both read whole videos, padded to the longest, which are a corpus of one segment a video. Each is one `Stage`
-of one run, as `training.stages` has two.
+of one run, as `training.stages` makes two.
 """
 
 import functools
@@ -15,8 +15,9 @@ from flax import linen as nn
 from trsum_jax.method import dsn, episodes, losses
 from trsum_jax.training import adversarial
 from trsum_jax.training.corpus import Corpus, Segment, gather
-from trsum_jax.training.stages import Stage, SummarizerState
-from trsum_jax.training.steps import Run, adam, dtype_here, gradients, scan_epoch, stream
+from trsum_jax.training.epoch import Batch, Stage
+from trsum_jax.training.stages import SummarizerState
+from trsum_jax.training.steps import Run, adam, dtype_here, gradients, stream
 
 
 def build(config: ml_collections.ConfigDict, width: int, n_videos: int) -> tuple[nn.Module, Stage]:
@@ -86,29 +87,24 @@ def dsn_stage(config: ml_collections.ConfigDict, module: dsn.Dsn, width: int, n_
             'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
         }
 
-    def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
-        del frozen
-        key = jax.random.fold_in(stream(run.key, 'rival'), number)
+    def step(state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]):
+        del run, frozen
 
-        def step(state: SummarizerState, progress, segments, weight, step_key):
-            del progress
+        def loss(params, segments, keys):
+            videos = jax.vmap(gather, (None, 0))(corpus, segments)
+            logits = module.apply({'params': params}, videos.frames, videos.valid)
+            sample = functools.partial(episodes.sample, n_episodes=settings.episodes)
+            actions = jax.vmap(sample)(keys, jax.lax.stop_gradient(logits), videos.valid)
+            return jax.vmap(measure, (0, 0, 0, None))(videos, logits, actions, state.baseline)
 
-            def loss(params, segments, keys):
-                batch = jax.vmap(gather, (None, 0))(corpus, segments)
-                logits = module.apply({'params': params}, batch.frames, batch.valid)
-                sample = functools.partial(episodes.sample, n_episodes=settings.episodes)
-                actions = jax.vmap(sample)(keys, jax.lax.stop_gradient(logits), batch.valid)
-                return jax.vmap(measure, (0, 0, 0, None))(batch, logits, actions, state.baseline)
+        items = batch.segments, batch.keys
+        grads, metrics = gradients(loss, state.params, items, batch.weight, settings.batch)
+        updates, moments = optimizer.update(grads, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        rewards, momentum = metrics['reward'], settings.baseline_momentum
+        baseline = episodes.update_baseline(
+            state.baseline, corpus.video[batch.segments], rewards, batch.weight, momentum
+        )
+        return SummarizerState(params, moments, baseline), metrics
 
-            keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, settings.batch)
-            updates, moments = optimizer.update(grads, state.optimizer, state.params)
-            params = optax.apply_updates(state.params, updates)
-            baseline = episodes.update_baseline(
-                state.baseline, corpus.video[segments], metrics['reward'], weight, settings.baseline_momentum
-            )
-            return SummarizerState(params, moments, baseline), metrics
-
-        return scan_epoch(step, state, number, key, run, settings.batch)
-
-    return Stage('drdsn', init, epoch, ('reward', 'reward_std', 'p_mean', 'p_std'))
+    return Stage('drdsn', 'rival', settings.batch, init, step, ('reward', 'reward_std', 'p_mean', 'p_std'))

@@ -1,6 +1,7 @@
-"""The two stages of one run as pure functions: `init(key) -> state`, `epoch(state, …) -> (state, metrics)`.
+"""The two stages of one run as pure functions: `init(run) -> state`, `step(state, …) -> (state, metrics)`.
 
-A run is one fold with one seed. Nothing here knows of a grid: `training.grid` adds the leading run axis.
+A run is one fold with one seed. Nothing here knows of a grid: `training.grid` adds the leading run axis, and
+`training.epoch` calls the step.
 """
 
 import functools
@@ -18,6 +19,7 @@ from trsum_jax.method.models import Encoder, Generator, Summarizer
 from trsum_jax.method.rewards import unselected
 from trsum_jax.method.shot_actions import over_shots
 from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.policy import estimator_of
 from trsum_jax.training.steps import (
     Run,
@@ -29,7 +31,6 @@ from trsum_jax.training.steps import (
     microbatch_here,
     over,
     own,
-    scan_epoch,
     stream,
     update,
 )
@@ -52,23 +53,6 @@ class SummarizerState(NamedTuple):
     optimizer: Any
     baseline: episodes.Baseline
     generator: tuple[Any, ...] = ()
-
-
-class Stage(NamedTuple):
-    """A stage of one run.
-
-    Attributes:
-        name: `generator` or `summarizer`.
-        init: (run, frozen) -> state.
-        epoch: (state, number of the epoch, corpus, run, frozen) -> (state, metrics), jit-able. `frozen` is
-            what the stage reads and never changes: `()` in stage 1, the generator's parameters in stage 2.
-        shown: the metrics that stand beside the progress bar.
-    """
-
-    name: str
-    init: Callable[..., Any]
-    epoch: Callable[..., tuple[Any, dict[str, chex.Array]]]
-    shown: tuple[str, ...]
 
 
 def build_models(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:
@@ -161,22 +145,19 @@ def generator_stage(
         metrics = jax.vmap(measure)(batch, *corrupted, rebuilt)
         return metrics['loss'], metrics
 
-    def epoch(state: GeneratorState, number, corpus: Corpus, run: Run, frozen: tuple[()]):
+    def step(state: GeneratorState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]):
         del frozen
-        key = jax.random.fold_in(stream(run.key, 'generator'), number)
 
-        def step(state: GeneratorState, progress, segments, weight, step_key):
-            def loss(params, segments, keys):
-                return batch_losses(params, jax.vmap(gather, (None, 0))(corpus, segments), keys, corpus, run)
+        def loss(params, segments, keys):
+            return batch_losses(params, jax.vmap(gather, (None, 0))(corpus, segments), keys, corpus, run)
 
-            keys = jax.random.split(step_key, segments.shape[0])
-            grads, metrics = gradients(loss, state.params, (segments, keys), weight, at_once, shards)
-            params, moments = update(settings, optimizer, state.params, state.optimizer, grads, progress)
-            return GeneratorState(params, moments), metrics
+        items = batch.segments, batch.keys
+        grads, metrics = gradients(loss, state.params, items, batch.weight, at_once, shards)
+        params, moments = update(settings, optimizer, state.params, state.optimizer, grads, batch.progress)
+        return GeneratorState(params, moments), metrics
 
-        return scan_epoch(step, state, number, key, run, settings.batch)
-
-    return Stage('generator', init, epoch, ('loss', 'loss_segment_mean', 'loss_copy_nearest'))
+    shown = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
+    return Stage('generator', 'generator', settings.batch, init, step, shown)
 
 
 def summarizer_stage(
@@ -251,7 +232,7 @@ def summarizer_stage(
         return loss, {
             'reward': jnp.mean(rewards),
             'reward_std': jnp.std(rewards),
-            'advantage_square': jnp.mean(jnp.square(advantages)),
+            'advantage_rms': jnp.mean(jnp.square(advantages)),
             'p_mean': p_mean,
             'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
             'penalty': penalty,
@@ -267,34 +248,28 @@ def summarizer_stage(
         each = (0, 0, 0, None, None, None, None)
         return jax.vmap(measure, each)(batch, sample_keys, logits, frozen, baseline, progress, run)
 
-    def epoch(state: SummarizerState, number, corpus: Corpus, run: Run, frozen: Any):
-        key = jax.random.fold_in(stream(run.key, 'summarizer'), number)
+    def step(state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any):
+        def loss(params, segments, keys):
+            rebuilding = params[1] if settings.train_generator else frozen
+            gathered = jax.vmap(gather, (None, 0))(corpus, segments)
+            return batch_losses(params[0], gathered, keys, rebuilding, state.baseline, batch.progress, run)
 
-        def step(state: SummarizerState, progress, segments, weight, step_key):
-            def loss(params, segments, keys):
-                batch = jax.vmap(gather, (None, 0))(corpus, segments)
-                rebuilding = params[1] if settings.train_generator else frozen
-                return batch_losses(params[0], batch, keys, rebuilding, state.baseline, progress, run)
+        items = batch.segments, batch.keys
+        learning = state.params, *state.generator[:1]
+        grads, metrics = gradients(loss, learning, items, batch.weight, at_once, shards)
+        metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads[0]))
+        params, moments = update(settings, optimizer, state.params, state.optimizer, grads[0], batch.progress)
+        own_generator = state.generator
+        if settings.train_generator:
+            own_generator = update(settings, optimizer, *state.generator, grads[1], batch.progress)
+        momentum = own(config, 'summarizer', run).baseline_momentum
+        baseline = episodes.update_baseline(
+            state.baseline, corpus.video[batch.segments], metrics['reward'], batch.weight, momentum
+        )
+        return SummarizerState(params, moments, baseline, own_generator), metrics
 
-            keys = jax.random.split(step_key, segments.shape[0])
-            learning = state.params, *state.generator[:1]
-            grads, metrics = gradients(loss, learning, (segments, keys), weight, at_once, shards)
-            metrics['gradient_norm'] = jnp.full(weight.shape, optax.tree.norm(grads[0]))
-            params, moments = update(settings, optimizer, state.params, state.optimizer, grads[0], progress)
-            own_generator = state.generator
-            if settings.train_generator:
-                own_generator = update(settings, optimizer, *state.generator, grads[1], progress)
-            momentum = own(config, 'summarizer', run).baseline_momentum
-            baseline = episodes.update_baseline(
-                state.baseline, corpus.video[segments], metrics['reward'], weight, momentum
-            )
-            return SummarizerState(params, moments, baseline, own_generator), metrics
-
-        state, metrics = scan_epoch(step, state, number, key, run, settings.batch)
-        metrics['advantage_rms'] = jnp.sqrt(metrics.pop('advantage_square'))
-        return state, metrics
-
-    return Stage('summarizer', init, epoch, ('reward', 'reward_std', 'p_mean', 'p_std'))
+    shown = ('reward', 'reward_std', 'p_mean', 'p_std')
+    return Stage('summarizer', 'summarizer', settings.batch, init, step, shown, roots=('advantage_rms',))
 
 
 def init_summarizer(

@@ -1,4 +1,4 @@
-"""What every stage's epoch is made of: batches, gradients, the optimizer, and how loops are laid out."""
+"""What every stage's step is made of: gradients, the optimizer, and how loops are laid out."""
 
 import math
 import types
@@ -12,7 +12,6 @@ import ml_collections
 import optax
 
 from trsum_jax.training import sharding
-from trsum_jax.training.corpus import weighted_mean
 
 
 class Run(NamedTuple):
@@ -190,27 +189,3 @@ def _own_gradients(loss: Callable, params: Any, items: tuple, share: chex.Array,
     chunks = jax.tree.map(lambda x: x.reshape(batch // microbatch, microbatch, *x.shape[1:]), (items, share))
     total, metrics = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), chunks)
     return total, jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), metrics)
-
-
-def scan_epoch(step: Callable, state: Any, number, key: chex.PRNGKey, run: Run, batch: int):
-    """Scans over the shuffled batches of an epoch; a batch of padding alone leaves the state as it is."""
-    order_key, step_key = jax.random.split(key)
-    draws = jax.vmap(lambda s: jax.random.uniform(jax.random.fold_in(order_key, s)))(run.segments)
-    order = jnp.argsort(jnp.where(run.weight > 0, draws, jnp.inf))
-    n_steps = -(-order.shape[0] // batch)
-    padding = n_steps * batch - order.shape[0]
-    segments = jnp.pad(run.segments[order], (0, padding)).reshape(n_steps, batch)
-    weight = jnp.pad(run.weight[order], (0, padding)).reshape(n_steps, batch)
-    own_steps = jnp.ceil(jnp.sum(run.weight > 0) / batch)
-
-    def body(state, inputs):
-        i, segments, weight = inputs
-        after, metrics = step(
-            state, number + i / own_steps, segments, weight, jax.random.fold_in(step_key, i)
-        )
-        kept = jnp.any(weight > 0)
-        return jax.tree.map(lambda new, old: jnp.where(kept, new, old), after, state), metrics
-
-    state, metrics = jax.lax.scan(body, state, (jnp.arange(n_steps), segments, weight))
-    metrics = jax.tree.map(jnp.ravel, metrics)
-    return state, weighted_mean(metrics, weight.ravel())

@@ -1,0 +1,158 @@
+"""One epoch of any stage: its segments shuffled and cut into batches, and a step for each of them.
+
+An epoch is dispatched in parts, so that a long one shows how far it is and can be stopped within. Whatever
+the parts, the steps, their draws and so the bits are the same.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from trsum_jax.training.corpus import Corpus, weighted_mean
+from trsum_jax.training.steps import Run, stream
+
+
+class Batch(NamedTuple):
+    """What one step of one run works on.
+
+    Attributes:
+        segments: [B] int32, numbers in the corpus.
+        weight: [B] float32, 1 for a segment, 0 for padding.
+        keys: [B] typed keys, one for each segment.
+        progress: float32 scalar, epochs behind the run, with fractions.
+    """
+
+    segments: chex.Array
+    weight: chex.Array
+    keys: chex.PRNGKey
+    progress: chex.Array
+
+
+class Stage(NamedTuple):
+    """A stage of one run, as pure functions.
+
+    Attributes:
+        name: `generator`, `summarizer`, or a rival's.
+        draws: its stream of random numbers, a name of `steps.stream`.
+        batch: B, segments in a step.
+        init: (run, frozen) -> state. `frozen` is what the stage reads and never changes: `()` in stage 1, the
+            generator's parameters in stage 2.
+        step: (state, batch, corpus, run, frozen) -> (state, every segment's metrics, [B] each).
+        shown: the metrics that stand beside the progress bar.
+        roots: metrics that a step gives squared; the root of their mean is told.
+    """
+
+    name: str
+    draws: str
+    batch: int
+    init: Callable[..., Any]
+    step: Callable[..., tuple[Any, dict[str, chex.Array]]]
+    shown: tuple[str, ...]
+    roots: tuple[str, ...] = ()
+
+    def steps(self, run: Run) -> int:
+        """Steps in an epoch: of one run, or of every run of a grid."""
+        return -(-run.segments.shape[-1] // self.batch)
+
+
+class Span(NamedTuple):
+    """Some steps of a pass over a run's segments; an epoch is one pass, or several (`feed`).
+
+    Attributes:
+        number: of the pass, in all epochs.
+        first: step of the pass to begin with.
+        last: the one after the last.
+        row: of the pass's first step among all steps of its epoch.
+    """
+
+    number: chex.Numeric
+    first: chex.Numeric
+    last: chex.Numeric
+    row: chex.Numeric
+
+
+class Told(NamedTuple):
+    """What the steps of an epoch have told so far.
+
+    Attributes:
+        metrics: by name, [steps of the epoch, B].
+        weight: [steps of the epoch, B] float32, that of each segment.
+    """
+
+    metrics: Mapping[str, chex.Array]
+    weight: chex.Array
+
+
+def blank_told(stage: Stage, state: Any, corpus: Corpus, run: Run, frozen: Any, passes: int = 1) -> Told:
+    """What an epoch has told before its first step.
+
+    Args:
+        stage: whose epoch.
+        state: of one run.
+        corpus: of one pass.
+        run: one.
+        frozen: what the stage reads of it.
+        passes: in an epoch.
+
+    Returns:
+        Zeros; of the arguments only shapes and types count.
+    """
+
+    def one_step(state, corpus, run, frozen):
+        weight = jnp.ones(stage.batch)
+        keys = jax.random.split(run.key, stage.batch)
+        batch = Batch(jnp.zeros(stage.batch, jnp.int32), weight, keys, jnp.float32(0))
+        return Told(stage.step(state, batch, corpus, run, frozen)[1], weight)
+
+    of_step = jax.eval_shape(one_step, state, corpus, run, frozen)
+    rows = passes * stage.steps(run)
+    return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), of_step)
+
+
+def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: Run, frozen: Any):
+    """Some steps of an epoch, jit-able; a batch of padding alone leaves the state as it is.
+
+    Args:
+        stage: whose.
+        state: before them.
+        told: by the steps before them; rows of steps to come may hold anything.
+        span: which steps; traced, so that one program serves all.
+        corpus: the segments.
+        run: one.
+        frozen: what the stage reads of it.
+
+    Returns:
+        The state and what was told after them, and the epoch's metrics, scalars: means over its segments,
+        which mean something once its last step is done.
+    """
+    segments, weight, own_steps, step_key = _batches(stage, span.number, run)
+
+    def one(i, carry):
+        state, told = carry
+        keys = jax.random.split(jax.random.fold_in(step_key, i), stage.batch)
+        batch = Batch(segments[i], weight[i], keys, span.number + i / own_steps)
+        after, metrics = stage.step(state, batch, corpus, run, frozen)
+        kept = jnp.any(batch.weight > 0)
+        after = jax.tree.map(lambda new, old: jnp.where(kept, new, old), after, state)
+        row = span.row + i
+        return after, jax.tree.map(lambda all, own: all.at[row].set(own), told, Told(metrics, batch.weight))
+
+    state, told = jax.lax.fori_loop(span.first, span.last, one, (state, told))
+    metrics = weighted_mean(jax.tree.map(jnp.ravel, told.metrics), told.weight.ravel())
+    roots = {name: jnp.sqrt(value) for name, value in metrics.items() if name in stage.roots}
+    return state, told, {**metrics, **roots}
+
+
+def _batches(stage: Stage, number: chex.Numeric, run: Run):
+    """[steps, B] segments in the pass's order and their weights, the run's own steps, and the steps' key."""
+    order_key, step_key = jax.random.split(jax.random.fold_in(stream(run.key, stage.draws), number))
+    draws = jax.vmap(lambda s: jax.random.uniform(jax.random.fold_in(order_key, s)))(run.segments)
+    order = jnp.argsort(jnp.where(run.weight > 0, draws, jnp.inf))
+    steps = stage.steps(run)
+    padding = steps * stage.batch - order.shape[0]
+    segments = jnp.pad(run.segments[order], (0, padding)).reshape(steps, stage.batch)
+    weight = jnp.pad(run.weight[order], (0, padding)).reshape(steps, stage.batch)
+    return segments, weight, jnp.ceil(jnp.sum(run.weight > 0) / stage.batch), step_key

@@ -1,0 +1,225 @@
+"""A stage of all runs, from where it is to its last epoch: the log, checkpoints, progress, and stopping."""
+
+import contextlib
+import functools
+import itertools
+import math
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from trsum_jax.errors import InputError, Preempted
+from trsum_jax.training import checkpoint, grid, interruption, processes
+from trsum_jax.training.epoch import Stage
+from trsum_jax.training.grid import Place, Position
+
+# Beside a stage's folder of checkpoints, the one of a stop within an epoch.
+WITHIN = '-within'
+_BAR = '{desc}: {n:.4g} of {total:.0f} epochs |{bar}| {elapsed}, {remaining} left{postfix}'
+# Seconds of steps that an estimate rests on, and of work that is worth announcing.
+_MEASURED_S, _LONG_S = 2.0, 30.0
+
+OnMetrics = Callable[[int, dict[str, np.ndarray]], None]
+
+
+def train(
+    stage: Stage,
+    at: Position,
+    feed: Any,
+    frozen: Any,
+    *,
+    places: Sequence[Place],
+    mesh: jax.sharding.Mesh,
+    how: str,
+    epochs: int,
+    layout: Any,
+    on_metrics: OnMetrics,
+    folder: pathlib.Path,
+    words: str = '',
+) -> Any:
+    """Trains every run of the grid to its last epoch, with a progress bar and checkpoints.
+
+    Metrics stay on the device and are read every `layout.log_every` epochs, and before every checkpoint, so
+    that the log is never behind what training continues from.
+
+    Args:
+        stage: what to train.
+        at: where it is; donated.
+        feed: the segments of all runs, `feed.Whole` or `feed.Stream`.
+        frozen: what the stage reads of each run.
+        places: the R runs' names, for messages; what the mesh fills the grid up with has none.
+        mesh: of the devices.
+        how: `map` or `vmap`, over runs.
+        epochs: how many in all.
+        layout: the config's `layout`: `log_every`, `checkpoint_every`, `checkpoints`, `grace`.
+        on_metrics: called with each epoch's number (from 0) and its metrics, each [R].
+        folder: of the stage's checkpoints.
+        words: what is learned, for people who do not know the method: stands in the bar in place of names
+            and metrics.
+
+    Returns:
+        The states after the last epoch.
+
+    Raises:
+        InputError: a metric or a parameter is not finite (names the epoch, the run and the last good
+            checkpoint), or a checkpoint cannot be written.
+        Preempted: a stop signal came; the states are saved.
+    """
+    of_epoch = feed.passes * stage.steps(feed.runs)
+    waiting: list[tuple[int, dict[str, jax.Array]]] = []
+    stopping = False
+    bar = tqdm(
+        total=float(epochs), initial=at.epoch + at.steps / of_epoch, bar_format=_BAR, mininterval=0.5,
+        desc=words or f'{stage.name}: {len(places)} runs', disable=not processes.first(),
+    )  # fmt: skip
+    pace = _Pace(feed.segments, of_epoch)
+    dispatches = grid.advance(stage, at, feed, frozen, mesh=mesh, epochs=epochs, how=how)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(bar)
+        saver = stack.enter_context(checkpoint.Saver(folder, layout.checkpoints))
+        check = functools.partial(_check_finite, stage, places=places, saver=saver)
+        # Until it is compiled there is nothing to save: a stop signal need not wait.
+        begun = next(dispatches)
+        stack.enter_context(interruption.in_training())
+        for at, metrics in itertools.chain([begun], dispatches):
+            pace.note(at)
+            if told := pace.announcement(epochs, words or stage.name):
+                bar.write(told)
+            last = at.epoch == epochs
+            stopping = stopping or interruption.requested()
+            within = stopping and metrics is None and not _ends_soon(pace, at, of_epoch, layout.grace)
+            if metrics is not None:
+                waiting.append((at.epoch - 1, metrics))
+            save = metrics is not None and (at.epoch % layout.checkpoint_every == 0 or last or stopping)
+            if waiting and (len(waiting) == layout.log_every or save or within):
+                for number, values in _read(waiting, len(places)):
+                    check(number, values)
+                    on_metrics(number, values)
+                if not words:
+                    shown = ', '.join(f'{name} {values[name].mean():.3f}' for name in stage.shown)
+                    bar.set_postfix_str(
+                        f'{shown}, {pace.segments_per_second():.0f} segments/s', refresh=False
+                    )
+                waiting = []
+            bar.update(at.epoch + at.steps / of_epoch - bar.n)
+            if save:
+                # The metrics of a step are taken before its update: parameters may be worse than they tell.
+                finite = processes.gather(_finite_runs(at.states.params))[: len(places)]
+                check(at.epoch - 1, {'a parameter': np.where(finite, 0, np.nan)})
+                saver.save(at.epoch, at.states)
+            if within:
+                _save_within(folder, at, of_epoch)
+            if stopping and (within or (save and not last)):
+                saver.wait()
+                raise Preempted(_where(stage, at, of_epoch))
+        saver.wait()
+    if processes.first():
+        shutil.rmtree(within_of(folder), ignore_errors=True)
+    return at.states
+
+
+def within_of(folder: pathlib.Path) -> pathlib.Path:
+    """Where a stop within an epoch leaves its checkpoint: a folder named after all steps done.
+
+    Args:
+        folder: of the stage's checkpoints.
+
+    Returns:
+        The folder beside it.
+    """
+    return folder.with_name(folder.name + WITHIN)
+
+
+def _save_within(folder: pathlib.Path, at: Position, of_epoch: int) -> None:
+    with checkpoint.Saver(within_of(folder), 1) as saver:
+        saver.save(at.epoch * of_epoch + at.steps, (at.states, at.told))
+
+
+class _Pace:
+    """How fast the steps go, on this machine."""
+
+    def __init__(self, segments: float, of_epoch: int):
+        self._segments, self._of_epoch = segments, of_epoch
+        self._begun: tuple[float, int] | None = None
+        self._now, self._done, self._announced = 0.0, 0, False
+
+    def note(self, at: Position) -> None:
+        """Takes the time after a dispatch; compilation and the first one are before the first."""
+        self._now, self._done = time.perf_counter(), at.epoch * self._of_epoch + at.steps
+        self._begun = self._begun or (self._now, self._done)
+
+    def seconds_per_step(self) -> float:
+        """Mean so far; NaN before the second dispatch."""
+        begun, done = self._begun
+        return (self._now - begun) / (self._done - done) if self._done > done else math.nan
+
+    def segments_per_second(self) -> float:
+        """Of all runs together."""
+        return self._segments / self._of_epoch / self.seconds_per_step()
+
+    def announcement(self, epochs: int, what: str) -> str:
+        """Once, when it can be told and the work is long: how long it will take."""
+        begun, _ = self._begun
+        if self._announced or self._now - begun < _MEASURED_S:
+            return ''
+        self._announced = True
+        left = (epochs * self._of_epoch - self._done) * self.seconds_per_step()
+        if left < _LONG_S:
+            return ''
+        told = tqdm.format_interval(left)
+        return f'{what}: about {told} left, as measured on its first {self._now - begun:.0f} s'
+
+
+def _ends_soon(pace: _Pace, at: Position, of_epoch: int, grace: float) -> bool:
+    """Whether the epoch under way ends within the time that a stop may take; the same in every process."""
+    left = (of_epoch - at.steps) * pace.seconds_per_step()
+    heard = interruption.heard()
+    since = 0.0 if heard is None else time.monotonic() - heard
+    return bool(processes.from_first(int(since + left <= grace)))
+
+
+def _where(stage: Stage, at: Position, of_epoch: int) -> str:
+    done = f'epoch {at.epoch}' if not at.steps else f'step {at.steps} of {of_epoch} in epoch {at.epoch + 1}'
+    return f'stopped; {stage.name} is saved after {done}'
+
+
+@jax.jit
+def _finite_runs(params: Any) -> jax.Array:
+    """[R] bool: whether all parameters of a run are finite."""
+    each = [jnp.all(jnp.isfinite(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(params)]
+    return functools.reduce(jnp.logical_and, each)
+
+
+def _read(
+    waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int
+) -> list[tuple[int, dict[str, np.ndarray]]]:
+    """Epochs and their metrics, [R] each, without the runs that fill up the grid."""
+    values = processes.gather([metrics for _, metrics in waiting])
+    values = jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
+    return [(number, of_epoch) for (number, _), of_epoch in zip(waiting, values, strict=True)]
+
+
+def _check_finite(
+    stage: Stage,
+    number: int,
+    values: dict[str, np.ndarray],
+    *,
+    places: Sequence[Place],
+    saver: checkpoint.Saver,
+) -> None:
+    for name, value in values.items():
+        bad = np.flatnonzero(~np.isfinite(value))
+        if len(bad):
+            runs = '; '.join(str(places[i]) for i in bad)
+            raise InputError(
+                f'{stage.name}, epoch {number + 1}: {name} is {value[bad[0]]} in {runs}. Training stopped; '
+                f'last good checkpoint: {saver.last_good()}. '
+                f'A lower --config.{stage.name}.learning_rate usually helps.'
+            )
