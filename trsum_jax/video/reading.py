@@ -2,7 +2,6 @@
 
 import collections
 import pathlib
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -10,9 +9,7 @@ import av
 import numpy as np
 
 from trsum_jax.errors import InputError
-
-# A scheme of two letters or more, which no drive has; `Path` makes one slash of two.
-_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
+from trsum_jax.video.opening import open_input
 
 
 class VideoReader:
@@ -41,22 +38,7 @@ class VideoReader:
         self.frame_times: list[float] = []
         self.notes: list[str] = []
         self._end = 0.0
-        if _ADDRESS.match(str(path)):
-            raise InputError(f'{path}: expected a file on this machine, found an address; download it first')
-        if not self.path.is_file():
-            found = 'a folder' if self.path.is_dir() else 'nothing'
-            raise InputError(f'{path}: expected a video file, found {found} there; check the path')
-        try:
-            self._container = av.open(str(self.path))
-        except PermissionError as error:
-            raise InputError(
-                f'{path}: may not be read ({error.strerror}); ask its owner, or chmod'
-            ) from error
-        except av.error.FFmpegError as error:
-            raise InputError(
-                f'{path}: cannot be opened as a video ({error.strerror}); expected a whole file that FFmpeg '
-                'reads (mp4, mkv, webm, …). Does it play? Fetch it again if a download broke off'
-            ) from error
+        self._container = open_input(path)
         cover = av.stream.Disposition.attached_pic
         streams = [s for s in self._container.streams.video if not s.disposition & cover]
         if not streams:

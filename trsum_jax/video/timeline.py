@@ -3,11 +3,11 @@
 import pathlib
 from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
+from trsum_jax.video.opening import open_input
 from trsum_jax.video.summary import Summary
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _timeline(otio: 'opentimelineio', summary: Summary, rate: float) -> 'opentim
 
 def _source(path: pathlib.Path) -> tuple[bool, str]:
     """Whether a video has sound, and the timecode written into it, empty without."""
-    with av.open(str(path)) as container:
+    with open_input(path) as container:
         marked = [container.metadata, *(stream.metadata for stream in container.streams)]
         stamps = [metadata['timecode'] for metadata in marked if 'timecode' in metadata]
         return bool(container.streams.audio), stamps[0] if stamps else ''

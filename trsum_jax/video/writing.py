@@ -13,6 +13,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import replacing
+from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.sound import SoundReader, open_sound
@@ -55,9 +56,7 @@ def write_video(
         temporary = stack.enter_context(replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
         frames = frames_among(reader, parts, summary.frame_times)
-        container = stack.enter_context(
-            av.open(str(temporary), 'w', format='mp4', options={'movflags': '+faststart'})
-        )
+        container = stack.enter_context(open_output(temporary, 'mp4', {'movflags': '+faststart'}))
         clock = reader.stream.time_base.denominator
         clock = clock if clock <= _FINEST_CLOCK else 90_000
         ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
