@@ -17,12 +17,15 @@ class Preempted(Exception):
 
 # EX_TEMPFAIL of sysexits.h: try again later.
 PREEMPTED = 75
+# Done, but for some of the files given, which were named.
+INCOMPLETE = 2
 
 
 def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
-    Exit code `PREEMPTED` says that SIGTERM came and the same command continues.
+    Exit code `PREEMPTED` says that SIGTERM came and the same command continues, `INCOMPLETE` that all was
+    done but for some files.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
@@ -31,6 +34,9 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     def guarded(argv: Sequence[str]) -> int | None:
         # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
         logging.set_verbosity(logging.FATAL)
+        for stream in (sys.stdout, sys.stderr):
+            # What a terminal cannot show is no reason to stop.
+            stream.reconfigure(errors='backslashreplace')
         try:
             return main(argv)
         except BaseException as error:
