@@ -155,7 +155,12 @@ def test_unusable_videos_are_left_out_aloud_or_refused_by_name(folder, tmp_path,
     with pytest.raises(InputError, match=r'nothing was written:\n.*zz-text\.mp4'):
         extract.extract(folder, output)
     with pytest.raises(InputError, match=r'short\.mp4: too short: expected at least 2 samples .* found 1 in'):
+        extract.extract(folder / 'short.mp4', output)
+    with pytest.raises(
+        InputError, match=r'none of the videos can be used, for the reasons above; nothing was'
+    ):
         extract.extract(folder / 'short.mp4', output, left_out={})
+    assert 'left out: ' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ['videos']
 
     left_out = {}
@@ -175,7 +180,7 @@ def test_the_command_goes_on_past_a_damaged_file_and_its_exit_code_says_so(folde
     assert not (tmp_path / 'f.h5').exists()
     done = command(*flags)
     assert done.returncode == 2
-    assert 'left out, 1 of 3 videos:' in done.stderr
+    assert '1 of 3 videos were left out' in done.stderr
     assert 'aa.mp4: cannot be opened as a video' in done.stderr
     assert [video.name for video in datasets.read_dataset(tmp_path / 'f.h5').videos.values()] == [
         'a.MKV', 'b.mp4'

@@ -57,11 +57,17 @@ def extract(
     encoder = encoder or encoders.load('descriptor')
 
     faults = {} if left_out is None else left_out
+
+    def leave_out(path: pathlib.Path, error: InputError) -> None:
+        faults[path] = str(error)
+        if left_out is not None:
+            print(f'left out: {error}', file=sys.stderr)
+
     for path in paths:
         try:
             reading.VideoReader(path).close()
         except InputError as error:
-            faults[path] = str(error)
+            leave_out(path, error)
     if faults and left_out is None:
         raise _refusal(faults)
 
@@ -82,7 +88,7 @@ def extract(
                         f'{video.n_steps} in {video.n_frames} frames, {video.n_frames / video.fps:.2f} s'
                     )
             except InputError as error:
-                faults[path] = str(error)
+                leave_out(path, error)
                 if left_out is None:
                     raise _refusal(faults) from error
                 continue
@@ -91,7 +97,7 @@ def extract(
             found.append(dataclasses.replace(video, features=None))
             yield video
         if not found:
-            raise _refusal(faults)
+            raise InputError('none of the videos can be used, for the reasons above; nothing was written')
 
     datasets.write_dataset(output, usable(), encoder=encoder.name, attributes={'rate': rate})
     return found
@@ -138,7 +144,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --videos=…?')
     given = flags.FLAGS
     encoder = encoders.from_flags(given)
-    left_out = None if given.strict else {}
+    left_out = None if given.strict or pathlib.Path(given.videos).is_file() else {}
     videos = extract(
         given.videos,
         given.output,
@@ -154,8 +160,8 @@ def main(argv: Sequence[str]) -> int:
     flag = shlex.quote(f'--config.data.file={shown(given.output)}')
     print(f'  python -m trsum_jax.main --config=configs/videos.py {flag}')
     if left_out:
-        print(f'\nleft out, {len(left_out)} of {len(left_out) + len(videos)} videos:', file=sys.stderr)
-        print('\n'.join(f'  {fault}' for fault in left_out.values()), file=sys.stderr)
+        total = len(left_out) + len(videos)
+        print(f'{len(left_out)} of {total} videos were left out, for the reasons above', file=sys.stderr)
         return INCOMPLETE
     return 0
 

@@ -13,12 +13,13 @@ from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png'}
+TIMELINES = ('.otio', '.edl')
 _ENDINGS = {
     'video': ('.mp4',),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
-    'timeline': ('.otio', '.edl'),
+    'timeline': TIMELINES,
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
 
