@@ -7,19 +7,16 @@ import json
 import os
 import pathlib
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, encodable, printable
 
 # Bytes of a file's name: what the usual file systems take, and what a temporary name keeps of it.
 LONGEST_NAME = 255
 _KEPT = 200
-# What turns text round or breaks its line, beside control characters.
-_DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'}
 
 
 def shown(name: str | bytes | os.PathLike) -> str:
@@ -32,20 +29,7 @@ def shown(name: str | bytes | os.PathLike) -> str:
         The same name where it is plain; bytes that are no UTF-8, line breaks and other control characters
         as escapes such as `\\xe9` and `\\n`.
     """
-    return ''.join(
-        c.encode('unicode_escape').decode() if unicodedata.category(c) == 'Cc' or c in _DISTURBING else c
-        for c in encodable(os.fsdecode(name))
-    )
-
-
-def encodable(text: str) -> str:
-    """Text that UTF-8 can hold: bytes of file names that are no text become escapes such as `\\xe9`."""
-
-    def escape(found: re.Match) -> str:
-        code = ord(found[0])
-        return f'\\x{code - 0xDC00:02x}' if 0xDC80 <= code <= 0xDCFF else f'\\u{code:04x}'
-
-    return re.sub('[\ud800-\udfff]', escape, text)
+    return printable(os.fsdecode(name)).replace('\n', '\\n')
 
 
 def check_outputs(

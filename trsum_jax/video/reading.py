@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import shown
 from trsum_jax.video.opening import open_input
 
 
@@ -44,13 +45,15 @@ class VideoReader:
         if not streams:
             found = ', '.join(sorted({s.type for s in self._container.streams})) or 'nothing'
             self._container.close()
-            raise InputError(f'{path}: expected a video stream, found only {found}; leave this file out')
+            raise InputError(
+                f'{shown(path)}: expected a video stream, found only {found}; leave this file out'
+            )
         streams = [stream for stream in streams if stream.codec_context is not None]
         if not streams:
             self._container.close()
             raise InputError(
-                f'{path}: its pictures are in a codec that this FFmpeg has no decoder for; expected h264, '
-                'hevc, vp8, vp9, av1, mpeg4 or another that it knows. Convert the video first'
+                f'{shown(path)}: its pictures are in a codec that this FFmpeg has no decoder for; expected '
+                'h264, hevc, vp8, vp9, av1, mpeg4 or another that it knows. Convert the video first'
             )
         best = self._container.streams.best('video')
         self._stream = best if best in streams else streams[0]
@@ -124,7 +127,9 @@ class VideoReader:
             self.frame_times.append(float(time))
             yield self.n_frames - 1, float(time), frame
         if not self.frame_times:
-            raise InputError(f'{self.path}: expected frames, found none that decode; fetch the file again')
+            raise InputError(
+                f'{shown(self.path)}: expected frames, found none that decode; fetch the file again'
+            )
         if untimed:
             self.notes.append(f'{untimed} frames have no time; placed at {float(1 / usual):.4g} a second')
         if restarts:
@@ -179,11 +184,11 @@ class VideoReader:
             target = self.origin + Fraction(seconds) - 1
             self._container.seek(int(target / self._stream.time_base), stream=self._stream)
         except av.error.FFmpegError as error:
-            raise ValueError(f'{self.path}: cannot be sought in') from error
+            raise ValueError(f'{shown(self.path)}: cannot be sought in') from error
         for frame in self._decoded():
             clock = _clock(frame)
             if clock is None:
-                raise ValueError(f'{self.path}: a frame without a time')
+                raise ValueError(f'{shown(self.path)}: a frame without a time')
             yield float(clock - self.origin), frame
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
