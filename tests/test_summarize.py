@@ -1,7 +1,6 @@
 import dataclasses
 import itertools
 import json
-import re
 import subprocess
 import sys
 
@@ -22,7 +21,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation
 from trsum_jax.training import files, own_videos
-from trsum_jax.video import choosing, encoders, outputs
+from trsum_jax.video import choosing, encoders
 
 RNG = np.random.default_rng(0)
 
@@ -272,55 +271,6 @@ def test_command_on_a_folder(command, clip, tmp_path, capsys):
     assert 'an ending, .otio or .edl, with' in command(f'--videos={folder}', f'--timeline={tmp_path}/y.edl')
     assert 'expected a folder' in command(f'--videos={folder}', f'--output={tmp_path}/y.mp4')
     assert not (tmp_path / 'y.mp4').exists()
-
-
-def test_a_folder_with_files_that_break_early_late_and_in_writing(command, tmp_path, capsys, monkeypatch):
-    # Black films: nothing is trained.
-    folder = tmp_path / 'films'
-    folder.mkdir()
-    whole = write_video(folder / 'clip10.mp4', black(40), range(0, 4000, 100)).read_bytes()
-    for name in ('clip2.mp4', 'clip3.mp4', '_-summary.mp4', 'clip2-summary.mp4', 'film.of.mine'):
-        (folder / name).write_bytes(whole)
-    (folder / 'early.mp4').write_text('no film')
-    (folder / 'late.mp4').write_bytes(empty_of_pictures(whole))
-    (folder / 'a.jpg').write_text('a picture')
-
-    def full(summary, output, progress=None):
-        if summary.path.name == 'clip3.mp4':
-            raise InputError('clip3-summary.mp4: cannot be written (No space left on device)')
-        return write(summary, output, progress=progress)
-
-    write = outputs.writing.write_video
-    monkeypatch.setattr(outputs.writing, 'write_video', full)
-    flags = (f'--videos={folder}', '--page=', '--storyboard=', '--timeline=edl')
-    assert command(*flags, code=2) is None
-    told = capsys.readouterr()
-    made = {path.name for path in (folder / 'summaries').iterdir()}
-    names = ['_-summary', 'clip2', 'clip10', 'film.of']
-    assert made == {f'{name}-summary{end}' for name in names for end in ('.mp4', '.json', '.edl')}
-    assert re.findall(r'^(\S+): [\d.]+ of 4', told.out, re.MULTILINE) == [
-        '_-summary.mp4', 'clip2.mp4', 'clip10.mp4', 'film.of.mine'
-    ]  # fmt: skip
-    for said in (
-        'passed over no videos by name: 1 .jpg; summaries that were made before: clip2-summary.mp4\n',
-        r'left out: \S*early.mp4: cannot be opened as a video',
-        r'left out: \S*late.mp4: expected frames, found none that decode',
-        'not written: clip3-summary.mp4: cannot be written .No space left on device.',
-        '3 of 7 videos were left out, for the reasons above',
-    ):
-        assert re.search(said, told.err), said
-    assert 'early.mp4: cannot be opened' in command(*flags, '--overwrite', '--strict')
-    for name in names:
-        next(folder.glob(f'{name}.m*')).unlink()
-    (folder / 'clip3.mp4').unlink()
-    (folder / 'clip2-summary.mp4').unlink()
-    assert 'none of the videos can be read' in command(*flags, '--overwrite')
-
-
-def empty_of_pictures(movie):
-    begin = movie.index(b'mdat') + 4
-    end = movie.index(b'moov') - 4
-    return movie[:begin] + bytes(end - begin) + movie[end:]
 
 
 @pytest.mark.parametrize('package', ['av', 'jinja2', 'skimage'])
