@@ -108,6 +108,22 @@ def test_outputs_of_too_long_a_name_are_refused_before_the_work(command, film, h
         score.main(['score'])
 
 
+def test_a_workdir_that_cannot_keep_checkpoints_is_refused_before_the_work(command, film, here):
+    for workdir, said in (
+        (os.fsdecode(b'w\xe9'), r'w\xe9: expected a path in UTF-8'),
+        ('a.mp4', 'expected a folder, found a file'),
+    ):
+        (here / 'a.mp4').write_bytes(film.read_bytes())
+        assert said in command('--video=a.mp4', f'--workdir={workdir}')
+        assert [path.name for path in here.iterdir()] == ['a.mp4']
+
+
+def test_only_one_place_opens_videos():
+    package = pathlib.Path(extract.__file__).parent
+    opened = [path.name for path in package.rglob('*.py') if re.search(r'\bav\.open\(', path.read_text())]
+    assert opened == ['opening.py']
+
+
 @pytest.fixture
 def mixed(tmp_path, film):
     place = tmp_path / 'mixed'

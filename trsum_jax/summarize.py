@@ -79,7 +79,7 @@ def summarize_all(
         InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
             that make no sense.
     """
-    from trsum_jax.training import own_videos, trained
+    from trsum_jax.training import files, own_videos, trained
     from trsum_jax.video import choosing, encoders
 
     choosing.check(budget, seconds)
@@ -95,6 +95,8 @@ def summarize_all(
                 '--checkpoint: expected to score only, found what is for training (--workdir, …)'
             )
         scorer = trained.load(pathlib.Path(checkpoint))
+    if workdir is not None:
+        files.refuse_place(pathlib.Path(workdir))
     if isinstance(encoder, str):
         encoder = encoders.load(encoder)
     if scorer is not None:
