@@ -37,14 +37,14 @@ class Command:
         monkeypatch.setattr('trsum_jax.training.own_videos.small_config', toy_config)
         summarize.define_flags()
 
-    def __call__(self, *arguments) -> str | None:
-        """Runs it; None where it went well, else its one message."""
+    def __call__(self, *arguments, code: int = 0) -> str | None:
+        """Runs it; None where it gave the code, else its one message."""
         self.flags.unparse_flags()
         for name in self.flags:
             self.flags[name].unparse()
         self.flags(['summarize', *map(str, arguments)])
         try:
-            assert summarize.main(['summarize']) == 0
+            assert summarize.main(['summarize']) == code
         except InputError as error:
             return str(error)
         return None

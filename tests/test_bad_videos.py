@@ -105,10 +105,10 @@ def test_unreadable(command, tmp_path):
 def test_unreadable_as_the_system_says_it(command, tmp_path, monkeypatch):
     film(tmp_path / 'a.mp4')
 
-    def denied(name):
+    def denied(name, **_):
         raise av.error.PermissionError(13, 'Permission denied', name)
 
-    monkeypatch.setattr('trsum_jax.video.reading.av.open', denied)
+    monkeypatch.setattr('trsum_jax.video.opening.av.open', denied)
     refused(command, tmp_path / 'a.mp4', 'a.mp4: may not be read (Permission denied)', tmp_path)
 
 

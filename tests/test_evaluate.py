@@ -276,9 +276,9 @@ def test_faults_in_the_flags(command, dataset, tmp_path):
         command(dataset=dataset, budget=0)
     with pytest.raises(InputError, match='--summaries needs --scores'):
         command(dataset=dataset, summaries=tmp_path / 'summaries.h5')
-    with pytest.raises(InputError, match='named twice'):
+    with pytest.raises(InputError, match='expected a file of its own, found the file of --scores'):
         command(dataset=dataset, scores=scores, output=scores, overwrite=True)
-    with pytest.raises(InputError, match='is a folder'):
+    with pytest.raises(InputError, match='found a folder there'):
         command(dataset=dataset, output=tmp_path)
     (tmp_path / 'splits.json').write_text('[{"train_keys": ["video_1"], "test_keys": []}]')
     with pytest.raises(InputError, match='expected folds with test_keys'):

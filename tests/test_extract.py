@@ -145,26 +145,46 @@ def test_nothing_is_overwritten_unasked(folder, tmp_path):
     assert len(datasets.read_dataset(output).videos) == 2
 
 
-def test_unusable_videos_are_refused_by_name_or_left_out_aloud(folder, tmp_path, capsys):
+def test_unusable_videos_are_left_out_aloud_or_refused_by_name(folder, tmp_path, capsys):
     (folder / 'aa-text.mp4').write_text('not a video')
     steady(folder / 'short.mp4', 3, 10)
     output = tmp_path / 'f.h5'
-    with pytest.raises(InputError, match=r'(?s)aa-text\.mp4: cannot be opened.*--skip_unreadable'):
+    with pytest.raises(InputError, match=r'(?s)nothing was written:\n.*aa-text\.mp4: cannot be opened'):
         extract.extract(folder, output)
     (folder / 'aa-text.mp4').rename(folder / 'zz-text.mp4')
     with pytest.raises(InputError, match=r'nothing was written:\n.*zz-text\.mp4'):
         extract.extract(folder, output)
     with pytest.raises(InputError, match=r'short\.mp4: too short: expected at least 2 samples .* found 1 in'):
-        extract.extract(folder / 'short.mp4', output, skip_unreadable=True)
+        extract.extract(folder / 'short.mp4', output)
+    with pytest.raises(
+        InputError, match=r'none of the videos can be used, for the reasons above; nothing was'
+    ):
+        extract.extract(folder / 'short.mp4', output, left_out={})
+    assert 'left out: ' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ['videos']
 
-    extract.extract(folder, output, skip_unreadable=True)
-    told = capsys.readouterr().err
-    assert 'left out' in told
-    assert 'zz-text.mp4' in told
-    assert 'short.mp4: too short' in told
+    left_out = {}
+    extract.extract(folder, output, left_out=left_out)
+    assert [path.name for path in left_out] == ['zz-text.mp4', 'short.mp4']
+    assert 'short.mp4: too short' in left_out[folder / 'short.mp4']
     names = [video.name for video in datasets.read_dataset(output).videos.values()]
     assert names == ['a.MKV', 'b.mp4']
+
+
+def test_the_command_goes_on_past_a_damaged_file_and_its_exit_code_says_so(folder, tmp_path):
+    (folder / 'aa.mp4').write_text('not a video')
+    flags = (f'--videos={folder}', f'--output={tmp_path / "f.h5"}')
+    strict = command(*flags, '--strict')
+    assert (strict.returncode, strict.stdout) == (1, '')
+    assert 'aa.mp4: cannot be opened as a video' in strict.stderr
+    assert not (tmp_path / 'f.h5').exists()
+    done = command(*flags)
+    assert done.returncode == 2
+    assert '1 of 3 videos were left out' in done.stderr
+    assert 'aa.mp4: cannot be opened as a video' in done.stderr
+    assert [video.name for video in datasets.read_dataset(tmp_path / 'f.h5').videos.values()] == [
+        'a.MKV', 'b.mp4'
+    ]  # fmt: skip
 
 
 def test_a_damaged_video_is_used_as_far_as_it_goes_and_said(tmp_path, capsys):
@@ -182,8 +202,11 @@ def test_places_without_videos(tmp_path):
     with pytest.raises(InputError, match='expected a folder of videos or one video, found nothing'):
         extract.extract(tmp_path / 'absent', tmp_path / 'f.h5')
     (tmp_path / 'a.txt').touch()
-    with pytest.raises(InputError, match=r'expected files ending in .*\.mp4.*, found 1 files and none'):
+    with pytest.raises(
+        InputError, match=r'expected videos .* found no videos by name: 1 \.txt; a file of any'
+    ):
         extract.extract(tmp_path, tmp_path / 'f.h5')
+    (tmp_path / 'a.mp4').touch()
     with pytest.raises(InputError, match='make it first'):
         extract.extract(tmp_path, tmp_path / 'absent' / 'f.h5')
 

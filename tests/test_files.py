@@ -88,6 +88,63 @@ def test_the_longest_names_that_a_folder_takes_can_be_written(tmp_path, letter):
     assert (one.read_text(), other.read_text()) == ('one', 'other')
 
 
+REFUSED = {
+    'there already': ('old.json', 'exists already; give another name, or --overwrite'),
+    'the input': ('in.h5', 'expected a file of its own, found the dataset'),
+    'the input by another way': ('link/../in.h5', 'expected a file of its own, found the dataset'),
+    'a folder': ('folder', 'found a folder there'),
+    'nothing': ('', 'found a folder there'),
+    'in no folder': ('absent/a.json', 'found no folder absent; make it first'),
+    'in a file': ('in.h5/a.json', r'in\.h5 is a file'),
+    'too long': (256 * 'x', 'names of at most 255 bytes, as its folder takes, found 256'),
+    'too long in bytes': (86 * '\u65e5', 'at most 255 bytes, as its folder takes, found 258'),
+    'in folders of too long a name': (f'{256 * "x"}/a', 'File name too long'),
+    'far too long': (f'{2100 * "x/"}a', 'found no folder|File name too long'),
+    'below a link to itself': ('loop/a', 'nothing can be written there|found no folder'),
+    'in the system': ('/proc/a.json', 'nothing can be written there'),
+}
+
+
+@pytest.mark.parametrize('case', REFUSED)
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    name, said = REFUSED[case]
+    (tmp_path / 'folder' / 'below').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('folder')
+    (tmp_path / 'loop').symlink_to('loop')
+    for there in ('old.json', 'in.h5'):
+        (tmp_path / there).write_text('precious')
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(InputError, match=f'--output=.*: .*{said}'):
+        files.check_outputs([('--output', name)], {'in.h5': 'the dataset'}, overwrite=False)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_what_can_be_written_passes_and_leaves_no_trace(tmp_path):
+    (tmp_path / 'old.json').write_text('old')
+    fine = [tmp_path / name for name in ('old.json', 'two\nlines', 255 * 'x', '-', os.fsdecode(b'\xe9'))]
+    files.check_outputs([('--output', path) for path in fine], overwrite=True)
+    files.check_outputs([('--output', tmp_path / 'a/b/c.json')], overwrite=False, makes_folders=True)
+    assert [path.name for path in tmp_path.iterdir()] == ['old.json']
+    with pytest.raises(
+        InputError, match=r'--json=.*: expected a file of its own, found that it is --page too'
+    ):
+        files.check_outputs(
+            [('--page', tmp_path / 'a'), ('--json', tmp_path / 'x' / '..' / 'a')],
+            overwrite=True,
+            makes_folders=True,
+        )
+    with pytest.raises(InputError, match='at most 255 bytes'):
+        files.check_outputs([('--page', tmp_path / (256 * 'x'))], overwrite=True, makes_folders=True)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason='this user may write everywhere (root)')
+def test_a_folder_that_may_not_be_written_to(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match=r'nothing can be written there \(Permission denied\)'):
+        files.check_outputs([('--output', tmp_path / 'a')], overwrite=True)
+
+
 @pytest.mark.parametrize(
     ('name', 'text'),
     [

@@ -116,7 +116,7 @@ def test_hostile_name_is_text(made):
     assert (
         text_of(tree.find('.//h1'))
         == text_of(tree.find('.//title')).removeprefix('Summary of ')
-        == pages.HOSTILE
+        == pages.HOSTILE.replace('\u202e', '\\u202e')
     )
     assert len(tree.findall('.//script')) == 1
 
@@ -128,7 +128,7 @@ def test_name_that_is_not_utf8(made, tmp_path):
     except OSError:
         pytest.skip('this file system takes only names in UTF-8')
     page.write_page(pages.summary_of(tmp_path / name), made.film, tmp_path / 'page.html')
-    assert text_of(parsed(tmp_path / 'page.html').find('.//h1')) == 'caf�.mp4'
+    assert text_of(parsed(tmp_path / 'page.html').find('.//h1')) == 'caf\\xe9.mp4'
 
 
 def test_large_film_stays_beside(made, tmp_path):

@@ -91,7 +91,7 @@ def colour(browser) -> np.ndarray:
 
 
 def test_it_shows(shown):
-    assert shown.title == f'Summary of {pages.HOSTILE}'
+    assert shown.title == 'Summary of ' + pages.HOSTILE.replace('\u202e', '\\u202e')
     visible = [
         element.is_displayed() for element in shown.find_elements('css selector', 'svg.chart, h1, video')
     ]

@@ -1,10 +1,13 @@
 import dataclasses
+import os
+import re
 
 import numpy as np
 import pytest
 
 pytest.importorskip('av')
 
+from matplotlib import font_manager
 from PIL import Image
 from rendered import scene, steady, write_video
 from summaries import summary_of
@@ -64,3 +67,51 @@ def test_a_name_with_signs_and_an_ending_that_is_no_picture(tmp_path):
     with pytest.raises(InputError, match=r'b\.txt: expected a picture ending in \.png or \.jpg'):
         storyboard.draw(summary_of(source, [(3, 8)]), tmp_path / 'b.txt')
     assert sorted(path.suffix for path in tmp_path.iterdir()) == ['.mp4', '.png']
+
+
+NAMES = [
+    '\u65e5\u672c\u8a9e.mp4',
+    '\u0623\u0628\u062c \u05d0\u05d1 \u0e01\u0e21.mp4',
+    '\U0001f469\u200d\U0001f467 \u2764\ufe0f.mp4',
+    'two\nlines \x1b[31m.mp4',
+    os.fsdecode(b'caf\xe9.mp4'),
+    '\u65e5' * 80 + '.mp4',
+    'x' * 251 + '.mp4',
+]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_any_name_is_drawn_without_a_warning(tmp_path, name, caplog):
+    source = steady(tmp_path / 'a.mp4', 30, 10).rename(tmp_path / name)
+    storyboard.draw(summary_of(source, [(3, 8)]), tmp_path / 'b.png')
+    assert caplog.records == []
+    # The ground stays free at the right, where the length stands, and is drawn upon at the left.
+    drawn = np.asarray(Image.open(tmp_path / 'b.png').convert('L'))
+    assert drawn.shape[1] == 1320
+    assert (drawn[:40, :300] < 128).any()
+
+
+def test_letters_that_no_font_has_are_told_by_their_number():
+    fonts = [font_manager.get_font(font.fname) for font in font_manager.fontManager.ttflist]
+    nowhere = chr(0x10FFF0)
+    assert storyboard.drawable(f'a{nowhere}b') == (
+        'a\\U0010fff0b', {'family': ['DejaVu Sans'], 'weight': 'normal'}
+    )  # fmt: skip
+    assert storyboard.drawable('plain') == ('plain', {'family': ['DejaVu Sans'], 'weight': 'bold'})
+    plain = font_manager.get_font(font_manager.findfont('DejaVu Sans'))
+    (stix,) = (f for f in fonts if f.family_name == 'STIXGeneral' and f.style_name == 'Regular')
+    letter = next(chr(code) for code in sorted(stix.get_charmap()) if not plain.get_char_index(code))
+    text, look = storyboard.drawable(f'a{letter}')
+    assert text == f'a{letter}'
+    families = look['family']
+    assert families[0] == 'DejaVu Sans'
+    assert any(
+        font_manager.get_font(font_manager.findfont(family)).get_char_index(ord(letter))
+        for family in families[1:]
+    )
+
+
+def test_a_long_title_keeps_its_beginning_and_its_end():
+    text, _ = storyboard.drawable('begin' + 'x' * 300 + 'end.mp4')
+    assert len(text) == 60
+    assert re.fullmatch('beginx+…x+end.mp4', text)

@@ -268,6 +268,7 @@ def test_command_on_a_folder(command, clip, tmp_path, capsys):
     assert 'training on 2 videos, 48 pictures' in told.err
     assert not (tmp_path / 'x.html').exists()
     assert 'no name of one file' in command(f'--videos={folder}', f'--json={tmp_path}/y.json')
+    assert 'an ending, .otio or .edl, with' in command(f'--videos={folder}', f'--timeline={tmp_path}/y.edl')
     assert 'expected a folder' in command(f'--videos={folder}', f'--output={tmp_path}/y.mp4')
     assert not (tmp_path / 'y.mp4').exists()
 

@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import os
 import pathlib
+import re
 import sys
 import urllib.parse
 from fractions import Fraction
@@ -14,6 +16,7 @@ import av
 from rendered import flash_and_beep, grey, steady
 from summaries import summary_of
 
+from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import timeline
 
@@ -174,3 +177,48 @@ def test_the_adapter_is_missing(tmp_path, monkeypatch, otio):
     timeline.write_otio(summary, tmp_path / 'cut.otio')
     with pytest.raises(InputError, match='needs otio-cmx3600-adapter'):
         timeline.write_otio(summary, tmp_path / 'cut.edl')
+
+
+def test_a_name_makes_no_events_of_its_own(tmp_path, otio):
+    event = 'a\n002  OTHER    V     C        00:00:00:00 00:00:01:00 00:00:00:00 00:00:01:00'
+    for name in (event, os.fsdecode(b'caf\xe9'), 'line\u2028sep\x0bup\x1b[1m'):
+        source = steady(tmp_path / 'a.mp4', 150, 25).rename(tmp_path / f'{name}.mp4')
+        summary = summary_of(source, [(7, 30)])
+        for ending in ('edl', 'otio'):
+            timeline.write_otio(summary, tmp_path / f'cut.{ending}')
+            found = otio.adapters.read_from_file(
+                str(tmp_path / f'cut.{ending}'), **({'rate': 25} if ending == 'edl' else {})
+            )
+            (clip,) = found.find_clips()
+            assert clip.name == files.shown(source.name)
+            # The place, unlike the name, is that of the file to the byte.
+            assert urllib.parse.unquote_to_bytes(clip.media_reference.target_url) == os.fsencode(
+                f'file://{source.resolve()}'
+            )
+        assert len(re.findall(r'^\d{3}  ', (tmp_path / 'cut.edl').read_text(), re.MULTILINE)) == 1
+        timeline.write_json(summary, tmp_path / 'b.json')
+        assert json.loads((tmp_path / 'b.json').read_text())['name'].startswith(name[:3])
+
+
+def test_every_source_has_a_reel_of_its_own(tmp_path, otio):
+    plain = ['A001C003', 'clip', '7']
+    others = [
+        '\u65e5\u672c',
+        '\u65e5\u672c\u8a9e',
+        'caf\u00e9',
+        'cafe\u0301',
+        'my film',
+        'my_film',
+        'BL',
+        'black',
+    ]
+    others += ['talk: one', 'talk: two', 'a name of many letters 1', 'a name of many letters 2']
+    others += ['.', '-']
+    reels = [timeline.reel(pathlib.Path(f'{name}.mp4')) for name in (*plain, *others)]
+    assert reels[: len(plain)] == plain
+    assert len({reel.upper() for reel in reels}) == len(reels)
+    assert all(re.fullmatch('[A-Za-z0-9]{1,8}', reel) for reel in reels)
+    source = steady(tmp_path / '\u65e5\u672c.mp4', 150, 25)
+    timeline.write_otio(summary_of(source, PARTS), tmp_path / 'cut.edl')
+    events = [line.split() for line in (tmp_path / 'cut.edl').read_text().splitlines() if line[:3].isdigit()]
+    assert [event[1] for event in events] == 3 * [reels[len(plain)]]

@@ -1,7 +1,9 @@
-"""The exception for what a user can mend, the one for being stopped, and how a command shows them."""
+"""The exception for what a user can mend, the one for being stopped, and how a command shows them as text."""
 
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 
 from absl import app, logging
@@ -17,12 +19,17 @@ class Preempted(Exception):
 
 # EX_TEMPFAIL of sysexits.h: try again later.
 PREEMPTED = 75
+# Done, but for some of the files given, which were named.
+INCOMPLETE = 2
+# What turns text round or breaks its line, beside control characters.
+_DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'}
 
 
 def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
-    Exit code `PREEMPTED` says that SIGTERM came and the same command continues.
+    Exit code `PREEMPTED` says that SIGTERM came and the same command continues, `INCOMPLETE` that all was
+    done but for some files.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
@@ -31,6 +38,9 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     def guarded(argv: Sequence[str]) -> int | None:
         # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
         logging.set_verbosity(logging.FATAL)
+        for stream in (sys.stdout, sys.stderr):
+            # What a terminal cannot show is no reason to stop.
+            stream.reconfigure(errors='backslashreplace')
         try:
             return main(argv)
         except BaseException as error:
@@ -52,7 +62,7 @@ def tell(error: BaseException) -> int | None:
         The exit code; None for an error that is ours, of which nothing is said.
     """
     if isinstance(error, InputError):
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {printable(str(error))}', file=sys.stderr)
         return 1
     if isinstance(error, Preempted):
         print(f'{error}; the same command continues', file=sys.stderr)
@@ -63,9 +73,37 @@ def tell(error: BaseException) -> int | None:
         return 1
     if isinstance(error, OSError):
         # Folders that cannot be written, full disks: the system's own words name the file.
-        print(f'error: {error.strerror or error}: {error.filename or ""}', file=sys.stderr)
+        told = f'{error.strerror or error}: {error.filename or ""}'
+        print(f'error: {printable(told)}', file=sys.stderr)
         return 1
     if isinstance(error, KeyboardInterrupt):
         print('stopped by the user', file=sys.stderr)
         return 130
     return None
+
+
+def printable(text: str) -> str:
+    """Text as a terminal can show it: what would steer it, or is no text, becomes escapes such as `\\x1b`.
+
+    Args:
+        text: of any lines, which it keeps.
+
+    Returns:
+        The same text where it is plain.
+    """
+    return ''.join(
+        c.encode('unicode_escape').decode()
+        if (unicodedata.category(c) == 'Cc' and c != '\n') or c in _DISTURBING
+        else c
+        for c in encodable(text)
+    )
+
+
+def encodable(text: str) -> str:
+    """Text that UTF-8 can hold: bytes of file names that are no text become escapes such as `\\xe9`."""
+
+    def escape(found: re.Match) -> str:
+        code = ord(found[0])
+        return f'\\x{code - 0xDC00:02x}' if 0xDC80 <= code <= 0xDCFF else f'\\u{code:04x}'
+
+    return re.sub('[\ud800-\udfff]', escape, text)

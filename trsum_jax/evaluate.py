@@ -19,7 +19,7 @@ from tqdm import tqdm
 from trsum_jax.data import datasets, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError, run_command
-from trsum_jax.files import replacing, write_json
+from trsum_jax.files import check_outputs, replacing, shown, write_json
 from trsum_jax.protocol import baselines, evaluation, tables
 
 SCORE_KEYS = ('scores', 'frame_scores')
@@ -230,20 +230,6 @@ def write_summaries(path: str, summaries: Mapping[str, np.ndarray]) -> None:
             file.create_dataset(f'{key}/summary', data=summary, compression='gzip')
 
 
-def _check_outputs(inputs: Sequence[str | None], outputs: Sequence[str | None], overwrite: bool) -> None:
-    given = [pathlib.Path(path).resolve() for path in inputs if path]
-    taken: list[pathlib.Path] = []
-    for path in filter(None, outputs):
-        resolved = pathlib.Path(path).resolve()
-        if resolved in given + taken:
-            raise InputError(f'{path}: named twice; an output needs a file of its own')
-        if resolved.is_dir():
-            raise InputError(f'{path}: is a folder; give a file to write')
-        if resolved.exists() and not overwrite:
-            raise InputError(f'{path}: exists; give another name, or --overwrite to replace it')
-        taken.append(resolved)
-
-
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this command.
 
@@ -276,8 +262,14 @@ def main(argv: Sequence[str]) -> None:
         raise InputError(f'--budget must be above 0 and at most 1, found {args.budget}')
     if args.summaries and not args.scores:
         raise InputError('--summaries needs --scores: without scores there is nothing to summarize by')
-    inputs = [args.dataset, args.scores, args.splits, args.user_scores]
-    _check_outputs(inputs, [args.output, args.summaries], args.overwrite)
+    inputs = {args[name].value: f'--{name}' for name in ('dataset', 'scores', 'splits', 'user_scores')}
+    outputs = {f'--{name}': args[name].value for name in ('output', 'summaries')}
+    check_outputs(
+        [(flag, path) for flag, path in outputs.items() if path],
+        {path: f'the file of {flag}' for path, flag in inputs.items() if path},
+        overwrite=args.overwrite,
+        makes_folders=True,
+    )
 
     dataset = datasets.read_dataset(args.dataset, require_features=False, user_scores=args.user_scores)
     folds, description = [list(dataset.videos)], 'all videos as one fold'
@@ -285,10 +277,10 @@ def main(argv: Sequence[str]) -> None:
         read = splits.read_splits(args.splits, list(dataset.videos))
         folds, description = [list(fold.test) for fold in read], splits.describe(read)
     if args.summaries and all(video.change_points is None for video in dataset.videos.values()):
-        raise InputError(f'{args.dataset}: no video has change_points, which --summaries needs')
+        raise InputError(f'{shown(args.dataset)}: no video has change_points, which --summaries needs')
     needed = list(dict.fromkeys(key for fold in folds for key in fold))
     if not needed:
-        raise InputError(f'{args.splits}: expected folds with test_keys, found none in any fold')
+        raise InputError(f'{shown(args.splits)}: expected folds with test_keys, found none in any fold')
     scores = read_scores(args.scores, dataset.videos, needed) if args.scores else None
     results, summaries = evaluate(
         dataset,
@@ -305,17 +297,17 @@ def main(argv: Sequence[str]) -> None:
 
     rows = ({'scores': results['mean']} if scores else {}) | results['baselines']
     ranks = f'ranks against: {results["rank_against"] or "nothing"}'
-    print(tables.render(rows, f'{args.dataset}: {description}; budget {args.budget:g}; {ranks}'))
+    print(tables.render(rows, f'{shown(args.dataset)}: {description}; budget {args.budget:g}; {ranks}'))
     print()
     for kind in ('note', 'warning'):
         for line in results[f'{kind}s']:
             print(f'{kind}: {line}')
     if args.output:
         write_json(args.output, results)
-        print(f'results: {args.output}')
+        print(f'results: {shown(args.output)}')
     if args.summaries:
         write_summaries(args.summaries, summaries)
-        print(f'summaries: {args.summaries}')
+        print(f'summaries: {shown(args.summaries)}')
 
 
 if __name__ == '__main__':

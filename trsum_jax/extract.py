@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +11,8 @@ import tqdm
 from absl import flags
 
 from trsum_jax.data import datasets, records
-from trsum_jax.errors import InputError, run_command
+from trsum_jax.errors import INCOMPLETE, InputError, run_command
+from trsum_jax.files import check_outputs, shown
 from trsum_jax.video import encoders
 
 
@@ -22,7 +24,7 @@ def extract(
     rate: float = 2.0,
     method: str = 'kts',
     overwrite: bool = False,
-    skip_unreadable: bool = False,
+    left_out: dict[pathlib.Path, str] | None = None,
 ) -> list[records.Video]:
     """Writes the feature file of a folder of videos, whole or not at all.
 
@@ -35,7 +37,7 @@ def extract(
         rate: samples per second.
         method: `kts` or `uniform`, how shots are found.
         overwrite: replace `output` if it exists.
-        skip_unreadable: leave out videos that cannot be used, instead of refusing to write.
+        left_out: gets the videos that cannot be used, and why; where None, such a video is an error.
 
     Returns:
         the videos as written, `video_1` onwards, without their features.
@@ -43,27 +45,30 @@ def extract(
     Raises:
         InputError: no videos, `output` exists or cannot be written, or a video that cannot be used.
     """
-    describing, reading = _video_layer()
-    output = pathlib.Path(output)
+    describing, folder, reading = _video_layer()
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
-    if output.is_dir() or not output.parent.is_dir():
-        missing = 'a folder there' if output.is_dir() else f'no folder {output.parent}; make it first'
-        raise InputError(f'--output={output}: expected the name of a file to write, found {missing}')
-    if output.exists() and not overwrite:
-        raise InputError(
-            f'--output={output}: exists already; give another name, or --overwrite to replace it'
-        )
-    paths = describing.find_videos(videos)
+    paths, notes = folder.find_videos(videos)
+    check_outputs(
+        [('--output', output)], {path: f'the video {shown(path)}' for path in paths}, overwrite=overwrite
+    )
+    for note in notes:
+        print(f'note: {shown(videos)}: {note}', file=sys.stderr)
     encoder = encoder or encoders.load('descriptor')
 
-    faults = {}
+    faults = {} if left_out is None else left_out
+
+    def leave_out(path: pathlib.Path, error: InputError) -> None:
+        faults[path] = str(error)
+        if left_out is not None:
+            print(f'left out: {error}', file=sys.stderr)
+
     for path in paths:
         try:
             reading.VideoReader(path).close()
         except InputError as error:
-            faults[path] = str(error)
-    if faults and not skip_unreadable:
+            leave_out(path, error)
+    if faults and left_out is None:
         raise _refusal(faults)
 
     found = []
@@ -72,38 +77,36 @@ def extract(
         for number, path in enumerate(paths, start=1):
             if path in faults:
                 continue
-            title = f'{number}/{len(paths)} {path.name}'
+            title = f'{number}/{len(paths)} {shown(path.name)}'
             try:
                 with tqdm.tqdm(desc=title, bar_format=describing.BAR) as bar:
                     key = f'video_{len(found) + 1}'
                     video, notes = describing.describe(path, key, encoder, rate=rate, method=method, bar=bar)
                 if video.n_steps < 2:
                     raise InputError(
-                        f'{path}: too short: expected at least 2 samples at {rate:g} a second, found '
+                        f'{shown(path)}: too short: expected at least 2 samples at {rate:g} a second, found '
                         f'{video.n_steps} in {video.n_frames} frames, {video.n_frames / video.fps:.2f} s'
                     )
             except InputError as error:
-                faults[path] = str(error)
-                if not skip_unreadable:
+                leave_out(path, error)
+                if left_out is None:
                     raise _refusal(faults) from error
                 continue
             for note in notes:
-                print(f'note: {path}: {note}', file=sys.stderr)
+                print(f'note: {shown(path)}: {note}', file=sys.stderr)
             found.append(dataclasses.replace(video, features=None))
             yield video
         if not found:
-            raise _refusal(faults)
+            raise InputError('none of the videos can be used, for the reasons above; nothing was written')
 
     datasets.write_dataset(output, usable(), encoder=encoder.name, attributes={'rate': rate})
-    for fault in faults.values():
-        print(f'left out: {fault}', file=sys.stderr)
     return found
 
 
 def _video_layer():
     """The modules that need the `video` extra; `--help` is answered without it."""
     try:
-        from trsum_jax.video import describing, reading
+        from trsum_jax.video import describing, folder, reading
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split('.')[0] != 'av':
             raise
@@ -111,14 +114,13 @@ def _video_layer():
             f'reading videos needs the package {error.name}, which is not installed; '
             'run: pip install "trsum_jax[video]"'
         ) from error
-    return describing, reading
+    return describing, folder, reading
 
 
 def _refusal(faults: dict[pathlib.Path, str]) -> InputError:
     each = '\n'.join(f'  {fault}' for fault in faults.values())
     return InputError(
-        f'{len(faults)} of the videos cannot be used; nothing was written:\n{each}\n'
-        'mend or remove them, or leave them out with --skip_unreadable'
+        f'{len(faults)} of the videos cannot be used; nothing was written:\n{each}\nmend or remove them'
     )
 
 
@@ -128,15 +130,21 @@ def _table(videos: Sequence[records.Video]) -> str:
         for v in videos
     ]
     headers = ('key', 'video', 'seconds', 'frames', 'fps', 'steps', 'shots')
-    return tabulate.tabulate(rows, headers, floatfmt=('', '', '.1f', '', '.2f', '', ''))
+    formats = ('', '', '.1f', '', '.2f', '', '')
+    return tabulate.tabulate(rows, headers, floatfmt=formats, disable_numparse=[0, 1])
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reads the flags, extracts, and says what came out and what to run next."""
+    """Reads the flags, extracts, and says what came out and what to run next.
+
+    Returns:
+        0, or `INCOMPLETE` where videos were left out.
+    """
     if len(argv) > 1:
         raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --videos=…?')
     given = flags.FLAGS
     encoder = encoders.from_flags(given)
+    left_out = None if given.strict or pathlib.Path(given.videos).is_file() else {}
     videos = extract(
         given.videos,
         given.output,
@@ -144,12 +152,17 @@ def main(argv: Sequence[str]) -> int:
         rate=given.rate,
         method=given.shots,
         overwrite=given.overwrite,
-        skip_unreadable=given.skip_unreadable,
+        left_out=left_out,
     )
     print(_table(videos))
     print(f'\nencoder: {encoder.name}')
-    print(f'written: {given.output}; to train on it and score it:')
-    print(f'  python -m trsum_jax.main --config=configs/videos.py --config.data.file={given.output}')
+    print(f'written: {shown(given.output)}; to train on it and score it:')
+    flag = shlex.quote(f'--config.data.file={shown(given.output)}')
+    print(f'  python -m trsum_jax.main --config=configs/videos.py {flag}')
+    if left_out:
+        total = len(left_out) + len(videos)
+        print(f'{len(left_out)} of {total} videos were left out, for the reasons above', file=sys.stderr)
+        return INCOMPLETE
     return 0
 
 
@@ -160,5 +173,6 @@ if __name__ == '__main__':
     flags.DEFINE_enum('shots', 'kts', ['kts', 'uniform'], 'how shots are found')
     encoders.define_flags()
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
-    flags.DEFINE_bool('skip_unreadable', False, 'leave out videos that cannot be used, naming them')
+    flags.DEFINE_bool('strict', False, 'write nothing where a video cannot be used; else it is left out')
+    flags.DEFINE_bool('skip_unreadable', False, 'does nothing: what cannot be used is left out anyway')
     run_command(main)

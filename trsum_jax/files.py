@@ -1,4 +1,4 @@
-"""Files written whole or not at all, names as text, JSON and CSV."""
+"""Files written whole or not at all and checked before, names as text, JSON and CSV."""
 
 import contextlib
 import csv
@@ -7,19 +7,16 @@ import json
 import os
 import pathlib
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, encodable, printable
 
 # Bytes of a file's name: what the usual file systems take, and what a temporary name keeps of it.
 LONGEST_NAME = 255
 _KEPT = 200
-# What turns text round or breaks its line, beside control characters.
-_DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'}
 
 
 def shown(name: str | bytes | os.PathLike) -> str:
@@ -32,20 +29,73 @@ def shown(name: str | bytes | os.PathLike) -> str:
         The same name where it is plain; bytes that are no UTF-8, line breaks and other control characters
         as escapes such as `\\xe9` and `\\n`.
     """
-    return ''.join(
-        c.encode('unicode_escape').decode() if unicodedata.category(c) == 'Cc' or c in _DISTURBING else c
-        for c in encodable(os.fsdecode(name))
-    )
+    return printable(os.fsdecode(name)).replace('\n', '\\n')
 
 
-def encodable(text: str) -> str:
-    """Text that UTF-8 can hold: bytes of file names that are no text become escapes such as `\\xe9`."""
+def check_outputs(
+    outputs: Iterable[tuple[str, str | os.PathLike]],
+    taken: Mapping[str | os.PathLike, str] | None = None,
+    *,
+    overwrite: bool,
+    makes_folders: bool = False,
+) -> None:
+    """Refuses, before any work, what could not be written after it.
 
-    def escape(found: re.Match) -> str:
-        code = ord(found[0])
-        return f'\\x{code - 0xDC00:02x}' if 0xDC80 <= code <= 0xDCFF else f'\\u{code:04x}'
+    Args:
+        outputs: the flag that asks for a file, such as `--output`, and the file.
+        taken: files that none of them may be, and what they are: `the video a.mp4`.
+        overwrite: whether files that exist may be replaced.
+        makes_folders: whether folders that are missing will be made.
 
-    return re.sub('[\ud800-\udfff]', escape, text)
+    Raises:
+        InputError: a file that exists, another one's place, a folder that is missing or not writable, or a
+            name that the file system does not take.
+    """
+    places = {pathlib.Path(path).absolute(): what for path, what in (taken or {}).items()}
+    places |= {_resolved(path): what for path, what in places.items()}
+    for flag, path in outputs:
+        path, named = pathlib.Path(path), f'{flag}={shown(path)}'
+        try:
+            _check_output(path, named, makes_folders)
+            if (what := places.get(_resolved(path))) is not None:
+                raise InputError(f'{named}: expected a file of its own, found {what}')
+            if path.exists() and not overwrite:
+                raise InputError(f'{named}: exists already; give another name, or --overwrite to replace it')
+        except OSError as error:
+            raise InputError(
+                f'{named}: nothing can be written there ({error.strerror}); give another place'
+            ) from error
+        places[_resolved(path)] = f'that it is {flag} too'
+
+
+def _check_output(path: pathlib.Path, named: str, makes_folders: bool) -> None:
+    below = [path, *path.absolute().parents]
+    folder = next(parent for parent in below[1:] if parent.exists())
+    if not folder.is_dir():
+        raise InputError(f'{named}: expected a file in a folder, found that {shown(folder)} is a file')
+    if not makes_folders and folder != path.absolute().parent:
+        missing = f'no folder {shown(path.parent)}; make it first'
+        raise InputError(f'{named}: expected the name of a file to write, found {missing}')
+    longest = os.pathconf(folder, 'PC_NAME_MAX') if hasattr(os, 'pathconf') else LONGEST_NAME
+    for place in below[: below.index(folder)]:
+        if (found := len(os.fsencode(place.name))) > longest:
+            raise InputError(
+                f'{named}: expected names of at most {longest} bytes, as its folder takes, found {found}; '
+                'give a shorter one'
+            )
+    if path.is_dir():
+        raise InputError(f'{named}: expected the name of a file to write, found a folder there')
+    # The one sure test of rights, of a disk that can only be read, of letters that a memory card refuses.
+    trial = temporary_name(folder / path.name)
+    trial.touch()
+    trial.unlink()
+
+
+def _resolved(path: str | os.PathLike) -> pathlib.Path:
+    try:
+        return pathlib.Path(path).resolve()
+    except (OSError, RuntimeError):
+        return pathlib.Path(path).absolute()
 
 
 @contextlib.contextmanager
@@ -83,7 +133,7 @@ def temporary_name(path: pathlib.Path) -> pathlib.Path:
     Returns:
         A name in the same folder, hidden, no longer than file systems take.
     """
-    return path.with_name(f'.{_kept(path.name)}.{os.getpid()}.tmp')
+    return path.with_name(f'.{shortened(path.name)}.{os.getpid()}.tmp')
 
 
 def remove_left(path: pathlib.Path) -> None:
@@ -92,7 +142,7 @@ def remove_left(path: pathlib.Path) -> None:
     Args:
         path: the file that they were to become.
     """
-    pattern = re.compile(rf'\.{re.escape(_kept(path.name))}\.(\d+)\.tmp')
+    pattern = re.compile(rf'\.{re.escape(shortened(path.name))}\.(\d+)\.tmp')
     for left in path.parent.iterdir():
         found = pattern.fullmatch(left.name)
         if found and not is_running(int(found[1])):
@@ -111,7 +161,15 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def _kept(name: str) -> str:
+def shortened(name: str) -> str:
+    """The name, or so much of a long one that an ending has room behind it; no two names become one.
+
+    Args:
+        name: of a file.
+
+    Returns:
+        A name of at most 213 bytes.
+    """
     if len(os.fsencode(name)) <= _KEPT:
         return name
     # Cut by characters, so that none is broken in two; the digest keeps two long names apart.

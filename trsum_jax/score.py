@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from trsum_jax import files
 from trsum_jax.errors import InputError, run_command
 
 
@@ -32,24 +33,29 @@ def main(argv: Sequence[str]) -> int:
     values = flags.FLAGS
     if not 0 < values.budget <= 1:
         raise InputError(f'--budget: expected a share above 0 and up to 1, found {values.budget}')
-    targets = [pathlib.Path(path) for path in (values.output, values.summaries) if path]
-    for path in targets:
-        if path.exists() and not values.overwrite:
-            raise InputError(f'{path} exists; choose another name, or add --overwrite')
+    targets = {'--output': pathlib.Path(values.output)}
+    if values.summaries:
+        targets['--summaries'] = pathlib.Path(values.summaries)
+    files.check_outputs(
+        targets.items(),
+        {values.dataset: 'the file of --dataset'},
+        overwrite=values.overwrite,
+        makes_folders=True,
+    )
     dataset = datasets.read_dataset(values.dataset)
     for note in dataset.notes:
         print(f'note: {note}')
     scorer = trained.load(pathlib.Path(values.checkpoint))
     scores = trained.score(scorer, dataset)
-    outputs.write_scores(targets[0], scores)
+    outputs.write_scores(targets['--output'], scores)
     if values.summaries:
-        outputs.write_summaries(targets[1], dataset, scores, values.budget)
+        outputs.write_summaries(targets['--summaries'], dataset, scores, values.budget)
     if known := trained.known_videos(scorer, dataset):
         print(
             f'note: {len(known)} of {len(scores)} videos are those of the training: these scores are not '
-            f'held out. Held-out ones are in {values.checkpoint}/scores.h5.'
+            f'held out. Held-out ones are in {files.shown(values.checkpoint)}/scores.h5.'
         )
-    print(f'{len(scores)} videos scored: {", ".join(map(str, targets))}')
+    print(f'{len(scores)} videos scored: {", ".join(map(files.shown, targets.values()))}')
     return 0
 
 

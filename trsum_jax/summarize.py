@@ -1,24 +1,24 @@
 """A video in, its summary out: `python -m trsum_jax.summarize --video=holiday.mp4 --output=summary.mp4`."""
 
-import collections
+import contextlib
 import pathlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tqdm
 from absl import flags
 
-from trsum_jax.errors import InputError, run_command
+from trsum_jax.errors import INCOMPLETE, InputError, run_command
+from trsum_jax.files import shown
 
 if TYPE_CHECKING:
     import ml_collections
 
     from trsum_jax.data.records import Video
     from trsum_jax.training.trained import Trained
-    from trsum_jax.video import outputs
     from trsum_jax.video.encoders import Encoder
     from trsum_jax.video.summary import Summary
 
@@ -53,6 +53,7 @@ def summarize_all(
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
+    left_out: dict[pathlib.Path, str] | None = None,
 ) -> 'list[Summary]':
     """Summarizes videos with a model trained on them and without labels, or with one trained before.
 
@@ -69,14 +70,16 @@ def summarize_all(
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
+        left_out: gets the videos that cannot be read, and why; where None, such a video is an error.
 
     Returns:
-        A summary for each of `videos`.
+        A summary for each of `videos` that can be read.
 
     Raises:
-        InputError: a video that cannot be read, a checkpoint of another encoder, options that make no sense.
+        InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
+            that make no sense.
     """
-    from trsum_jax.training import own_videos, trained
+    from trsum_jax.training import files, own_videos, trained
     from trsum_jax.video import choosing, encoders
 
     choosing.check(budget, seconds)
@@ -92,13 +95,18 @@ def summarize_all(
                 '--checkpoint: expected to score only, found what is for training (--workdir, …)'
             )
         scorer = trained.load(pathlib.Path(checkpoint))
+    if workdir is not None:
+        files.refuse_place(pathlib.Path(workdir))
     if isinstance(encoder, str):
         encoder = encoders.load(encoder)
     if scorer is not None:
         _check_encoder(scorer, encoder.name)
     paths = _distinct([*videos, *also])
     limits = {'share': budget} if seconds is None else {'longest': seconds}
-    described, blank = _describe(paths, encoder, rate, limits)
+    described, blank = _describe(paths, encoder, rate, limits, left_out)
+    wanted = [path for path in map(pathlib.Path, videos) if path in described]
+    if not wanted:
+        raise InputError('none of the videos can be read, for the reasons above')
     moving = {path: video for path, video in described.items() if not own_videos.alike(video.features)}
     scores = {path: np.full(video.n_steps, 0.5, np.float32) for path, video in described.items()}
     if moving:
@@ -108,7 +116,7 @@ def summarize_all(
             found = _with_training(moving, encoder.name, workdir, seed, config)
         scores |= found
     summaries = []
-    for path in map(pathlib.Path, videos):
+    for path in wanted:
         video = described[path]
         if path not in moving:
             _tell(
@@ -126,7 +134,7 @@ def summarize_all(
 
 
 def _check_encoder(scorer: 'Trained', found: str) -> None:
-    place = f'--checkpoint={scorer.workdir}'
+    place = f'--checkpoint={shown(scorer.workdir)}'
     if scorer.encoder not in (None, found):
         raise InputError(
             f'{place}: was trained on features of the encoder {scorer.encoder}, found {found}; choose that '
@@ -142,23 +150,39 @@ def _check_encoder(scorer: 'Trained', found: str) -> None:
 
 
 def _describe(
-    paths: Sequence[pathlib.Path], encoder: 'Encoder', rate: float, limits: dict[str, float]
+    paths: Sequence[pathlib.Path],
+    encoder: 'Encoder',
+    rate: float,
+    limits: dict[str, float],
+    left_out: dict[pathlib.Path, str] | None,
 ) -> 'tuple[dict[pathlib.Path, Video], dict[pathlib.Path, np.ndarray]]':
     """The videos, and which of their steps are blank."""
     from trsum_jax.video import describing, reading
 
+    @contextlib.contextmanager
+    def leaving_out(path: pathlib.Path) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out[path] = str(error)
+            print(f'left out: {error}', file=sys.stderr)
+
     for path in paths:
-        reading.VideoReader(path).close()
+        with leaving_out(path):
+            reading.VideoReader(path).close()
     described, blank = {}, {}
+    paths = [path for path in paths if path not in (left_out or ())]
     for number, path in enumerate(paths, start=1):
-        title = f'looking at {path.name}' + (f', {number} of {len(paths)}' if len(paths) > 1 else '')
+        title = f'looking at {shown(path.name)}' + (f', {number} of {len(paths)}' if len(paths) > 1 else '')
         noting, blanks = describing.noting_blanks(encoder)
-        with tqdm.tqdm(desc=title, bar_format=describing.BAR) as bar:
+        with leaving_out(path), tqdm.tqdm(desc=title, bar_format=describing.BAR) as bar:
             video, notes = describing.describe(path, f'video_{number}', noting, rate=rate, bar=bar, **limits)
-        for note in notes:
-            _tell(path, note)
-        described[path] = video
-        blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
+            described[path] = video
+            blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
+            for note in notes:
+                _tell(path, note)
     return described, blank
 
 
@@ -171,7 +195,7 @@ def _with_checkpoint(
     found = {}
     for path, video in videos.items():
         # One at a time: a model of any size then holds one video's segments.
-        found[path] = trained.score(scorer, Dataset(str(path), {video.key: video}, encoder=encoder))[
+        found[path] = trained.score(scorer, Dataset(shown(path), {video.key: video}, encoder=encoder))[
             video.key
         ]
     return found
@@ -195,53 +219,6 @@ def _with_training(
     return {path: scores[video.key] for path, video in videos.items()}
 
 
-def plan(
-    given: flags.FlagValues,
-) -> 'tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets]]':
-    """What the flags ask for: the videos to summarize, those that are only trained on, and all targets.
-
-    Raises:
-        InputError: flags that contradict each other, no video to open, or files that exist, clash or cannot
-            be made.
-    """
-    from trsum_jax.video import describing, outputs, reading
-
-    if not given.video and not given.videos:
-        raise InputError('expected --video=FILE, or --videos=DIR for all videos of a folder; found neither')
-    if given.seconds is not None and given.budget is not None:
-        raise InputError('expected --budget or --seconds, found both; leave one out')
-    folder = describing.find_videos(given.videos) if given.videos else []
-    # An empty name: not wanted. None: a name is made, where the part is written by default.
-    named = {name: given[name].value for name in (*outputs.BESIDE, 'timeline')}
-    if given.video:
-        # First of all: names are made from its own.
-        reading.VideoReader(given.video).close()
-        videos = [pathlib.Path(given.video)]
-        also = [path for path in folder if path.resolve() != videos[0].resolve()]
-        output = pathlib.Path(given.output or videos[0].with_name(f'{videos[0].stem}-summary.mp4'))
-        wanted = {name: pathlib.Path(value) for name, value in named.items() if value}
-        made = {name: output.with_suffix(end) for name, end in outputs.BESIDE.items() if named[name] is None}
-        targets = [outputs.Targets(output, **wanted, **made)]
-    else:
-        if several := [name for name, value in named.items() if value]:
-            raise InputError(
-                f'--{several[0]}={named[several[0]]}: expected no name of one file, found --videos of '
-                f'{len(folder)}; the files are named after the videos'
-            )
-        videos, also, targets = folder, [], []
-        place = pathlib.Path(given.output or folder[0].parent / 'summaries')
-        if place.suffix.lower() == '.mp4' or place.is_file():
-            raise InputError(f'--output={place}: expected a folder, for --videos, found the name of a file')
-        place.mkdir(parents=True, exist_ok=True)
-        stems = collections.Counter(path.stem for path in videos)
-        for path in videos:
-            name = f'{path.stem if stems[path.stem] == 1 else path.name}-summary'
-            made = {kind: place / (name + end) for kind, end in outputs.BESIDE.items() if named[kind] is None}
-            targets.append(outputs.Targets(place / f'{name}.mp4', **made))
-    outputs.check(targets, [*videos, *also], given.overwrite)
-    return videos, also, targets
-
-
 def define_flags() -> None:
     """Declares the command's flags."""
     from trsum_jax.video import encoders
@@ -256,20 +233,27 @@ def define_flags() -> None:
     flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
     flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
-    flags.DEFINE_string('timeline', None, 'timeline for an editor (.otio or .edl); none by default')
+    flags.DEFINE_string(
+        'timeline', None, 'timeline for an editor; the ending alone (.otio, .edl): as --page; none by default'
+    )
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
+    flags.DEFINE_bool('strict', False, 'stop at a video that cannot be used; else it is left out')
     encoders.define_flags()
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reads the flags, summarizes, writes, and says what was chosen and where it is."""
+    """Reads the flags, summarizes, writes, and says what was chosen and where it is.
+
+    Returns:
+        0, or `INCOMPLETE` where videos were left out.
+    """
     if len(argv) > 1:
         raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --video=…?')
     given = flags.FLAGS
     try:
-        from trsum_jax.video import encoders, outputs
+        from trsum_jax.video import encoders, outputs, planning
     except ModuleNotFoundError as error:
         package = (error.name or '').split('.')[0]
         if package == 'trsum_jax':
@@ -278,7 +262,8 @@ def main(argv: Sequence[str]) -> int:
             f'summarizing videos needs the package {package}, which is not installed; '
             'run: pip install "trsum_jax[video]"'
         ) from error
-    videos, also, targets = plan(given)
+    videos, also, targets = planning.plan(given)
+    left_out = None if given.strict or len([*videos, *also]) == 1 else {}
     summaries = summarize_all(
         videos,
         also=also,
@@ -289,23 +274,40 @@ def main(argv: Sequence[str]) -> int:
         seconds=given.seconds,
         rate=given.rate,
         seed=given.seed,
+        left_out=left_out,
     )
-    for path, summary, of_one in zip(videos, summaries, targets, strict=True):
-        for note in outputs.write(summary, of_one):
+    places = dict(zip(videos, targets, strict=True))
+    for summary in summaries:
+        path, of_one = summary.path, places[summary.path]
+        try:
+            notes = outputs.write(summary, of_one)
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out[path] = str(error)
+            print(f'not written: {error}', file=sys.stderr)
+            continue
+        for note in notes:
             _tell(path, note)
         share = summary.length / summary.duration
-        print(f'{path.name}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
+        print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
         print(outputs.table(summary), end='\n\n')
-        print('written: ' + ', '.join(map(str, of_one.files().values())), end='\n\n')
-    return 0
+        print('written: ' + ', '.join(map(shown, of_one.files().values())), end='\n\n')
+    if not left_out:
+        return 0
+    told = f'{len(left_out)} of {len(videos) + len(also)} videos were left out, for the reasons above'
+    if left_out.keys() >= set(videos):
+        raise InputError(told)
+    print(told, file=sys.stderr)
+    return INCOMPLETE
 
 
 def _distinct(paths: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
     return list(dict.fromkeys(map(pathlib.Path, paths)))
 
 
-def _tell(path: pathlib.Path, note: str) -> None:
-    print(f'note: {path}: {note}', file=sys.stderr)
+def _tell(path: str | pathlib.Path, note: str) -> None:
+    print(f'note: {shown(path)}: {note}', file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ from tabulate import tabulate
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError, run_command
+from trsum_jax.files import shown
 
 _ANNOTATIONS_ONLY = flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
 
@@ -71,10 +72,10 @@ def main(argv: Sequence[str]) -> int:
         n_unsound += bool(faults)
         no_features |= any('/features: ' in fault and fault.endswith('no such key') for fault in faults)
         if faults:
-            print(f'{path}: {len(faults)} {"fault" if len(faults) == 1 else "faults"}')
+            print(f'{shown(path)}: {len(faults)} {"fault" if len(faults) == 1 else "faults"}')
             print('\n'.join(f'  {fault}' for fault in faults))
         else:
-            print(f'{path}: sound')
+            print(f'{shown(path)}: sound')
             print(describe(dataset))
     if no_features:
         print('files of annotations without features: --annotations_only checks the rest')

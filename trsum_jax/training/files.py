@@ -7,7 +7,7 @@ import ml_collections
 
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
-from trsum_jax.files import write_json
+from trsum_jax.files import encodable, shown, write_json
 from trsum_jax.training import inputs, processes, settings
 
 CONFIG, RECORD, METRICS, RESULTS, TABLE = (
@@ -25,6 +25,25 @@ WRITTEN = (
 )
 
 
+def refuse_place(workdir: pathlib.Path) -> None:
+    """Stops before any work for a workdir that could never hold one.
+
+    Args:
+        workdir: there already, or not.
+
+    Raises:
+        InputError: it is a file, or its path has bytes that are no UTF-8, which checkpoints cannot have.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f'--workdir: expected a folder, found a file: {shown(workdir)}')
+    place = str(workdir.absolute())
+    if place != encodable(place):
+        raise InputError(
+            f'--workdir={shown(place)}: expected a path in UTF-8, as checkpoints need, found other bytes; '
+            'choose another folder'
+        )
+
+
 def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     """Stops before anything in a workdir is overwritten.
 
@@ -35,8 +54,7 @@ def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
     Raises:
         InputError: the workdir holds a run of another config, or files that this command did not leave.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f'--workdir: expected a folder, found a file: {workdir}')
+    refuse_place(workdir)
     path = workdir / CONFIG
     if not path.exists():
         # A run killed between its generated data and its config leaves the former alone.

@@ -8,44 +8,15 @@ import numpy as np
 import tqdm
 
 from trsum_jax.data import records, shots
-from trsum_jax.errors import InputError
+from trsum_jax.files import shown
 from trsum_jax.video import encoders, reading
 
-SUFFIXES = ('.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ogv', '.ts')
-SUFFIXES += ('.webm', '.wmv')
 RATE = 2.0
 BAR = '{desc}: {n:.0f} of {total_fmt} s |{bar}| {elapsed}, {remaining} left'
 # Of 255: how little the pixels of a blank picture differ.
 _BLANK = 4.0
 # Seconds; shots are not cut shorter for the sake of a short summary, which shows a piece of one then.
 _WATCHABLE = 2.0
-
-
-def find_videos(folder: str | pathlib.Path) -> list[pathlib.Path]:
-    """The video files of a folder by name, known by their suffix; a single file stands for itself.
-
-    Args:
-        folder: a folder (those below it and hidden files are not looked at), or one file of any suffix.
-
-    Returns:
-        at least one path, sorted by name.
-
-    Raises:
-        InputError: nothing there, or no video among the files.
-    """
-    folder = pathlib.Path(folder)
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise InputError(f'--videos={folder}: expected a folder of videos or one video, found nothing there')
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith('.')]
-    videos = sorted((p for p in files if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
-    if not videos:
-        raise InputError(
-            f'--videos={folder}: expected files ending in {" ".join(SUFFIXES)}, found {len(files)} files and '
-            'none of these (folders below are not searched; a file of another suffix can be given by itself)'
-        )
-    return videos
 
 
 def describe(
@@ -95,7 +66,7 @@ def describe(
         change_points=shots.detect_short(
             features, picks, reader.n_frames, rate=rate, method=method, longest=longest
         ),
-        name=path.name,
+        name=shown(path.name),
         fps=reader.fps,
         frame_times=np.array(reader.frame_times),
     )

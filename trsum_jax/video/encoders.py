@@ -13,6 +13,7 @@ from absl import flags
 from PIL import Image
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import shown
 
 if TYPE_CHECKING:
     from trsum_jax.video.reading import VideoReader
@@ -202,8 +203,8 @@ def encode_video(
     if not np.isfinite(features).all():
         row = int(np.isfinite(features).all(axis=1).argmin())
         raise InputError(
-            f'{reader.path}: expected finite features, found NaN or infinity at frame {picks[row]} from '
-            f'{encoder.name}; are the weights whole, and is the normalisation the one of its training?'
+            f'{shown(reader.path)}: expected finite features, found NaN or infinity at frame {picks[row]} '
+            f'from {encoder.name}; are the weights whole, and is the normalisation the one of its training?'
         )
     return np.array(picks, np.int64), features
 

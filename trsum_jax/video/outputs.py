@@ -1,24 +1,25 @@
 """The files of one summary: their names, whether they may be written, and the writing."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 
 import tabulate
 import tqdm
 
+from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png'}
+TIMELINES = ('.otio', '.edl')
 _ENDINGS = {
     'video': ('.mp4',),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
-    'timeline': ('.otio', '.edl'),
+    'timeline': TIMELINES,
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
 
@@ -39,35 +40,43 @@ class Targets:
         return {name: path for name, path in named if path is not None}
 
 
-def check(targets: Sequence[Targets], sources: Sequence[pathlib.Path], overwrite: bool) -> None:
+def check(
+    targets: Sequence[Targets],
+    sources: Sequence[pathlib.Path],
+    overwrite: bool,
+    makes_folders: bool = False,
+) -> None:
     """Refuses, before any work, what could not be written after it.
 
     Args:
         targets: of all summaries.
         sources: the videos; none of them is written to.
         overwrite: whether files that exist may be replaced.
+        makes_folders: whether folders that are missing will be made.
 
     Raises:
-        InputError: a file that exists, another one's place, a folder that is missing or not writable, or an
-            ending that tells no format; a timeline without the package that writes it.
+        InputError: as `files.check_outputs`; an ending that tells no format; a timeline without the package
+            that writes it.
     """
-    taken = {path.resolve(): f'the video {path}' for path in sources}
-    for name, path in (item for one in targets for item in one.files().items()):
-        flag = f'--{"output" if name == "video" else name}={path}'
+    flagged = [
+        (f'--{"output" if name == "video" else name}', name, path)
+        for one in targets
+        for name, path in one.files().items()
+    ]
+    for flag, name, path in flagged:
         if path.suffix.lower() not in _ENDINGS[name]:
-            raise InputError(f'{flag}: expected a name ending in {" or ".join(_ENDINGS[name])}')
-        if path.resolve() in taken:
-            raise InputError(f'{flag}: expected a file of its own, found {taken[path.resolve()]}')
-        taken[path.resolve()] = f'that it is {flag.split("=")[0]} too'
-        if path.is_dir() or not path.parent.is_dir():
-            missing = 'a folder there' if path.is_dir() else f'no folder {path.parent}; make it first'
-            raise InputError(f'{flag}: expected the name of a file to write, found {missing}')
-        if not os.access(path.parent, os.W_OK):
-            raise InputError(f'{flag}: nothing may be written to {path.parent}; give another --output')
-        if path.exists() and not overwrite:
-            raise InputError(f'{flag}: exists already; give another name, or --overwrite to replace it')
-        if name == 'timeline':
-            timeline.check(path)
+            raise InputError(
+                f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(_ENDINGS[name])}'
+            )
+    files.check_outputs(
+        [(flag, path) for flag, _, path in flagged],
+        {path: f'the video {files.shown(path)}' for path in sources},
+        overwrite=overwrite,
+        makes_folders=makes_folders,
+    )
+    for one in targets:
+        if one.timeline:
+            timeline.check(one.timeline)
 
 
 def write(summary: Summary, targets: Targets) -> list[str]:
@@ -83,7 +92,7 @@ def write(summary: Summary, targets: Targets) -> list[str]:
     Raises:
         InputError: a file that cannot be written.
     """
-    with tqdm.tqdm(desc=f'writing {targets.video.name}', total=1.0, bar_format=_BAR) as bar:
+    with tqdm.tqdm(desc=f'writing {files.shown(targets.video.name)}', total=1.0, bar_format=_BAR) as bar:
         notes = writing.write_video(summary, targets.video, progress=lambda done: bar.update(done - bar.n))
     if targets.json:
         timeline.write_json(summary, targets.json)

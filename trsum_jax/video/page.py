@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import ticker
 from PIL import Image
 
-from trsum_jax.files import replacing
+from trsum_jax import files
 from trsum_jax.video import storyboard
 from trsum_jax.video.summary import Summary, clock
 
@@ -55,18 +55,18 @@ def write_page(
     )
     jinja.filters |= {'clock': clock, 'digest': _digest}
     rows = _rows(summary)
-    with video.open('rb') as film, replacing(output) as temporary:
+    with video.open('rb') as film, files.replacing(output) as temporary:
         size = os.fstat(film.fileno()).st_size
         # A piece at a time: the page never sits in memory with its film.
         pieces = jinja.from_string(template).generate(
             summary=summary,
-            name=_readable(summary.path.name),
+            name=files.shown(summary.path.name),
             rows=rows,
             n_chosen=int(summary.chosen.sum()),
             key_frames=_key_frames(summary, rows),
             chart=_chart(summary),
             film=_data_uri('video/mp4', film) if size <= embedded else None,
-            film_name=_readable(video.name),
+            film_name=files.shown(video.name),
             film_place=_reference(video, output),
             film_size=size,
             style=style,
@@ -186,11 +186,6 @@ def _reference(video: pathlib.Path, output: pathlib.Path) -> str:
     """The film's place as seen from the page's folder, as a relative URL."""
     place = pathlib.Path(os.path.relpath(video, output.parent))
     return urllib.parse.quote(os.fsencode(place.as_posix()))
-
-
-def _readable(name: str) -> str:
-    """A file's name as text, whatever bytes it has."""
-    return os.fsencode(name).decode('utf-8', errors='replace')
 
 
 def _digest(text: str) -> str:

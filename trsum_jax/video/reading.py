@@ -2,7 +2,6 @@
 
 import collections
 import pathlib
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -10,9 +9,8 @@ import av
 import numpy as np
 
 from trsum_jax.errors import InputError
-
-# A scheme of two letters or more, which no drive has; `Path` makes one slash of two.
-_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
+from trsum_jax.files import shown
+from trsum_jax.video.opening import open_input
 
 
 class VideoReader:
@@ -41,34 +39,21 @@ class VideoReader:
         self.frame_times: list[float] = []
         self.notes: list[str] = []
         self._end = 0.0
-        if _ADDRESS.match(str(path)):
-            raise InputError(f'{path}: expected a file on this machine, found an address; download it first')
-        if not self.path.is_file():
-            found = 'a folder' if self.path.is_dir() else 'nothing'
-            raise InputError(f'{path}: expected a video file, found {found} there; check the path')
-        try:
-            self._container = av.open(str(self.path))
-        except PermissionError as error:
-            raise InputError(
-                f'{path}: may not be read ({error.strerror}); ask its owner, or chmod'
-            ) from error
-        except av.error.FFmpegError as error:
-            raise InputError(
-                f'{path}: cannot be opened as a video ({error.strerror}); expected a whole file that FFmpeg '
-                'reads (mp4, mkv, webm, …). Does it play? Fetch it again if a download broke off'
-            ) from error
+        self._container = open_input(path)
         cover = av.stream.Disposition.attached_pic
         streams = [s for s in self._container.streams.video if not s.disposition & cover]
         if not streams:
             found = ', '.join(sorted({s.type for s in self._container.streams})) or 'nothing'
             self._container.close()
-            raise InputError(f'{path}: expected a video stream, found only {found}; leave this file out')
+            raise InputError(
+                f'{shown(path)}: expected a video stream, found only {found}; leave this file out'
+            )
         streams = [stream for stream in streams if stream.codec_context is not None]
         if not streams:
             self._container.close()
             raise InputError(
-                f'{path}: its pictures are in a codec that this FFmpeg has no decoder for; expected h264, '
-                'hevc, vp8, vp9, av1, mpeg4 or another that it knows. Convert the video first'
+                f'{shown(path)}: its pictures are in a codec that this FFmpeg has no decoder for; expected '
+                'h264, hevc, vp8, vp9, av1, mpeg4 or another that it knows. Convert the video first'
             )
         best = self._container.streams.best('video')
         self._stream = best if best in streams else streams[0]
@@ -142,7 +127,9 @@ class VideoReader:
             self.frame_times.append(float(time))
             yield self.n_frames - 1, float(time), frame
         if not self.frame_times:
-            raise InputError(f'{self.path}: expected frames, found none that decode; fetch the file again')
+            raise InputError(
+                f'{shown(self.path)}: expected frames, found none that decode; fetch the file again'
+            )
         if untimed:
             self.notes.append(f'{untimed} frames have no time; placed at {float(1 / usual):.4g} a second')
         if restarts:
@@ -197,11 +184,11 @@ class VideoReader:
             target = self.origin + Fraction(seconds) - 1
             self._container.seek(int(target / self._stream.time_base), stream=self._stream)
         except av.error.FFmpegError as error:
-            raise ValueError(f'{self.path}: cannot be sought in') from error
+            raise ValueError(f'{shown(self.path)}: cannot be sought in') from error
         for frame in self._decoded():
             clock = _clock(frame)
             if clock is None:
-                raise ValueError(f'{self.path}: a frame without a time')
+                raise ValueError(f'{shown(self.path)}: a frame without a time')
             yield float(clock - self.origin), frame
 
     def _decoded(self) -> Iterator[av.VideoFrame]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from trsum_jax.video.opening import open_input
 from trsum_jax.video.reading import packets
 
 _LAYOUTS = {1: 'mono', 2: 'stereo', 6: '5.1'}
@@ -121,7 +122,7 @@ def open_sound(path: pathlib.Path, origin: Fraction) -> tuple[SoundReader | None
     Returns:
         None where the file has no sound, or none that decodes; and a note of the latter.
     """
-    container = av.open(str(path))
+    container = open_input(path)
     stream = container.streams.best('audio') or next(iter(container.streams.audio), None)
     if stream is not None and stream.codec_context is not None and stream.rate and stream.channels:
         for other in container.streams:

@@ -2,17 +2,20 @@
 
 import math
 import pathlib
+import unicodedata
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
+from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.files import replacing
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, picture
 from trsum_jax.video.summary import Summary, clock
@@ -21,6 +24,12 @@ _SCORE, _CHOSEN, _FAINT = '#c1440e', '#f2c14e', '#8a8a8a'
 _WIDTH, _CURVE, _CAPTION = 11.0, 2.4, 0.32
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
 _MOST, _PIXELS, _DOTS = 30, 240, 120
+# Comes with matplotlib.
+_FAMILY = 'DejaVu Sans'
+# Has a box for every letter.
+_BOXES = 'Last Resort High-Efficiency'
+# Letters, wide ones counted twice.
+_TITLE = 60
 
 
 def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndarray]:
@@ -50,8 +59,8 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndar
             found[index] = np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
     if len(found) < len(wanted):
         raise InputError(
-            f'{summary.path}: expected {len(wanted)} key frames, found {len(found)}; the file has changed '
-            'since it was summarized: summarize it again'
+            f'{files.shown(summary.path)}: expected {len(wanted)} key frames, found {len(found)}; the file '
+            'has changed since it was summarized: summarize it again'
         )
     return [found[frame] for frame in frames]
 
@@ -71,7 +80,8 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
     form = output.suffix.lower().removeprefix('.')
     if form not in FigureCanvasAgg.filetypes:
         raise InputError(
-            f'{output}: expected a picture ending in .png or .jpg, found {output.suffix or "none"}'
+            f'{files.shown(output)}: expected a picture ending in .png or .jpg, found '
+            f'{files.shown(output.suffix) or "none"}'
         )
     parts = summary.parts
     lengths = np.diff(summary.seconds(parts), axis=1)[:, 0]
@@ -82,7 +92,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
     tallest = max(shot.shape[0] / shot.shape[1] for shot in pictures)
     row = _WIDTH / columns * min(tallest, 1.4) + _CAPTION
 
-    with matplotlib.rc_context({'font.family': 'DejaVu Sans', 'font.size': 9}):
+    with matplotlib.rc_context({'font.family': _FAMILY, 'font.size': 9}):
         figure = Figure(figsize=(_WIDTH, _CURVE + rows * row), layout='constrained', facecolor='white')
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(rows + 1, columns, height_ratios=[_CURVE] + [row] * rows)
@@ -95,7 +105,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
             axis.set(xticks=[], yticks=[], anchor='N')
             axis.set_xlabel(f'{shown[number] + 1}:  {clock(start)} – {clock(end)}')
             axis.spines[:].set(color=_FAINT, lw=0.5)
-        with replacing(output) as temporary:
+        with files.replacing(output) as temporary:
             figure.savefig(temporary, dpi=_DOTS, format=form)
 
 
@@ -117,10 +127,58 @@ def _draw_curve(axis: Axes, summary: Summary, shown: np.ndarray) -> None:
     n_parts = len(summary.parts)
     told = f'{n_parts} part{"s" * (n_parts > 1)}'
     told += f', the {len(shown)} longest below' if len(shown) < n_parts else ''
-    axis.set_title(summary.path.name, loc='left', pad=14, weight='bold', size=12, parse_math=False)
+    title, look = drawable(files.shown(summary.path.name))
+    axis.set_title(title, loc='left', pad=14, size=12, parse_math=False, **look)
     axis.set_title(
         f'{clock(summary.length)} of {clock(summary.duration)} in {told}', loc='right', pad=14, color=_FAINT
     )
+
+
+def drawable(text: str) -> tuple[str, dict[str, Any]]:
+    """One line of text as the fonts of this machine can draw it, long text cut in the middle.
+
+    Args:
+        text: any.
+
+    Returns:
+        The text, escapes such as `\\u65e5` for letters that no font has; and matplotlib's names of the fonts.
+    """
+    look = {'family': [_FAMILY], 'weight': 'bold'}
+    missing = _missing(set(text), _FAMILY, 'bold')
+    if missing:
+        # Of further fonts only the normal weight is known to be there.
+        look['weight'] = 'normal'
+        missing = _missing(set(text), _FAMILY, 'normal')
+        upright = {f.name for f in font_manager.fontManager.ttflist if (f.weight, f.style) == (400, 'normal')}
+        for family in sorted(upright - {_FAMILY, _BOXES}):
+            still = _missing(missing, family, 'normal')
+            if still != missing:
+                look['family'].append(family)
+                missing = still
+    letters = []
+    for letter in text:
+        if letter not in missing:
+            letters.append(letter)
+        elif unicodedata.category(letter) not in ('Cf', 'Mn'):
+            letters.append(letter.encode('unicode_escape').decode())
+    widths = [sum(1 + (unicodedata.east_asian_width(c) in 'WF') for c in letter) for letter in letters]
+    while sum(widths) > _TITLE:
+        middle = len(letters) // 2
+        letters[middle - 1 : middle + 1], widths[middle - 1 : middle + 1] = ['…'], [1]
+    return ''.join(letters), look
+
+
+def _missing(letters: set[str], family: str, weight: str) -> set[str]:
+    """Those letters that a font cannot draw."""
+    if not letters:
+        return letters
+    try:
+        wanted = font_manager.FontProperties(family=family, weight=weight)
+        font = font_manager.get_font(font_manager.findfont(wanted, fallback_to_default=False))
+    except (OSError, RuntimeError, ValueError):
+        return letters
+    # Fonts of pictures, such as coloured emoji, have the letters but cannot be drawn here.
+    return {letter for letter in letters if not font.scalable or not font.get_char_index(ord(letter))}
 
 
 def _key_frame(summary: Summary, first: int, last: int) -> int:

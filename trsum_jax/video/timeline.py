@@ -1,13 +1,17 @@
 """The summary as data: JSON for programs, a timeline for people who finish the cut in an editor."""
 
+import base64
+import hashlib
+import os
 import pathlib
+import re
 from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
+from trsum_jax.video.opening import open_input
 from trsum_jax.video.summary import Summary
 
 if TYPE_CHECKING:
@@ -18,6 +22,10 @@ _NTSC = 1000 / 1001
 _RATES = (24, 25, 30, 48, 50, 60, 100, 120, 24 * _NTSC, 30 * _NTSC, 48 * _NTSC, 60 * _NTSC, 120 * _NTSC)
 _WHOLE = _RATES[:8]
 _CLOSE = 1e-3
+# Letters of a reel's name in CMX 3600.
+_REEL = 8
+# Reels that stand for black, colour bars and a source that is not known.
+_NO_SOURCE = ('BL', 'BLACK', 'BARS', 'AX')
 _INSTALL = 'pip install "trsum_jax[timeline]"'
 
 
@@ -144,16 +152,40 @@ def check(output: pathlib.Path) -> str:
     suffix = output.suffix.lower()
     adapter = {'.otio': 'otio_json', '.edl': 'cmx_3600'}.get(suffix)
     if adapter is None:
-        raise InputError(f'{output}: expected a timeline ending in .otio or .edl, found {suffix or "none"}')
+        raise InputError(
+            f'{files.shown(output)}: expected a timeline ending in .otio or .edl, found '
+            f'{files.shown(suffix) or "none"}'
+        )
     try:
         import opentimelineio
     except ModuleNotFoundError as error:
         if error.name != 'opentimelineio':
             raise
-        raise InputError(f'{output}: a timeline needs OpenTimelineIO; run: {_INSTALL}') from error
+        raise InputError(
+            f'{files.shown(output)}: a timeline needs OpenTimelineIO; run: {_INSTALL}'
+        ) from error
     if adapter not in opentimelineio.adapters.available_adapter_names():
-        raise InputError(f'{output}: an EDL needs otio-cmx3600-adapter; run: {_INSTALL}')
+        raise InputError(f'{files.shown(output)}: an EDL needs otio-cmx3600-adapter; run: {_INSTALL}')
     return adapter
+
+
+def reel(path: pathlib.Path) -> str:
+    """What an EDL calls a source: its name where that is 8 ASCII letters or digits at most.
+
+    Of any other name up to 3 letters stay, and a digest of all fills the place. Files that differ in their
+    ending alone, as an original and its proxy do, share a reel.
+
+    Args:
+        path: the source.
+
+    Returns:
+        1 to 8 ASCII letters and digits.
+    """
+    letters = re.sub('[^A-Za-z0-9]', '', path.stem)
+    if letters == path.stem and len(letters) <= _REEL and letters.upper() not in _NO_SOURCE:
+        return letters
+    digest = base64.b32encode(hashlib.sha256(os.fsencode(path.stem)).digest()).decode()
+    return (letters[:3].upper() + digest)[:_REEL]
 
 
 def _timeline(otio: 'opentimelineio', summary: Summary, rate: float) -> 'opentimelineio.schema.Timeline':
@@ -167,7 +199,8 @@ def _timeline(otio: 'opentimelineio', summary: Summary, rate: float) -> 'opentim
     def at(seconds: float) -> 'opentimelineio.opentime.RationalTime':
         return time(start + round(seconds * rate), rate)
 
-    timeline = otio.schema.Timeline(f'{summary.path.stem} summary')
+    name = files.shown(summary.path.name)
+    timeline = otio.schema.Timeline(f'{files.shown(summary.path.stem)} summary')
     kinds = [otio.schema.TrackKind.Video] + [otio.schema.TrackKind.Audio] * has_sound
     for kind in kinds:
         track = otio.schema.Track(kind, kind=kind)
@@ -175,15 +208,17 @@ def _timeline(otio: 'opentimelineio', summary: Summary, rate: float) -> 'opentim
             media = otio.schema.ExternalReference(
                 summary.path.resolve().as_uri(), span(at(0), at(summary.duration))
             )
-            media.name = summary.path.name
-            track.append(otio.schema.Clip(summary.path.name, media, span(at(first), at(last))))
+            media.name = name
+            clip = otio.schema.Clip(name, media, span(at(first), at(last)))
+            clip.metadata['cmx_3600'] = {'reel': reel(summary.path)}
+            track.append(clip)
         timeline.tracks.append(track)
     return timeline
 
 
 def _source(path: pathlib.Path) -> tuple[bool, str]:
     """Whether a video has sound, and the timecode written into it, empty without."""
-    with av.open(str(path)) as container:
+    with open_input(path) as container:
         marked = [container.metadata, *(stream.metadata for stream in container.streams)]
         stamps = [metadata['timecode'] for metadata in marked if 'timecode' in metadata]
         return bool(container.streams.audio), stamps[0] if stamps else ''

@@ -11,8 +11,9 @@ from av.codec.context import Flags
 from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
+from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.files import replacing
+from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.sound import SoundReader, open_sound
@@ -52,12 +53,10 @@ def write_video(
     parts = summary.parts
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(replacing(output))
+        temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
         frames = frames_among(reader, parts, summary.frame_times)
-        container = stack.enter_context(
-            av.open(str(temporary), 'w', format='mp4', options={'movflags': '+faststart'})
-        )
+        container = stack.enter_context(open_output(temporary, 'mp4', {'movflags': '+faststart'}))
         clock = reader.stream.time_base.denominator
         clock = clock if clock <= _FINEST_CLOCK else 90_000
         ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
@@ -85,8 +84,8 @@ def write_video(
                 progress(written / n_frames)
         if written < n_frames:
             raise InputError(
-                f'{summary.path}: expected {n_frames} frames of the summary, found {written}; the file has '
-                'changed since it was summarized, or is another: summarize it again'
+                f'{files.shown(summary.path)}: expected {n_frames} frames of the summary, found {written}; '
+                'the file has changed since it was summarized, or is another: summarize it again'
             )
         container.mux(pictures.encode())
         if sound is not None:

@@ -1,0 +1,67 @@
+"""What `summarize` is to do: its videos, and the files of each summary, all checked before the work."""
+
+import collections
+import pathlib
+import sys
+
+from absl import flags
+
+from trsum_jax.errors import InputError
+from trsum_jax.files import shown
+from trsum_jax.video import folder, outputs, reading
+
+
+def plan(
+    given: flags.FlagValues,
+) -> tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets]]:
+    """What the flags ask for: the videos to summarize, those that are only trained on, and all targets.
+
+    Raises:
+        InputError: flags that contradict each other, no video to open, or files that exist, clash or cannot
+            be made.
+    """
+    if not given.video and not given.videos:
+        raise InputError('expected --video=FILE, or --videos=DIR for all videos of a folder; found neither')
+    if given.seconds is not None and given.budget is not None:
+        raise InputError('expected --budget or --seconds, found both; leave one out')
+    found, notes = folder.find_videos(given.videos) if given.videos else ([], [])
+    # None: a name is made, where the part is written by default. An empty one: it is not wanted.
+    named = {name: given[name].value for name in (*outputs.BESIDE, 'timeline')}
+    endings = {name: end for name, end in outputs.BESIDE.items() if named[name] is None}
+    if (ending := f'.{(named["timeline"] or "").lower().removeprefix(".")}') in outputs.TIMELINES:
+        endings['timeline'], named['timeline'] = ending, None
+    if given.video:
+        # First of all: names are made from its own.
+        reading.VideoReader(given.video).close()
+        videos = [pathlib.Path(given.video)]
+        also = [path for path in found if path.resolve() != videos[0].resolve()]
+        made = videos[0].with_name(f'{folder.summary_name(videos[0].stem)}.mp4')
+        output = pathlib.Path(given.output or made)
+        chosen = {name: pathlib.Path(value) for name, value in named.items() if value}
+        beside = {name: output.with_suffix(end) for name, end in endings.items()}
+        targets = [outputs.Targets(output, **chosen, **beside)]
+    else:
+        if several := [name for name, value in named.items() if value]:
+            kind = several[0]
+            wanted = 'an ending, .otio or .edl,' if kind == 'timeline' else 'no name of one file'
+            raise InputError(
+                f'--{kind}={shown(named[kind])}: expected {wanted} with --videos of {len(found)}, whose '
+                'files are named after the videos'
+            )
+        videos, also, targets = found, [], []
+        place = pathlib.Path(given.output or found[0].parent / 'summaries')
+        if place.suffix.lower() == '.mp4' or place.is_file():
+            raise InputError(
+                f'--output={shown(place)}: expected a folder, for --videos, found the name of a file'
+            )
+        stems = collections.Counter(path.stem for path in videos) + collections.Counter(
+            path.name for path in videos if path.suffix
+        )
+        for path in videos:
+            name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
+            beside = {kind: place / f'{name}{end}' for kind, end in endings.items()}
+            targets.append(outputs.Targets(place / f'{name}.mp4', **beside))
+    outputs.check(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
+    for note in notes:
+        print(f'note: {shown(given.videos)}: {note}', file=sys.stderr)
+    return videos, also, targets
