@@ -98,6 +98,7 @@ def describe(
         name=path.name,
         fps=reader.fps,
         frame_times=np.array(reader.frame_times),
+        clock=reader.clock,
     )
     return video, reader.notes
 
