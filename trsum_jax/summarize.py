@@ -257,6 +257,7 @@ def define_flags() -> None:
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
     flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
     flags.DEFINE_string('timeline', None, 'timeline for an editor (.otio or .edl); none by default')
+    flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
@@ -291,7 +292,7 @@ def main(argv: Sequence[str]) -> int:
         seed=given.seed,
     )
     for path, summary, of_one in zip(videos, summaries, targets, strict=True):
-        for note in outputs.write(summary, of_one):
+        for note in outputs.write(summary, of_one, given.sound):
             _tell(path, note)
         share = summary.length / summary.duration
         print(f'{path.name}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
