@@ -19,6 +19,7 @@ def summary_of(path: pathlib.Path, parts: list[tuple[int, int]]) -> Summary:
     chosen = np.array([any(a <= first <= b for a, b in parts) for first, _ in shots])
     picks = np.arange(0, n_frames, 5)
     scores = (0.5 + 0.4 * np.sin(picks / 7)).astype(np.float32)
+    values = np.linspace(0, 1, len(shots))
     return Summary(
-        path, reader.fps, reader.duration, times, picks, scores, shots, np.linspace(0, 1, len(shots)), chosen
+        path, reader.fps, reader.duration, times, picks, scores, shots, values, chosen, reader.clock
     )

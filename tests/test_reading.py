@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip('av')
 
+import av
 from rendered import grey, steady, write_video
 
 from trsum_jax.errors import InputError
@@ -184,3 +185,25 @@ def test_real_clip_at_12_5_frames_a_second(shared):
     assert reader.fps == pytest.approx(12.5)
     assert reader.duration == pytest.approx(30.16)
     assert indices == [int(np.ceil(k * 0.5 * 12.5)) for k in range(61)]
+
+
+def test_damage_in_a_stream_is_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (100, 48, 64, 3), np.uint8)
+    path = write_video(tmp_path / 'a.ts', pictures, range(100), tick=Fraction(1, 25), codec='mpeg2video')
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: places[40]] + whole[places[47] : places[70]] + whole[places[73] :])
+    _, reader = picks(path)
+    # Pictures that rest on lost ones come, but may look it.
+    assert reader.n_frames == 90
+    assert 'frames missing: about 10, in places: 2 (damage, or the recorder left them out)' in reader.notes
+    assert any(note.startswith('frames that came damaged') for note in reader.notes)
+    assert reader.frame_times[40] == pytest.approx(47 / 25)
+
+
+def test_an_unsteady_rate_is_no_damage(tmp_path):
+    times = np.cumsum(np.random.default_rng(3).choice([20, 33, 50, 700], 60))
+    _, reader = picks(write_video(tmp_path / 'a.mkv', map(grey, range(40, 100)), times))
+    assert reader.notes == []

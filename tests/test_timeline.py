@@ -18,7 +18,8 @@ from summaries import summary_of
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.video import timeline
+from trsum_jax.video import timecode, timeline
+from trsum_jax.video.summary import Summary
 
 PARTS = [(7, 30), (50, 51), (110, 149)]
 
@@ -41,29 +42,42 @@ def otio():
         (29.7, 30),
         (17.3, 24),
         (60, 60),
-        (240, 120),
+        (100, 50),
+        (120000 / 1001, 60000 / 1001),
+        (120, 60),
+        (144, 48),
+        (90, 30),
+        (240, 60),
+        (1000, 50),
+        (165, 60),
         (1, 24),
     ],
 )
 def test_rates_of_timecode(fps, rate):
-    found = timeline.timecode_rate(
-        timeline.Summary(pathlib.Path('a'), fps, 1.0, *[np.zeros(1)] * 5, np.ones(1, bool))
-    )
+    found = timecode.timecode_rate(Summary(pathlib.Path('a'), fps, 1.0, *[np.zeros(1)] * 5, np.ones(1, bool)))
     assert found == pytest.approx(rate, rel=1e-9)
 
 
 def test_timecode_by_hand():
-    assert timeline.timecode(0, 25) == '00:00:00:00'
-    assert timeline.timecode(3661.52, 25) == '01:01:01:13'
+    assert timecode.Count(25).label(0) == '00:00:00:00'
+    assert timecode.Count(25).label(3661.52) == '01:01:01:13'
     # An hour of the clock is 86,313.7 frames at 23.976: 3.6 seconds of 24 frames less.
-    assert timeline.timecode(3600, 24000 / 1001) == '00:59:56:10'
+    assert timecode.Count(24000 / 1001).label(3600) == '00:59:56:10'
+    assert timecode.Count(25, start=24 * 3600 * 25 - 1).label(0.04) == '00:00:00:00'
+    # Drop-frame keeps up with the clock: after an hour of it, an hour.
+    assert timecode.Count(30000 / 1001, drop=True).label(3600) == '01:00:00;00'
+    assert timecode.Count(30000 / 1001, start=1799, drop=True).label(0) == '00:00:59;29'
+    assert timecode.Count(30000 / 1001, start=1800, drop=True).label(0) == '00:01:00;02'
+    assert timecode.Count(30000 / 1001, start=107_892 * 24 + 1, drop=True).label(0) == '00:00:00;01'
 
 
 def test_timecode_against_opentimelineio(otio):
-    for rate in (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0):
-        for frame in (0, 1, 23, 24, 1799, 1800, 17982, 123456):
-            expected = otio.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=False)
-            assert timeline.timecode(frame / rate, rate) == expected
+    ntsc = (30000 / 1001, 60000 / 1001)
+    for rate in (24000 / 1001, 24.0, 25.0, 30.0, 50.0, 60.0, *ntsc):
+        for drop in (False, True)[: 1 + (rate in ntsc)]:
+            for frame in (0, 1, 23, 24, 1799, 1800, 3599, 3600, 17981, 17982, 35964, 123456):
+                expected = otio.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=drop)
+                assert timecode.Count(rate, frame, drop).label(0) == expected
 
 
 def test_json(tmp_path):
@@ -222,3 +236,95 @@ def test_every_source_has_a_reel_of_its_own(tmp_path, otio):
     timeline.write_otio(summary_of(source, PARTS), tmp_path / 'cut.edl')
     events = [line.split() for line in (tmp_path / 'cut.edl').read_text().splitlines() if line[:3].isdigit()]
     assert [event[1] for event in events] == 3 * [reels[len(plain)]]
+
+
+def stamped(path, stamp, fps=25, n_frames=10):
+    with av.open(str(path), 'w') as container:
+        if stamp:
+            container.metadata['timecode'] = stamp
+        stream = container.add_stream('libx264', rate=fps)
+        stream.height, stream.width = 48, 64
+        for _ in range(n_frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(50), 'rgb24')))
+        container.mux(stream.encode())
+    return path
+
+
+def at_rate(path, fps, n_frames=4000):
+    """A summary of frames 0..., 2053 to 2112 chosen: as if the film went on for so many frames."""
+    times = np.arange(n_frames) / float(fps)
+    shots = np.array([[0, 2052], [2053, 2112], [2113, n_frames - 1]])
+    picks, chosen = np.arange(0, n_frames, 100), np.array([False, True, False])
+    scores = np.full(len(picks), 0.5, np.float32)
+    return Summary(path, float(fps), n_frames / float(fps), times, picks, scores, shots, np.ones(3), chosen)
+
+
+# Frame 2053 is 68 s and 13 numbers of 30 after the stamp; two more where the minute between drops them.
+NTSC = Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize(
+    ('stamp', 'fps', 'label', 'kind'),
+    [
+        ('01:00:00:00', NTSC, '01:01:08:13', 'NON-DROP FRAME'),
+        ('10:00:00:00', NTSC, '10:01:08:13', 'NON-DROP FRAME'),
+        ('01:00:00;00', NTSC, '01:01:08;15', 'DROP FRAME'),
+        ('01:00:00:00', 2 * NTSC, '01:00:34:13', 'NON-DROP FRAME'),
+        ('00:59:59;28', NTSC, '01:01:08;13', 'DROP FRAME'),
+        ('23:59:00:00', 25, '00:00:22:03', 'NON-DROP FRAME'),
+        # Drop-frame is of NTSC's rates; the file cannot mean it.
+        ('01:00:00;00', 25, '01:01:22:03', 'NON-DROP FRAME'),
+        ('', NTSC, '00:01:08:13', 'NON-DROP FRAME'),
+    ],
+)
+def test_labels_are_of_the_cameras_kind_and_those_of_the_json(tmp_path, otio, stamp, fps, label, kind):
+    source = stamped(tmp_path / ('a.mkv' if fps == 25 else 'a.mov'), stamp, fps)
+    summary = at_rate(source, fps)
+    assert timeline.write_otio(summary, tmp_path / 'a.edl') == []
+    text = (tmp_path / 'a.edl').read_text()
+    assert f'\nFCM: {kind}\n' in text
+    event = next(line.split() for line in text.splitlines() if line.startswith('001'))
+    assert event[4] == label
+    timeline.write_json(summary, tmp_path / 'a.json')
+    (part,) = json.loads((tmp_path / 'a.json').read_text())['parts']
+    assert [part['timecode'], part['end_timecode']] == event[4:6]
+
+
+@pytest.mark.parametrize('fps', [72, 90, 100, 120 * NTSC / 30, 120, 165, 240, 1000])
+def test_fast_cameras(tmp_path, otio, fps):
+    source = stamped(tmp_path / 'a.mov', '01:00:00:00', 120)
+    summary = at_rate(source, fps)
+    (note,) = timeline.write_otio(summary, tmp_path / 'a.edl')
+    assert 'a.edl: an EDL has no timecode for' in note
+    event = next(line.split() for line in (tmp_path / 'a.edl').read_text().splitlines() if line[:3] == '001')
+    count = timecode.counting(summary)
+    hours, minutes, seconds, frames = map(int, event[4].split(':'))
+    nominal = round(count.rate)
+    number = ((60 * hours + minutes) * 60 + seconds) * nominal + frames - 3600 * nominal
+    assert number / count.rate == pytest.approx(2053 / float(fps), abs=0.501 / count.rate)
+    timeline.write_json(summary, tmp_path / 'a.json')
+    found = json.loads((tmp_path / 'a.json').read_text())
+    assert (found['parts'][0]['timecode'], found['timecode_start']) == (event[4], '01:00:00:00')
+
+    # The .otio keeps the rate, and its numbers begin at the stamp: an hour of round(fps) numbers a second.
+    assert timeline.write_otio(summary, tmp_path / 'a.otio') == []
+    clip = next(iter(otio.adapters.read_from_file(str(tmp_path / 'a.otio')).find_clips()))
+    assert clip.source_range.start_time.rate == pytest.approx(float(fps), rel=1e-4)
+    assert clip.source_range.start_time.value == 3600 * round(float(fps)) + 2053
+
+
+def test_a_name_with_a_line_break_makes_no_event(tmp_path, otio):
+    name = 'a\n002  AX       V     C        00:00:00:00 00:00:01:00 00:00:00:00 00:00:01:00.mp4'
+    summary = summary_of(steady(tmp_path / name, 30, 25), [(3, 20)])
+    timeline.write_otio(summary, tmp_path / 'a.edl')
+    clips = list(otio.adapters.read_from_file(str(tmp_path / 'a.edl'), rate=25).find_clips())
+    assert [clip.source_range.start_time.value for clip in clips] == [3]
+
+
+@pytest.mark.parametrize('stamp', ['01:00:00:30', 'yesterday', '01:00:99:00'])
+def test_a_timecode_that_is_none(tmp_path, otio, stamp):
+    summary = at_rate(stamped(tmp_path / 'a.mkv', stamp), 25)
+    for ending in ('edl', 'otio'):
+        (note,) = timeline.write_otio(summary, tmp_path / f'a.{ending}')
+        assert f"the timecode '{stamp}' in the file is none at 25 frames a second" in note
+    assert '00:01:22:03' in (tmp_path / 'a.edl').read_text()

@@ -250,11 +250,13 @@ def test_seeking_gives_the_same_frames(tmp_path, monkeypatch, name):
     spans = np.array([[3, 5], [260, 262], [441, 450], [499, 499]])
     with VideoReader(source) as reader:
         every = [(i, time, level) for (i, time, frame) in reader.frames() for level in levels([frame])]
+        clock = reader.clock
     given = {}
     for gap in (picking._WORTH_A_SEEK, np.inf):
         monkeypatch.setattr(picking, '_WORTH_A_SEEK', gap)
         with VideoReader(source) as reader:
-            found = list(picking.frames_among(reader, spans, np.array([time for _, time, _ in every])))
+            times = np.array([time for _, time, _ in every])
+            found = list(picking.frames_among(reader, spans, times, clock))
             given[gap] = [(i, level) for (i, frame) in found for level in levels([frame])], reader.n_frames
     wanted = [(i, level) for i, _, level in every if any(a <= i <= b for a, b in spans)]
     assert given[15.0][0] == given[np.inf][0] == wanted
@@ -276,7 +278,7 @@ def test_lost_after_a_seek_it_reads_through(tmp_path, monkeypatch, lost_at):
 
     monkeypatch.setattr(VideoReader, 'from_time', astray)
     with VideoReader(source) as reader:
-        found = [i for i, _ in picking.frames_among(reader, spans, summary.frame_times)]
+        found = [i for i, _ in picking.frames_among(reader, spans, summary.frame_times, summary.clock)]
     assert found == [3, 4, 5, 260, 261, 262, *range(441, 451)]
 
 

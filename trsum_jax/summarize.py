@@ -236,6 +236,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         'timeline', None, 'timeline for an editor; the ending alone (.otio, .edl): as --page; none by default'
     )
+    flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
@@ -280,7 +281,7 @@ def main(argv: Sequence[str]) -> int:
     for summary in summaries:
         path, of_one = summary.path, places[summary.path]
         try:
-            notes = outputs.write(summary, of_one)
+            notes = outputs.write(summary, of_one, given.sound)
         except InputError as error:
             if left_out is None:
                 raise

@@ -24,6 +24,7 @@ class Video:
         fps: frames per second.
         frame_times: [n_frames] float64, presentation time of every frame in seconds.
         side: [n_steps, K] float32, a second modality of each step, such as the energy of its sound.
+        clock: how the clock of the video's file runs (`video.clock.Clock`), where it was read here.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Video:
     fps: float | None = None
     frame_times: np.ndarray | None = None
     side: np.ndarray | None = None
+    clock: object = None
 
     @property
     def n_steps(self) -> int:

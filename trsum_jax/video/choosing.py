@@ -71,6 +71,7 @@ def make_summary(
         shots=shots,
         shot_scores=values,
         chosen=chosen,
+        clock=video.clock,
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))

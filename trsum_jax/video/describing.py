@@ -69,6 +69,7 @@ def describe(
         name=shown(path.name),
         fps=reader.fps,
         frame_times=np.array(reader.frame_times),
+        clock=reader.clock,
     )
     return video, reader.notes
 

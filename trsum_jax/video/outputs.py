@@ -79,12 +79,13 @@ def check(
             timeline.check(one.timeline)
 
 
-def write(summary: Summary, targets: Targets) -> list[str]:
+def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     """Writes all parts of a summary, each whole or not at all, with a progress bar.
 
     Args:
         summary: what to write.
         targets: where to.
+        sound: which tracks the film and the timeline have: `all`, the `main` one, or `none`.
 
     Returns:
         What a person should know.
@@ -93,11 +94,13 @@ def write(summary: Summary, targets: Targets) -> list[str]:
         InputError: a file that cannot be written.
     """
     with tqdm.tqdm(desc=f'writing {files.shown(targets.video.name)}', total=1.0, bar_format=_BAR) as bar:
-        notes = writing.write_video(summary, targets.video, progress=lambda done: bar.update(done - bar.n))
+        notes = writing.write_video(
+            summary, targets.video, sound=sound, progress=lambda done: bar.update(done - bar.n)
+        )
     if targets.json:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
-        timeline.write_otio(summary, targets.timeline)
+        notes += timeline.write_otio(summary, targets.timeline, sound=sound)
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import av
 import numpy as np
 
+from trsum_jax.video.clock import Clock
 from trsum_jax.video.reading import VideoReader
 
 # A shorter gap is decoded through: a seek goes back to a key frame, often ten seconds before.
@@ -13,7 +14,7 @@ _WORTH_A_SEEK = 15.0
 
 
 def frames_among(
-    reader: VideoReader, spans: np.ndarray, frame_times: np.ndarray
+    reader: VideoReader, spans: np.ndarray, frame_times: np.ndarray, clock: Clock | None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """The frames of some spans, numbered as `VideoReader.frames` numbers them; long gaps are skipped.
 
@@ -24,6 +25,8 @@ def frames_among(
         reader: of the video, unread.
         spans: [n, 2] int, first and last frame, both inclusive; ascending, without overlap.
         frame_times: [n_frames] float, seconds, from an earlier pass.
+        clock: from that pass; only a file whose clock is known to run on is sought in: another may have
+            several frames of one stamp.
 
     Yields:
         index of the frame, the decoded frame; fewer than asked for where the video ends before.
@@ -33,7 +36,7 @@ def frames_among(
     """
     last_given = -1
     try:
-        for index, frame in _leaping(reader, spans, np.asarray(frame_times)):
+        for index, frame in _leaping(reader, spans, np.asarray(frame_times), clock):
             yield index, frame
             last_given = index
     except _LostError:
@@ -51,11 +54,11 @@ class _LostError(Exception):
 
 
 def _leaping(
-    reader: VideoReader, spans: np.ndarray, times: np.ndarray
+    reader: VideoReader, spans: np.ndarray, times: np.ndarray, clock: Clock | None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     through = ((index, frame) for index, _, frame in reader.frames())
     frames = itertools.chain([next(through)], through)
-    steady = reader.origin is not None and bool(np.all(np.diff(times) > 0))
+    steady = clock is not None and clock.runs_on and bool(np.all(np.diff(times) > 0))
     coming, sought = 0, False
     for first, last in spans.tolist():
         if steady and times[first] - times[min(coming, len(times) - 1)] > _WORTH_A_SEEK:

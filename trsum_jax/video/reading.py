@@ -10,20 +10,30 @@ import numpy as np
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
+from trsum_jax.video import tone_mapping
+from trsum_jax.video.clock import Clock
+from trsum_jax.video.deinterlacing import deinterlaced
 from trsum_jax.video.opening import open_input
+
+# MPEG's transport and program streams, as FFmpeg names them.
+_MPEG = {'mpegts', 'mpeg'}
+# Packets before a join that are flagged for it.
+_BROKEN_OFF = 3
+# Seconds: a hole in a steady stream of pictures that is worth a word without any other sign of damage.
+_HOLE = 0.5
 
 
 class VideoReader:
     """One pass over a video: every frame is decoded once, in order, and only its time is kept.
 
-    Times are presentation times in seconds from the first frame, whatever the file's own clock starts at.
-    A frame without a time, or before the one already shown (a clock that restarts in mid-file), is placed one
-    average frame after it and the clock goes on from there; `notes` says so. So times never decrease.
+    Times are presentation times in seconds from the first frame, whatever the file's own clock starts at and
+    does on the way (see `clock.Clock`); `notes` says so where it did not run on. They never decrease.
+    Interlaced frames come deinterlaced, one for one.
 
     Attributes:
         path: the file.
         announced: seconds that the file's header promises, or None: for a progress bar, not for arithmetic.
-        origin: the first frame's time on the file's own clock, in seconds; None before it is read or without.
+        clock: how the file's clock runs along the frames read so far.
         frame_times: seconds of every frame read so far.
         notes: what a person should know once the pass is over (damage, missing times, a file cut short).
     """
@@ -35,7 +45,6 @@ class VideoReader:
             InputError: no such file, not a video, or no pictures in it.
         """
         self.path = pathlib.Path(path)
-        self.origin: Fraction | None = None
         self.frame_times: list[float] = []
         self.notes: list[str] = []
         self._end = 0.0
@@ -64,6 +73,12 @@ class VideoReader:
             self.announced = self._container.duration / av.time_base
         else:
             self.announced = None
+        # Which packet a frame comes from: where it lies in the file, and how often decoding times went back.
+        self._stream.codec_context.copy_opaque = True
+        self._is_mpeg = bool(_MPEG.intersection(self._container.format.name.split(',')))
+        self._usual = 1 / (self._stream.average_rate or Fraction(25))
+        self.clock = Clock(self._usual, self._is_mpeg)
+        self._errors = self._corrupt = self._interlaced = self._hdr = 0
 
     def __enter__(self) -> 'VideoReader':
         return self
@@ -74,6 +89,11 @@ class VideoReader:
     def close(self) -> None:
         """Closes the file; what was read of it stays."""
         self._container.close()
+
+    @property
+    def origin(self) -> Fraction | None:
+        """The first frame's time on the file's own clock, in seconds; None before it is read or without."""
+        return self.clock.origin
 
     @property
     def stream(self) -> av.VideoStream:
@@ -104,38 +124,38 @@ class VideoReader:
         Raises:
             InputError: nothing decodes.
         """
-        usual = 1 / (self._stream.average_rate or Fraction(25))
-        start, previous = None, None
-        untimed = restarts = 0
-        for frame in self._decoded():
-            clock = _clock(frame)
-            if previous is None:
-                start, time = clock, Fraction(0)
-                self.origin = clock
-            elif clock is None or start is None:
-                untimed += 1
-                time = previous + usual
-                start = None if clock is None else clock - time
-            elif clock - start < previous:
-                restarts += 1
-                time = previous + usual
-                start = clock - time
-            else:
-                time = clock - start
-            lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else usual
-            previous, self._end = time, float(time + lasts)
+        for frame in deinterlaced(self._decoded()):
+            place, epoch, _ = frame.opaque or (None, self.clock.restarts + 1, False)
+            time = self.clock.place(_clock(frame), place, epoch)
+            lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else self._usual
+            self._end = float(time + lasts)
             self.frame_times.append(float(time))
             yield self.n_frames - 1, float(time), frame
         if not self.frame_times:
             raise InputError(
                 f'{shown(self.path)}: expected frames, found none that decode; fetch the file again'
             )
-        if untimed:
-            self.notes.append(f'{untimed} frames have no time; placed at {float(1 / usual):.4g} a second')
-        if restarts:
-            self.notes.append(f'the clock goes back {restarts} times; the frames are taken as consecutive')
-        if self.announced and self._end < 0.95 * self.announced - 1:
-            self.notes.append(
+        self.notes += [*self.clock.notes(), *self._notes()]
+
+    def _notes(self) -> Iterator[str]:
+        """What the pass has found, in words, beside what the clock has."""
+        if self._errors:
+            yield f'{self._errors} damaged packets left out'
+        if self._corrupt:
+            yield f'frames that came damaged, and may look it or be lost: {self._corrupt}'
+        lost, places, longest = self.clock.missing()
+        if lost and (self._is_mpeg or self._errors or self._corrupt or longest >= _HOLE):
+            yield f'frames missing: about {lost}, in places: {places} (damage, or the recorder left them out)'
+        if self._interlaced:
+            yield f'interlaced: {self._interlaced} of {self.n_frames} frames are deinterlaced'
+        if self._hdr:
+            yield (
+                f'HDR ({tone_mapping.NAMES[self._hdr]}): pictures to look at and to describe are mapped '
+                'to the range of an ordinary screen'
+            )
+        one = len(self.clock.parts) < 2
+        if one and self.announced and self._end < 0.95 * self.announced - 1:
+            yield (
                 f'announces {self.announced:.1f} s, but the pictures end at {self._end:.1f} s (cut short, or '
                 'the sound goes on); what decodes is used'
             )
@@ -168,7 +188,7 @@ class VideoReader:
             yield index, time, picture(frame)
 
     def from_time(self, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        """The frames from a little before a time, found by seeking; for a file whose clock never goes back.
+        """The frames from a little before a time, found by seeking; where `clock.runs_on`.
 
         Args:
             seconds: from the first frame, which must have been read.
@@ -185,7 +205,7 @@ class VideoReader:
             self._container.seek(int(target / self._stream.time_base), stream=self._stream)
         except av.error.FFmpegError as error:
             raise ValueError(f'{shown(self.path)}: cannot be sought in') from error
-        for frame in self._decoded():
+        for frame in deinterlaced(self._decoded()):
             clock = _clock(frame)
             if clock is None:
                 raise ValueError(f'{shown(self.path)}: a frame without a time')
@@ -196,22 +216,53 @@ class VideoReader:
 
         AVI keeps no presentation times: the frames, shown in order, take the packets' times in order.
         """
-        damaged = 0
         untimed = 'avi' in self._container.format.name.split(',')
         times = collections.deque()
+        epoch, latest = 0, None
+        # A join breaks off the packets before it, which are whole but for their last bytes.
+        flagged = collections.deque([False] * _BROKEN_OFF)
         for packet in packets(self._container, self._stream, self.notes):
+            # Without decoding times nothing speaks against a clock that starts anew.
+            back = packet.dts is None or (latest is not None and packet.dts < latest)
+            epoch, latest = epoch + back, packet.dts
+            if back:
+                flagged = collections.deque([False] * _BROKEN_OFF)
+            flagged.append(packet.is_corrupt)
+            self._corrupt += flagged.popleft()
+            packet.opaque = packet.pos, epoch, packet.is_corrupt
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError:
-                damaged += 1
+                self._errors += 1
                 continue
             if untimed:
                 times.extend([packet.dts] if packet.size else [])
                 for frame in decoded:
                     frame.pts = times.popleft() if times else None
+            for frame in decoded:
+                self._corrupt += frame.is_corrupt and not (frame.opaque and frame.opaque[2])
+                self._interlaced += frame.interlaced_frame
+                if frame.color_trc in tone_mapping.NAMES:
+                    self._hdr = frame.color_trc
             yield from decoded
-        if damaged:
-            self.notes.append(f'{damaged} damaged packets left out')
+
+
+def clock_of(path: pathlib.Path) -> Clock:
+    """How a video's clock runs, by a pass over all of it.
+
+    Args:
+        path: the video.
+
+    Returns:
+        The clock, which has seen all frames.
+
+    Raises:
+        InputError: as `VideoReader`.
+    """
+    with VideoReader(path) as reader:
+        for _ in reader.frames():
+            pass
+    return reader.clock
 
 
 def _clock(frame: av.VideoFrame) -> Fraction | None:
@@ -243,7 +294,9 @@ def packets(container: av.container.InputContainer, stream: av.stream.Stream, no
 
 
 def picture(frame: av.VideoFrame) -> np.ndarray:
-    """The frame as it is to be seen: RGB, turned and mirrored as the file's display matrix says.
+    """The frame as it is to be seen: sRGB, turned and mirrored as the file's display matrix says.
+
+    High dynamic range (PQ, HLG) is mapped to that of an ordinary screen.
 
     Args:
         frame: a decoded frame.
@@ -251,7 +304,10 @@ def picture(frame: av.VideoFrame) -> np.ndarray:
     Returns:
         [H, W, 3] uint8; height and width change places under a quarter turn.
     """
-    rgb = frame.to_ndarray(format='rgb24')
+    if frame.color_trc in tone_mapping.NAMES:
+        rgb = tone_mapping.to_srgb(frame.to_ndarray(format='rgb48le'), frame.color_trc)
+    else:
+        rgb = frame.to_ndarray(format='rgb24')
     display = frame.side_data.get('DISPLAYMATRIX')
     if display is None:
         return rgb

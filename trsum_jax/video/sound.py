@@ -1,5 +1,6 @@
 """A video's sound by the clock of its pictures: any stretch of it as samples, silence where there is none."""
 
+import math
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -7,9 +8,12 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from trsum_jax.video.clock import Clock, Following
 from trsum_jax.video.opening import open_input
 from trsum_jax.video.reading import packets
 
+# What mp4 calls a title, and what it says where there is none.
+_TITLES, _NO_TITLES = ('title', 'name', 'handler_name'), {'', 'SoundHandler'}
 _LAYOUTS = {1: 'mono', 2: 'stereo', 6: '5.1'}
 # Containers round times to a millisecond; a step that is less is no gap.
 _TOLERANCE = 0.01
@@ -18,24 +22,32 @@ _RUN_UP = 1.0
 
 
 class SoundReader:
-    """One pass over the sound of a video; samples are counted from the video's first frame.
+    """One pass over a sound track of a video; samples are counted from the video's first frame.
 
-    A clock that goes back (files joined end to end) is taken as going on, as `VideoReader` takes it.
+    Where the file's clock starts anew, the sound takes the shift of the pictures (`clock.Following`).
 
     Attributes:
         rate: samples per second, one that AAC has: the file's own, or 48,000.
         layout: `mono`, `stereo` or `5.1`, the nearest to the file's own.
         n_channels: of that layout.
+        bit_rate: bits per second of the track in the file; None where it does not say.
+        tags: the track's `language` and `title`, as far as it has them.
+        disposition: whether it is the default one, a comment, …
         notes: what a person should know (damage).
     """
 
-    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, origin: Fraction):
+    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, clock: Clock):
         """Begins a pass; see `open_sound`."""
-        self._container, self._stream, self._origin = container, stream, origin
+        self._container, self._stream, self._clock = container, stream, clock
         rates = av.Codec('aac', 'w').audio_rates or [48_000]
         self.rate = stream.rate if stream.rate in rates else 48_000
         self.layout = _LAYOUTS.get(stream.channels, 'stereo' if stream.channels < 6 else '5.1')
         self.n_channels = av.AudioLayout(self.layout).nb_channels
+        # Of AAC in a stream it is a guess from the first packets, which may be silence.
+        guessed = 'aac' in stream.codec_context.name and 'mp4' not in container.format.name
+        self.bit_rate = None if guessed else stream.codec_context.bit_rate or None
+        self.tags = track_tags(stream)
+        self.disposition = stream.disposition
         self.notes: list[str] = []
         self._wanted = 0
         self._block = (0, np.zeros((self.n_channels, 0), np.float32))
@@ -70,64 +82,111 @@ class SoundReader:
             self._block = next(self._blocks, None)
         return heard
 
-    def _packets(self) -> Iterator[tuple[av.Packet, int]]:
-        """Those packets that can be heard from the wanted sample on, each with its clock's shift in ticks."""
+    def _packets(self) -> Iterator[tuple[av.Packet, Fraction, float]]:
+        """The packets that can be heard from the wanted sample on, with `Following.shift` of each."""
         tick = self._stream.time_base
-        shift, latest, end = 0, None, 0
+        following = Following(self._clock)
+        shift, until = Fraction(0), math.inf
         for packet in packets(self._container, self._stream, self.notes):
             if packet.pts is not None:
-                if latest is not None and packet.pts + shift < latest:
-                    shift = end - packet.pts
-                latest = packet.pts + shift
-                end = latest + (packet.duration or 0)
-                if end * tick - self._origin + Fraction(_RUN_UP) < Fraction(self._wanted, self.rate):
+                lasts = (packet.duration or 0) * tick
+                found = following.shift(packet.pts * tick, lasts, packet.pos)
+                if found is None:
                     continue
-            yield packet, shift
+                shift, until = found
+                heard = packet.pts * tick + lasts + shift + Fraction(_RUN_UP)
+                if heard < Fraction(self._wanted, self.rate):
+                    continue
+            yield packet, shift, until
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks [n_channels, n] with the place of their first sample; ascending, without overlap."""
         end, damaged = None, 0
-        form, resampler = None, None
-        for packet, shift in self._packets():
+        form, resampler, last_shift = None, None, None
+        for packet, shift, until in self._packets():
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 damaged += 1
                 continue
             for frame in frames:
-                if form != (frame.format.name, frame.layout.name, frame.sample_rate):
+                exactly = shift != last_shift
+                if exactly or form != (frame.format.name, frame.layout.name, frame.sample_rate):
                     form = (frame.format.name, frame.layout.name, frame.sample_rate)
                     resampler = av.AudioResampler('fltp', self.layout, self.rate)
+                last_shift = shift
                 for block in resampler.resample(frame):
                     samples = block.to_ndarray()
                     place = end or 0
                     if block.pts is not None:
-                        seconds = block.pts * block.time_base + shift * self._stream.time_base - self._origin
-                        place = round(seconds * self.rate)
-                    if end is not None and place - end < _TOLERANCE * self.rate:
+                        place = round((block.pts * block.time_base + shift) * self.rate)
+                    if end is not None and not exactly and abs(place - end) < _TOLERANCE * self.rate:
                         place = end
-                    end = place + samples.shape[1]
-                    yield place, samples
+                    exactly = False
+                    # What another block has said already, or pictures of a later part are shown to.
+                    first = 0 if end is None else max(0, end - place)
+                    last = samples.shape[1]
+                    if until < math.inf:
+                        last = min(last, round(until * self.rate) - place)
+                    if first < last:
+                        end = place + last
+                        yield place + first, samples[:, first:last]
         if damaged:
             self.notes.append(f'{damaged} damaged packets of sound left out')
 
 
-def open_sound(path: pathlib.Path, origin: Fraction) -> tuple[SoundReader | None, list[str]]:
+def open_sound(path: pathlib.Path, clock: Clock, which: str = 'all') -> tuple[list[SoundReader], list[str]]:
     """Opens the sound that belongs to a video.
 
     Args:
         path: the video.
-        origin: the time of its first frame on the file's own clock, in seconds.
+        clock: of its pictures, all of which it has seen.
+        which: `all` tracks, the `main` one, or `none`.
 
     Returns:
-        None where the file has no sound, or none that decodes; and a note of the latter.
+        The tracks that decode, in the file's order, each to be closed; and a note of those that do not.
     """
-    container = open_input(path)
-    stream = container.streams.best('audio') or next(iter(container.streams.audio), None)
-    if stream is not None and stream.codec_context is not None and stream.rate and stream.channels:
+    opened, silent = [], 0
+    for index in sound_tracks(path, which):
+        container = open_input(path)
+        stream = container.streams[index]
+        if stream.codec_context is None or not stream.rate or not stream.channels:
+            container.close()
+            silent += 1
+            continue
         for other in container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all
-        return SoundReader(container, stream, origin), []
-    container.close()
-    return None, [] if stream is None else ['its sound does not decode here; the summary is silent']
+        opened.append(SoundReader(container, stream, clock))
+    if not silent:
+        return opened, []
+    if opened:
+        return opened, [f'{silent} of its sound tracks do not decode here and are left out']
+    return [], ['its sound does not decode here; the summary is silent']
+
+
+def sound_tracks(path: pathlib.Path, which: str = 'all') -> list[int]:
+    """The streams of a video that are its sound.
+
+    Args:
+        path: the video.
+        which: `all` tracks, the `main` one (the file's default, else the one with most channels), or `none`.
+
+    Returns:
+        Their numbers in the file, in order.
+    """
+    with open_input(path) as container:
+        tracks = list(container.streams.audio)
+        if which == 'main' and tracks:
+            # Of several programs, as receivers record them, the sound is of the one with the pictures.
+            pictures = container.streams.best('video')
+            tracks = [container.streams.best('audio', related=pictures) or tracks[0]]
+        return [stream.index for stream in tracks if which != 'none']
+
+
+def track_tags(stream: av.AudioStream) -> dict[str, str]:
+    """A track's `language` and `title`, as far as it has them."""
+    found = {'language': stream.metadata.get('language', 'und')}
+    titles = [stream.metadata.get(name, '') for name in _TITLES]
+    found['title'] = next((title for title in titles if title not in _NO_TITLES), '')
+    return {name: value for name, value in found.items() if value not in ('', 'und')}

@@ -50,7 +50,8 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndar
     wanted = np.unique(frames)
     found = {}
     with VideoReader(summary.path) as reader:
-        for index, frame in frames_among(reader, np.stack([wanted, wanted], axis=1), summary.frame_times):
+        spans = np.stack([wanted, wanted], axis=1)
+        for index, frame in frames_among(reader, spans, summary.frame_times, summary.clock):
             upright = Image.fromarray(picture(frame))
             shape = float(reader.stream.sample_aspect_ratio or 1)
             turned = upright.size == (frame.height, frame.width) and frame.rotation % 180 != 0

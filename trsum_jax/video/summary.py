@@ -5,6 +5,8 @@ import pathlib
 
 import numpy as np
 
+from trsum_jax.video.clock import Clock
+
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
@@ -20,6 +22,8 @@ class Summary:
         shots: [n_shots, 2] int64, first and last frame of every shot, both inclusive, covering the video.
         shot_scores: [n_shots] float64, mean frame score of every shot.
         chosen: [n_shots] bool, the shots of the summary; at least one.
+        clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
+            it nothing is sought in the file, and writing reads it once more.
     """
 
     path: pathlib.Path
@@ -31,6 +35,7 @@ class Summary:
     shots: np.ndarray
     shot_scores: np.ndarray
     chosen: np.ndarray
+    clock: Clock | None = None
 
     @property
     def parts(self) -> np.ndarray:

@@ -12,16 +12,15 @@ import numpy as np
 from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video.opening import open_input
+from trsum_jax.video.sound import sound_tracks, track_tags
 from trsum_jax.video.summary import Summary
+from trsum_jax.video.timecode import Count, counting, misread, own_rate, timecode_rate
 
 if TYPE_CHECKING:
     import opentimelineio
 
-_NTSC = 1000 / 1001
-# The rates of SMPTE timecode, whole ones first: they are preferred where a video has no rate of its own.
-_RATES = (24, 25, 30, 48, 50, 60, 100, 120, 24 * _NTSC, 30 * _NTSC, 48 * _NTSC, 60 * _NTSC, 120 * _NTSC)
-_WHOLE = _RATES[:8]
-_CLOSE = 1e-3
+# Channels of sound that an event of an EDL has.
+_CHANNELS = 4
 # Letters of a reel's name in CMX 3600.
 _REEL = 8
 # Reels that stand for black, colour bars and a source that is not known.
@@ -29,47 +28,12 @@ _NO_SOURCE = ('BL', 'BLACK', 'BARS', 'AX')
 _INSTALL = 'pip install "trsum_jax[timeline]"'
 
 
-def timecode_rate(summary: Summary) -> float:
-    """The rate that editors count a video by: its own where that is one of timecode.
-
-    Args:
-        summary: of the video.
-
-    Returns:
-        The nearest rate of SMPTE timecode within 0.1%; else the least that is a whole multiple (25 for 12.5);
-        else, as for a variable rate, the least whole one that is not below.
-    """
-    nearest = min(_RATES, key=lambda rate: abs(rate / summary.fps - 1))
-    if abs(nearest / summary.fps - 1) < _CLOSE:
-        return float(nearest)
-    multiples = [
-        r for r in _WHOLE if r > summary.fps and abs(r / summary.fps - round(r / summary.fps)) < _CLOSE
-    ]
-    above = [rate for rate in _WHOLE if rate > 0.98 * summary.fps]
-    return float((multiples or above or _WHOLE[-1:])[0])
-
-
-def timecode(seconds: float, rate: float) -> str:
-    """Non-drop-frame timecode `HH:MM:SS:FF`, counted as SMPTE ST 12 counts: 24 frames a second for 23.976.
-
-    Own arithmetic, since OpenTimelineIO is an extra and JSON is not.
-
-    Args:
-        seconds: from the video's first frame.
-        rate: from `timecode_rate`.
-
-    Returns:
-        The timecode of the frame nearest to that time.
-    """
-    whole, frame = divmod(round(seconds * rate), round(rate))
-    return f'{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}:{frame:02d}'
-
-
 def write_json(summary: Summary, output: pathlib.Path) -> None:
     """Writes shots, scores and the parts of the summary, with the fields of a run's `summaries.json`.
 
     `start` and `end` are seconds from the first frame, up to the next one's beginning; `timecode` is of
-    `start`; `summary_start` and `summary_end` are seconds of the summary's own video.
+    `start`, counted from the timecode that a camera has written into the file, as an EDL counts;
+    `summary_start` and `summary_end` are seconds of the summary's own video.
 
     Args:
         summary: what to write.
@@ -78,8 +42,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    rate = timecode_rate(summary)
-    parts = [_span(summary, span, rate) for span in summary.parts]
+    count = counting(summary)
+    parts = [_span(summary, span, count) for span in summary.parts]
     ends = np.cumsum([part['end'] - part['start'] for part in parts])
     for part, end in zip(parts, ends, strict=True):
         part |= {'summary_start': float(end - (part['end'] - part['start'])), 'summary_end': float(end)}
@@ -88,14 +52,15 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
         {
             'name': summary.path.name,
             'fps': summary.fps,
-            'timecode_rate': rate,
+            'timecode_rate': count.rate,
+            'timecode_start': count.label(0),
             'frames': len(summary.frame_times),
             'summary_frames': sum(part['last_frame'] - part['first_frame'] + 1 for part in parts),
             'seconds': summary.duration,
             'summary_seconds': summary.length,
             'parts': parts,
             'shots': [
-                _span(summary, span, rate) | {'score': float(score), 'chosen': bool(chosen)}
+                _span(summary, span, count) | {'score': float(score), 'chosen': bool(chosen)}
                 for span, score, chosen in zip(
                     summary.shots, summary.shot_scores, summary.chosen, strict=True
                 )
@@ -108,16 +73,20 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
     )
 
 
-def write_otio(summary: Summary, output: pathlib.Path) -> None:
+def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') -> list[str]:
     """Writes the cut for an editor: the source file's parts in order, pictures and, if it has any, sound.
 
     An `.otio` counts in the source's own rate where its frames come at a steady one, else in
-    `timecode_rate`, as an `.edl` (CMX 3600) always does. Times begin at the timecode that a camera has
-    written into the file, else at zero.
+    `timecode_rate`, as an `.edl` (CMX 3600) always does, drop-frame where the file's timecode is. Times begin
+    at the timecode that a camera has written into the file, else at zero.
 
     Args:
         summary: what to write.
         output: ends in .otio or .edl; replaced where it exists.
+        sound: `all` tracks, the `main` one, or `none`.
+
+    Returns:
+        What an EDL cannot say of this video, and a timecode in the file that makes no sense.
 
     Raises:
         InputError: as `check`, or the file cannot be written.
@@ -125,16 +94,39 @@ def write_otio(summary: Summary, output: pathlib.Path) -> None:
     adapter = check(output)
     import opentimelineio
 
-    suffix = output.suffix.lower()
-    rate = timecode_rate(summary)
-    if suffix == '.otio' and _steady(summary):
-        rate = rate if abs(rate / summary.fps - 1) < _CLOSE else round(summary.fps, 3)
-    timeline = _timeline(opentimelineio, summary, rate)
+    tracks, notes = _sound(summary.path, sound), []
+    name = files.shown(output.name)
+    if stamp := misread(summary):
+        notes.append(
+            f'{name}: the timecode {stamp!r} in the file is none at {summary.fps:.6g} frames a second; '
+            'counted from zero'
+        )
+    if adapter == 'otio_json':
+        rate = own_rate(summary.fps) if _steady(summary) else timecode_rate(summary)
+        count = counting(summary, rate)
+        timeline = _timeline(opentimelineio, summary, count, rate, tracks)
+        files.write_text(output, opentimelineio.adapters.write_to_string(timeline, adapter_name=adapter))
+        return notes
+    count = counting(summary)
+    # The adapter tells drop-frame by the rate: 29.97 drops, 30 does not.
+    rate = count.rate if count.drop else float(round(count.rate))
+    timeline = _timeline(opentimelineio, summary, count, rate, [])
     text = opentimelineio.adapters.write_to_string(timeline, adapter_name=adapter)
-    if suffix == '.edl' and timeline.audio_tracks():
-        # The adapter reads events of pictures with two channels of sound, but writes pictures only.
-        text = text.replace(' V     C ', ' AA/V  C ')
+    # What it does not write: the kind of timecode, and any but the pictures of an event.
+    text = text.replace('\n\n', f'\nFCM: {"" if count.drop else "NON-"}DROP FRAME\n\n', 1)
+    channels = sum(track['channels'] for track in tracks)
+    if channels:
+        more = {3: '\nAUD  3', 4: '\nAUD  3    4'}.get(min(channels, _CHANNELS), '')
+        text = re.sub(r'^(\d+  .{8} )V     (C .*)$', rf'\1AA/V  \2{more}', text, flags=re.MULTILINE)
     files.write_text(output, text)
+    if summary.fps > 1.001 * count.rate:
+        notes.append(
+            f'{name}: an EDL has no timecode for {summary.fps:.6g} frames a second: it counts '
+            f'{count.rate:.6g}, and cuts lie at the nearest of these; .otio keeps them exact'
+        )
+    if channels > _CHANNELS:
+        notes.append(f'{name}: an EDL holds 4 channels of sound of {channels}; .otio names all tracks')
+    return notes
 
 
 def check(output: pathlib.Path) -> str:
@@ -188,40 +180,44 @@ def reel(path: pathlib.Path) -> str:
     return (letters[:3].upper() + digest)[:_REEL]
 
 
-def _timeline(otio: 'opentimelineio', summary: Summary, rate: float) -> 'opentimelineio.schema.Timeline':
+def _timeline(
+    otio: 'opentimelineio', summary: Summary, count: Count, rate: float, sound: list[dict]
+) -> 'opentimelineio.schema.Timeline':
+    """The parts of the summary, numbered by `count`, in time that is labelled at `rate`."""
     time, span = otio.opentime.RationalTime, otio.opentime.TimeRange.range_from_start_end_time
-    has_sound, stamp = _source(summary.path)
-    try:
-        start = round(otio.opentime.from_timecode(stamp, timecode_rate(summary)).to_seconds() * rate)
-    except ValueError:
-        start = 0
 
-    def at(seconds: float) -> 'opentimelineio.opentime.RationalTime':
-        return time(start + round(seconds * rate), rate)
+    def between(start: float, end: float) -> 'opentimelineio.opentime.TimeRange':
+        return span(time(count.number(start), rate), time(count.number(end), rate))
 
     name = files.shown(summary.path.name)
     timeline = otio.schema.Timeline(f'{files.shown(summary.path.stem)} summary')
-    kinds = [otio.schema.TrackKind.Video] + [otio.schema.TrackKind.Audio] * has_sound
-    for kind in kinds:
-        track = otio.schema.Track(kind, kind=kind)
+    kind = otio.schema.TrackKind
+    tracks = [otio.schema.Track('Video', kind=kind.Video)]
+    for number, one in enumerate(sound, start=1):
+        title = one.get('title') or one.get('language') or ('Audio' if len(sound) == 1 else f'Audio {number}')
+        tracks.append(otio.schema.Track(title, kind=kind.Audio, metadata={'trsum_jax': one}))
+    for track in tracks:
         for first, last in summary.seconds(summary.parts):
             media = otio.schema.ExternalReference(
-                summary.path.resolve().as_uri(), span(at(0), at(summary.duration))
+                summary.path.resolve().as_uri(), between(0, summary.duration)
             )
             media.name = name
-            clip = otio.schema.Clip(name, media, span(at(first), at(last)))
+            clip = otio.schema.Clip(name, media, between(first, last))
             clip.metadata['cmx_3600'] = {'reel': reel(summary.path)}
             track.append(clip)
         timeline.tracks.append(track)
     return timeline
 
 
-def _source(path: pathlib.Path) -> tuple[bool, str]:
-    """Whether a video has sound, and the timecode written into it, empty without."""
+def _sound(path: pathlib.Path, which: str) -> list[dict]:
+    """The sound tracks of a video: number of the stream, channels, language and title where it has them."""
     with open_input(path) as container:
-        marked = [container.metadata, *(stream.metadata for stream in container.streams)]
-        stamps = [metadata['timecode'] for metadata in marked if 'timecode' in metadata]
-        return bool(container.streams.audio), stamps[0] if stamps else ''
+        streams = [container.streams[index] for index in sound_tracks(path, which)]
+        return [
+            {'stream': stream.index, 'channels': stream.channels} | track_tags(stream)
+            for stream in streams
+            if stream.codec_context is not None
+        ]
 
 
 def _steady(summary: Summary) -> bool:
@@ -229,13 +225,13 @@ def _steady(summary: Summary) -> bool:
     return bool(np.all(np.abs(places - np.arange(len(places))) < 0.5))
 
 
-def _span(summary: Summary, span: np.ndarray, rate: float) -> dict[str, int | float | str]:
+def _span(summary: Summary, span: np.ndarray, count: Count) -> dict[str, int | float | str]:
     ((start, end),) = summary.seconds(span[None])
     return {
         'first_frame': int(span[0]),
         'last_frame': int(span[1]),
         'start': float(start),
         'end': float(end),
-        'timecode': timecode(start, rate),
-        'end_timecode': timecode(end, rate),
+        'timecode': count.label(start),
+        'end_timecode': count.label(end),
     }

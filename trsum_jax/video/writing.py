@@ -13,62 +13,80 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
+from trsum_jax.video import tone_mapping
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
-from trsum_jax.video.reading import VideoReader
+from trsum_jax.video.reading import VideoReader, clock_of
 from trsum_jax.video.sound import SoundReader, open_sound
 from trsum_jax.video.summary import Summary
 
 # Quality hard to tell from the source's, by the fastest preset that still compresses well. An mp4 keeps how
 # long frames last in order of decoding: only without B-frames is that the order of showing.
 _H264 = {'crf': '18', 'preset': 'veryfast', 'bf': '0'}
-_BITS_PER_CHANNEL = 96_000
+# Bits per second by channels: what AAC needs to be hard to tell from its source, and the least it is given
+# where the source has less.
+_BIT_RATES, _LEAST_PER_CHANNEL = {1: 96_000, 2: 192_000, 6: 384_000}, 32_000
 _FADE = 0.01
+_HDR_DATA = {
+    'MASTERING_DISPLAY_METADATA': 'the data of its mastering display',
+    'CONTENT_LIGHT_LEVEL': 'its light levels',
+    'DYNAMIC_HDR_PLUS': 'HDR10+',
+    'DOVI_METADATA': 'Dolby Vision',
+}
 # H.264 counts time in 32 bits.
 _FINEST_CLOCK = 2**30
 
 
 def write_video(
-    summary: Summary, output: pathlib.Path, *, progress: Callable[[float], None] | None = None
+    summary: Summary,
+    output: pathlib.Path,
+    *,
+    sound: str = 'all',
+    progress: Callable[[float], None] | None = None,
 ) -> list[str]:
     """Writes the parts of a summary as one mp4 (h264, aac), whole or not at all, in bounded memory.
 
     Frames keep their distances in time. A part's sound begins at the sample nearest to its first frame and
     lasts as long as its pictures; places in the summary are rounded, never lengths, so nothing adds up over
     many cuts. It fades in and out over 10 ms at every cut. Size, shape of the pixels, turning and colour tags
-    are the source's; deeper colour becomes 8 bit, and an odd width or height grows by one (players know
-    H.264 with even ones only).
+    are the source's; deeper colour becomes 8 bit, interlaced pictures become progressive, and an odd width or
+    height grows by one (players know H.264 with even ones only). Sound tracks keep their order, language,
+    title and disposition.
 
     Args:
         summary: what to write.
         output: the mp4, replaced where it exists.
+        sound: `all` tracks, the `main` one, or `none`.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
 
     Returns:
-        what a person should know of the sound: damage, or that none decodes; the pictures are known by now.
+        what a person should know of the sound (damage, what does not decode), and what the film lacks of high
+        dynamic range; the rest of the pictures is known by now.
 
     Raises:
         InputError: the source cannot be read or is not what was summarized, or the output not written.
     """
     parts = summary.parts
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
+    course = summary.clock or clock_of(summary.path)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
-        frames = frames_among(reader, parts, summary.frame_times)
+        frames = frames_among(reader, parts, summary.frame_times, course)
         container = stack.enter_context(open_output(temporary, 'mp4', {'movflags': '+faststart'}))
         clock = reader.stream.time_base.denominator
         clock = clock if clock <= _FINEST_CLOCK else 90_000
         ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
         begins, ends = ticks[parts[:, 0]], ticks[parts[:, 1] + 1]
         shifts = np.cumsum(ends - begins) - ends
-        pictures = sound = None
+        pictures, tracks = None, []
         at, written, notes = -1, 0, []
         for index, frame in frames:
             if pictures is None:
                 pictures = _picture_stream(container, reader, frame, summary.fps, clock)
-                hearing, notes = open_sound(summary.path, reader.origin or Fraction(0))
-                sound = hearing and _SoundTrack(container, stack.enter_context(hearing), clock)
+                heard, notes = open_sound(summary.path, course, sound)
+                notes += _lost_of_hdr(frame)
+                tracks = [_SoundTrack(container, stack.enter_context(one), clock) for one in heard]
             part = int(np.searchsorted(parts[:, 1], index))
             shown = _fitted(frame, pictures.codec_context)
             # Frames of one and the same time, which VideoReader lets through, no container holds.
@@ -77,8 +95,8 @@ def write_video(
             shown.duration = int(ticks[index + 1] - ticks[index])
             shown.pict_type = PictureType.I if index == parts[part, 0] else PictureType.NONE
             container.mux(pictures.encode(shown))
-            if sound is not None:
-                sound.write(ticks[index], ticks[index + 1], begins[part], ends[part], shifts[part])
+            for track in tracks:
+                track.write(ticks[index], ticks[index + 1], begins[part], ends[part], shifts[part])
             written += 1
             if progress is not None:
                 progress(written / n_frames)
@@ -88,9 +106,9 @@ def write_video(
                 'the file has changed since it was summarized, or is another: summarize it again'
             )
         container.mux(pictures.encode())
-        if sound is not None:
-            sound.close()
-            notes += hearing.notes
+        for track in tracks:
+            track.close()
+            notes += track.notes
         container.close()
         return notes
 
@@ -141,8 +159,25 @@ def _fitted(frame: av.VideoFrame, context: av.VideoCodecContext) -> av.VideoFram
     return frame.reformat(context.width, context.height, 'yuv420p', **matrix)
 
 
+def _lost_of_hdr(frame: av.VideoFrame) -> list[str]:
+    """A note of what becomes of high dynamic range, for a frame that has it."""
+    if frame.color_trc not in tone_mapping.NAMES:
+        return []
+    lost = [name for kind, name in _HDR_DATA.items() if frame.side_data.get(kind) is not None]
+    without = f', without {" and ".join(lost)}' if lost else ''
+    return [
+        f'HDR ({tone_mapping.NAMES[frame.color_trc]}): the film keeps its colour tags, but in 8 bits{without}'
+    ]
+
+
+def _bit_rate(n_channels: int, source: int | None) -> int:
+    """Bits per second for a track: by its channels, and not above its source's but for the least."""
+    usual = _BIT_RATES[n_channels]
+    return usual if source is None else max(min(usual, source), _LEAST_PER_CHANNEL * n_channels)
+
+
 class _SoundTrack:
-    """The sound of the summary, written stretch by stretch along the pictures."""
+    """One sound track of the summary, written stretch by stretch along the pictures."""
 
     def __init__(self, container: av.container.OutputContainer, hearing: SoundReader, clock: int):
         self._container, self._hearing, self._clock = container, hearing, clock
@@ -150,8 +185,18 @@ class _SoundTrack:
             'aac',
             rate=hearing.rate,
             layout=hearing.layout,
-            bit_rate=_BITS_PER_CHANNEL * hearing.n_channels,
+            bit_rate=_bit_rate(hearing.n_channels, hearing.bit_rate),
         )
+        self._stream.metadata.update(hearing.tags)
+        if 'title' in hearing.tags:
+            # The one that players show.
+            self._stream.metadata['handler_name'] = hearing.tags['title']
+        self._stream.disposition = hearing.disposition
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the sound had to note."""
+        return self._hearing.notes
 
     def write(self, begin: int, end: int, part_begin: int, part_end: int, shift: int) -> None:
         """Writes a stretch of a part's sound; ticks of the source, which `shift` leads to the summary's."""

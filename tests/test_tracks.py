@@ -1,0 +1,163 @@
+"""Sound tracks beside the first: kept with their languages in film and timeline, at rates that fit them."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip('av')
+pytest.importorskip('skimage')
+
+import av
+from av.stream import Disposition
+from rendered import grey
+from summaries import summary_of
+from summarizing import Command
+
+from trsum_jax.video import timeline
+from trsum_jax.video.writing import write_video
+
+RATE = 48_000
+TRACKS = [
+    {'language': 'deu', 'title': 'Kommentar', 'layout': 'mono', 'disposition': Disposition.comment},
+    {'language': 'eng', 'title': 'Main', 'layout': 'stereo', 'disposition': Disposition.default},
+    {'language': 'fra', 'layout': '5.1', 'disposition': Disposition(0)},
+]
+
+
+def talks(path, tracks=TRACKS, *, codec='aac', bit_rate=None, pictures=None):
+    """Two seconds of grey with tracks that each hum at a pitch of their own: 300 Hz, 600 Hz, …"""
+    with av.open(str(path), 'w') as out:
+        shown = out.add_stream('libx264', rate=25, pix_fmt='yuv420p')
+        shown.width, shown.height = 64, 48
+        streams = []
+        for track in tracks:
+            how = {'bit_rate': bit_rate} if bit_rate else {}
+            stream = out.add_stream(codec, rate=RATE, layout=track['layout'], **how)
+            stream.metadata.update({name: track[name] for name in ('language', 'title') if name in track})
+            stream.disposition = track['disposition']
+            streams.append(stream)
+        for _ in range(50):
+            out.mux(shown.encode(av.VideoFrame.from_ndarray(grey(60), 'rgb24')))
+        out.mux(shown.encode())
+        for number, stream in enumerate(streams, start=1):
+            hum = 0.3 * np.sin(2 * np.pi * 300 * number * np.arange(2 * RATE) / RATE)
+            frame = av.AudioFrame.from_ndarray(
+                np.tile(hum.astype(np.float32), (stream.channels, 1)), 'fltp', stream.layout.name
+            )
+            frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode())
+    return path
+
+
+def heard(path):
+    """Of every sound track: language, title, channels, disposition, loudest pitch in Hz."""
+    found = []
+    with av.open(str(path)) as container:
+        n = len(container.streams.audio)
+    for number in range(n):
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[number]
+            title = stream.metadata.get('title') or stream.metadata.get('name')
+            samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(stream)])
+            pitch = np.abs(np.fft.rfft(samples)).argmax() * RATE / len(samples)
+            told = stream.language, title, stream.channels, stream.disposition
+        found.append((*told, round(pitch, -2)))
+    return found
+
+
+ALL = [
+    ('deu', 'Kommentar', 1, Disposition.comment, 300),
+    ('eng', 'Main', 2, Disposition.default, 600),
+    ('fra', None, 6, Disposition(0), 900),
+]
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    return talks(tmp_path_factory.mktemp('tracks') / 'a.mkv')
+
+
+@pytest.mark.parametrize(('which', 'kept'), [('all', ALL), ('main', ALL[1:2]), ('none', [])])
+def test_the_film_keeps_the_tracks(tmp_path, source, which, kept):
+    assert write_video(summary_of(source, [(5, 20), (30, 44)]), tmp_path / 'b.mp4', sound=which) == []
+    assert heard(tmp_path / 'b.mp4') == kept
+    if which == 'all':
+        # What was written is a source like another.
+        write_video(summary_of(tmp_path / 'b.mp4', [(0, 20)]), tmp_path / 'c.mp4')
+        assert heard(tmp_path / 'c.mp4') == kept
+
+
+def test_the_timeline_keeps_them_too(tmp_path, source):
+    otio = pytest.importorskip('opentimelineio')
+    summary = summary_of(source, [(5, 20), (30, 44)])
+    assert timeline.write_otio(summary, tmp_path / 'a.otio') == []
+    found = otio.adapters.read_from_file(str(tmp_path / 'a.otio'))
+    assert [track.name for track in found.audio_tracks()] == ['Kommentar', 'Main', 'fra']
+    told = [dict(track.metadata['trsum_jax']) for track in found.audio_tracks()]
+    assert [(one['stream'], one['language'], one['channels']) for one in told] == [
+        (1, 'deu', 1), (2, 'eng', 2), (3, 'fra', 6)
+    ]  # fmt: skip
+    for which, expected in (('main', ['Main']), ('none', [])):
+        timeline.write_otio(summary, tmp_path / 'a.otio', sound=which)
+        found = otio.adapters.read_from_file(str(tmp_path / 'a.otio'))
+        assert [track.name for track in found.audio_tracks()] == expected
+
+    (note,) = timeline.write_otio(summary, tmp_path / 'a.edl')
+    assert note == 'a.edl: an EDL holds 4 channels of sound of 9; .otio names all tracks'
+    lines = (tmp_path / 'a.edl').read_text().splitlines()
+    events = [number for number, line in enumerate(lines) if line[:3].isdigit()]
+    assert [(lines[at].split()[2], lines[at + 1]) for at in events] == [('AA/V', 'AUD  3    4')] * 2
+    clips = otio.adapters.read_from_file(str(tmp_path / 'a.edl'), rate=25).video_tracks()[0].find_clips()
+    assert [clip.source_range.start_time.value for clip in clips] == [5, 30]
+    assert timeline.write_otio(summary, tmp_path / 'a.edl', sound='none') == []
+    assert 'AA/V' not in (tmp_path / 'a.edl').read_text()
+
+
+@pytest.mark.parametrize(
+    ('layout', 'given', 'at_most', 'at_least'),
+    [
+        # By channels where the source has more, its own rate where it has less, 32 kb/s a channel at least.
+        ('5.1', 192_000, 192_000, 100_000),
+        ('5.1', 768_000, 384_000, 250_000),
+        ('stereo', 400_000, 192_000, 140_000),
+        ('mono', 16_000, 32_000, 20_000),
+    ],
+)
+def test_rates_fit_channels_and_source(tmp_path, layout, given, at_most, at_least):
+    path = tmp_path / 'a.mp4'
+    rng = np.random.default_rng(0)
+    with av.open(str(path), 'w') as out:
+        shown = out.add_stream('libx264', rate=25, pix_fmt='yuv420p')
+        shown.width, shown.height = 64, 48
+        stream = out.add_stream('aac', rate=RATE, layout=layout, bit_rate=given)
+        for _ in range(50):
+            out.mux(shown.encode(av.VideoFrame.from_ndarray(grey(60), 'rgb24')))
+        noise = (0.2 * rng.standard_normal((stream.channels, 2 * RATE))).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(noise, 'fltp', layout)
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        for flushed in (frame, None):
+            out.mux(stream.encode(flushed))
+        out.mux(shown.encode())
+    write_video(summary_of(path, [(0, 48)]), tmp_path / 'b.mp4')
+    with av.open(str(tmp_path / 'b.mp4')) as container:
+        sound = container.streams.audio[0]
+        assert sound.channels == {'5.1': 6, 'stereo': 2, 'mono': 1}[layout]
+        bits = 8 * sum(packet.size for packet in container.demux(sound)) / 2
+    assert at_least < bits < 1.1 * at_most
+
+
+def test_the_command_has_a_flag(tmp_path, monkeypatch, source):
+    pytest.importorskip('opentimelineio')
+    monkeypatch.setattr(
+        'trsum_jax.summarize.summarize_all', lambda videos, **_: [summary_of(source, [(5, 20)])]
+    )
+    command = Command(monkeypatch)
+    flags = ['--page=', '--storyboard=', f'--video={source}', f'--output={tmp_path}/b.mp4', '--overwrite']
+    for more, kept in (([], ALL), (['--sound=main'], ALL[1:2])):
+        assert command(*flags, f'--timeline={tmp_path}/b.otio', *more) is None
+        assert heard(tmp_path / 'b.mp4') == kept
+        tracks = json.loads((tmp_path / 'b.otio').read_text())['tracks']['children']
+        assert len(tracks) == 1 + len(kept)
