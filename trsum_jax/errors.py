@@ -38,8 +38,8 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     def guarded(argv: Sequence[str]) -> int | None:
         # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
         logging.set_verbosity(logging.FATAL)
-        for stream in (sys.stdout, sys.stderr):
-            # What a terminal cannot show is no reason to stop.
+        # What a terminal cannot show is no reason to stop; a stream that is closed is None.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.reconfigure(errors='backslashreplace')
         try:
             return main(argv)
