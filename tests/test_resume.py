@@ -156,7 +156,7 @@ def test_what_an_older_stop_within_an_epoch_left_is_not_taken(config, in_peace, 
     shutil.copytree(tmp_path / files.CHECKPOINTS / 'generator-within', kept)
     stop_after(2, config, tmp_path, monkeypatch)
     shutil.copytree(kept, tmp_path / files.CHECKPOINTS / 'generator-within', dirs_exist_ok=True)
-    stop_after(2, config, tmp_path, monkeypatch)
+    stop_after(1, config, tmp_path, monkeypatch)
     experiment.run(config, tmp_path)
     assert interruptions.differences(in_peace, tmp_path) == []
 

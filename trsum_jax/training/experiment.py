@@ -115,8 +115,8 @@ def train_stage(
     if at.epoch or at.steps:
         for log in itertools.chain(*logs):
             metric_log.refuse_a_gap(log, stage.name, at.epoch, folder)
-        within = f' and {at.steps} steps' if at.steps else ''
-        processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {folder}')
+        within, place = (f' and {at.steps} steps', loop.within_of(folder)) if at.steps else ('', folder)
+        processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {place}')
     if at.epoch == epochs:
         return at.states
     if not words:

@@ -103,10 +103,7 @@ def train(
                     check(number, values)
                     on_metrics(number, values)
                 if not words:
-                    shown = ', '.join(f'{name} {values[name].mean():.3f}' for name in stage.shown)
-                    bar.set_postfix_str(
-                        f'{shown}, {pace.segments_per_second():.0f} segments/s', refresh=False
-                    )
+                    bar.set_postfix_str(_beside(stage, values, pace), refresh=False)
                 waiting = []
             bar.update(at.epoch + at.steps / of_epoch - bar.n)
             if save:
@@ -183,6 +180,12 @@ def _ends_soon(pace: _Pace, at: Position, of_epoch: int, grace: float) -> bool:
     heard = interruption.heard()
     since = 0.0 if heard is None else time.monotonic() - heard
     return bool(processes.from_first(int(since + left <= grace)))
+
+
+def _beside(stage: Stage, values: dict[str, np.ndarray], pace: _Pace) -> str:
+    shown = [f'{name} {values[name].mean():.3f}' for name in stage.shown]
+    rate = pace.segments_per_second()
+    return ', '.join(shown if math.isnan(rate) else [*shown, f'{rate:.0f} segments/s'])
 
 
 def _where(stage: Stage, at: Position, of_epoch: int) -> str:
