@@ -5,9 +5,9 @@ import time
 
 import pytest
 import several
+from soak import interruptions
 from tiny import tiny_config, write_data
 
-from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError
 from trsum_jax.training import checkpoint, files, processes
 

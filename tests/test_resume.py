@@ -1,6 +1,5 @@
 """Stopped in any way, a training continues to the same bits."""
 
-import itertools
 import json
 import random
 import resource
@@ -9,9 +8,9 @@ import signal
 import time
 
 import pytest
+from soak import interruptions
 from tiny import tiny_config, write_data
 
-from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError, Preempted
 from trsum_jax.files import read_json
 from trsum_jax.training import checkpoint, experiment, files, interruption
@@ -60,7 +59,13 @@ def test_killed_at_every_kind_of_moment_it_ends_in_the_same_bytes(tmp_path, monk
     draw = random.Random(5)
     names = list(interruptions.moments(tmp_path, draw))
     workdir = tmp_path / 'killed'
-    killed = interruptions.trial(CONFIG, workdir, flags, itertools.cycle(names), len(names), draw)
+    killed = interruptions.trial(
+        lambda: interruptions.start(CONFIG, workdir, flags),
+        iter(names),
+        len(names),
+        lambda name: interruptions.moments(workdir, draw)[name],
+        (workdir / files.RESULTS).exists,
+    )
     # A session may be over before its moment; most are not.
     assert killed.total() >= 3
     assert interruptions.differences(tmp_path / 'in_peace', workdir) == []

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from soak import interruptions
 from tiny import tiny_config, write_data
 
-from benchmarks import interruptions
 from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.training import experiment, feed, files, interruption, outcome, preparation

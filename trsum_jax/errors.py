@@ -1,10 +1,11 @@
 """The exception for what a user can mend, the one for being stopped, and how a command shows them."""
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, logging
+
+from trsum_jax import stopping
+from trsum_jax.stopping import PREEMPTED as PREEMPTED
 
 
 class InputError(ValueError):
@@ -12,17 +13,14 @@ class InputError(ValueError):
 
 
 class Preempted(Exception):
-    """SIGTERM came, what was done is saved, and the same command continues."""
-
-
-# EX_TEMPFAIL of sysexits.h: try again later.
-PREEMPTED = 75
+    """A signal came, what was done is saved, and the same command continues."""
 
 
 def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
-    Exit code `PREEMPTED` says that SIGTERM came and the same command continues.
+    Exit code `PREEMPTED` says that SIGTERM or SIGHUP came and the same command continues. Signals are
+    heeded from `stopping.heed` on, which a command calls before its imports.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
@@ -33,39 +31,32 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
         logging.set_verbosity(logging.FATAL)
         try:
             return main(argv)
-        except BaseException as error:
-            code = tell(error)
-            if code is None:
-                raise
-            return code
+        except Exception as error:
+            if explained := explain(error):
+                # The interpreter's teardown would let threads that the error has left behind speak, or crash.
+                stopping.leave(*explained)
+            raise
 
     app.run(guarded)
 
 
-def tell(error: BaseException) -> int | None:
-    """Says on stderr what a user should know of an error.
+def explain(error: BaseException) -> tuple[int, str] | None:
+    """What a user should know of an error.
 
     Args:
         error: any.
 
     Returns:
-        The exit code; None for an error that is ours, of which nothing is said.
+        The exit code and the words; None for an error that is ours, of which nothing is said.
     """
     if isinstance(error, InputError):
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        return 1, f'error: {error}'
     if isinstance(error, Preempted):
-        print(f'{error}; the same command continues', file=sys.stderr)
-        return PREEMPTED
+        return stopping.code(), f'{error}; the same command continues'
     if isinstance(error, BrokenPipeError):
-        # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        # The reader of a pipe, such as head, has seen enough.
+        return 1, ''
     if isinstance(error, OSError):
         # Folders that cannot be written, full disks: the system's own words name the file.
-        print(f'error: {error.strerror or error}: {error.filename or ""}', file=sys.stderr)
-        return 1
-    if isinstance(error, KeyboardInterrupt):
-        print('stopped by the user', file=sys.stderr)
-        return 130
+        return 1, f'error: {error.strerror or error}: {error.filename or ""}'
     return None

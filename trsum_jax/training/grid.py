@@ -235,7 +235,9 @@ def train(
                 saver.save(number + 1, states)
             if stop:
                 saver.wait()
-                raise Preempted(f'stopped by SIGTERM; {stage.name} is saved after epoch {number + 1}')
+                raise Preempted(
+                    f'stopped by {interruption.name()}; {stage.name} is saved after epoch {number + 1}'
+                )
         saver.wait()
     return states
 
