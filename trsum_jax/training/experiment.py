@@ -40,7 +40,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     Raises:
         InputError: a config or data that cannot be used; a workdir that holds another experiment; processes
             that were given different ones.
-        Preempted: SIGTERM came in between.
+        Preempted: a signal came in between.
     """
     settings.check(config)
     processes.agree('the config', settings.flatten(config))
@@ -66,7 +66,7 @@ def train(experiment: Experiment) -> tuple[Any, Any]:
     Raises:
         InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than
             asked for.
-        Preempted: SIGTERM came; all is saved.
+        Preempted: a signal came; all is saved.
     """
     frozen: Any = ()
     before = 0

@@ -198,7 +198,7 @@ def train(
     Raises:
         InputError: a metric or a parameter is not finite (names the epoch, the run and the last good
             checkpoint), or a checkpoint cannot be written.
-        Preempted: SIGTERM came; the states are saved.
+        Preempted: a signal came; the states are saved.
     """
     step = compile_epoch(stage, how, mesh)
     waiting: list[tuple[int, list[tuple[np.ndarray, dict[str, jax.Array]]]]] = []
