@@ -82,7 +82,8 @@ def test_sigterm_saves_and_exits_with_its_own_code_and_the_same_command_continue
     process.send_signal(signal.SIGTERM)
     told, _ = process.communicate(timeout=120)
     assert process.returncode == PREEMPTED
-    assert 'generator is saved after epoch' in told
+    assert 'SIGTERM heard: stopping after this epoch' in told
+    assert 'stopped by SIGTERM; generator is saved after epoch' in told
     assert 'the same command continues' in told
     assert 'Traceback' not in told
     lines = [json.loads(line) for line in (tmp_path / files.METRICS).read_text().splitlines()]

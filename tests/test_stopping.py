@@ -100,6 +100,31 @@ def test_what_waits_says_so_and_a_second_signal_leaves_with_the_same_code(start,
     assert list(tmp_path.iterdir()) == []
 
 
+TRAINING = """
+from trsum_jax import stopping
+stopping.heed(continues=True)
+import sys, time
+from trsum_jax.errors import Preempted, run_command
+def main(argv):
+    stopping.wait_for('this epoch')
+    print('ready', file=sys.stderr, flush=True)
+    while stopping.heard() is None:
+        time.sleep(0.01)
+    assert 0 <= time.monotonic() - stopping.heard() < 30
+    raise Preempted(f'stopped by {stopping.name()}; it is saved')
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGHUP, PREEMPTED)])
+def test_a_training_that_has_saved_leaves_with_the_code_of_its_signal(number, code, start, tmp_path):
+    process = start(tmp_path, TRAINING)
+    process.send_signal(number)
+    found, _, err = ended(process)
+    assert found == code
+    assert err.splitlines()[1:] == [f'stopped by {number.name}; it is saved; the same command continues']
+
+
 def test_what_does_not_continue_waits_for_nothing(start, tmp_path):
     process = start(tmp_path, program(False, 'this epoch'))
     process.send_signal(signal.SIGTERM)

@@ -52,7 +52,7 @@ def commands(inputs: pathlib.Path, out: pathlib.Path) -> dict[str, list[str]]:
         'summarize': summarize,
         'summarize --workdir': [*summarize, f'--workdir={out}/run'],
         'extract': ['extract', f'--videos={inputs}/films', f'--output={out}/films.h5', '--overwrite'],
-        'evaluate': ['evaluate', f'--dataset={data}', f'--scores={inputs}/scores.h5', '--draws=20000',
+        'evaluate': ['evaluate', f'--dataset={data}', f'--scores={inputs}/scores.h5', '--draws=300',
                      f'--output={out}/results.json', f'--summaries={out}/summaries.h5', '--overwrite'],
         'validate': ['validate', str(data)],
         'score': ['score', f'--checkpoint={inputs}/run', f'--dataset={data}', f'--output={out}/scores.h5',
