@@ -87,7 +87,7 @@ ${spot:+              cloud.google.com/gke-spot: 'true'
             - name: main
               image: $image
               command:
-$(quoted python -m trsum_jax.main --distributed "--workdir=/mnt/trsum/$name" "$@")
+$(quoted python -m trsum_jax.main --distributed --start_timeout=300 "--workdir=/mnt/trsum/$name" "$@")
               resources: {limits: {google.com/tpu: $chips}}
               volumeMounts: [{name: shared, mountPath: /mnt/trsum}]
             volumes:

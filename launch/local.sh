@@ -4,9 +4,9 @@
 #   launch/local.sh --processes=2 [--gpus] [--restarts=K] [--logs=DIR] [--dry-run]
 #       -- --config=configs/tvsum.py
 #
-# Process 0 speaks here, the others into DIR/process-I.log. --gpus gives process I GPU I alone. SIGTERM and
-# SIGINT go on to all; if one fails or is preempted (exit code 75), the rest are stopped and the same command
-# starts again, up to K times (not after SIGINT). The exit code is that of the first process that failed.
+# Process 0 speaks here, the others into DIR/process-I.log. --gpus gives process I GPU I alone. SIGTERM,
+# SIGINT and SIGHUP go on to all; if one fails or is preempted (exit code 75), the rest are stopped and the same
+# command starts again, up to K times (only after SIGTERM). The exit code is that of the first process that failed.
 set -euo pipefail
 
 die() { echo "local.sh: $*" >&2; exit 2; }
@@ -40,8 +40,9 @@ forward() { for group in $(jobs -pr); do kill -TERM -- "-$group" 2>/dev/null || 
 # Between two starts there is nothing to hand the signal to.
 heed() { if [[ $(jobs -pr) ]]; then forward; else exit "$1"; fi; }
 trap 'heed 75' TERM
-# Whoever presses Ctrl-C wants no new start.
+# Whoever presses Ctrl-C, or closes the terminal, wants no new start.
 trap 'restarts=0; heed 130' INT
+trap 'restarts=0; heed 75' HUP
 
 attempt() {
   local port=PORT code=0 status

@@ -18,7 +18,7 @@
 #SBATCH --output=trsum-%j.log
 set -euo pipefail
 
-command=(srun --kill-on-bad-exit=0 "${PYTHON:-python}" -m trsum_jax.main --distributed)
+command=(srun --kill-on-bad-exit=0 "${PYTHON:-python}" -m trsum_jax.main --distributed --start_timeout=300)
 if [[ ${1:-} == --dry-run ]]; then
   shift
   printf '%q ' "${command[@]}" "$@"; echo

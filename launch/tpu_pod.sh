@@ -71,9 +71,9 @@ test -d env || python3 -m uv venv --python 3.11 env
 python3 -m uv pip install --python env/bin/python './trsum[tpu]'"
 }
 run() {
-  local flags=''
+  local flags='' start='../env/bin/python -m trsum_jax.main --distributed --start_timeout=300'
   if (($#)); then flags=$(printf ' %q' "$@"); fi
-  everywhere "cd trsum && ../env/bin/python -m trsum_jax.main --distributed --workdir=/mnt/trsum/$name$flags"
+  everywhere "cd trsum && $start --workdir=/mnt/trsum/$name$flags"
 }
 # A slice that was there already is installed again: it may be half installed, or have lost its mount.
 attempt() {

@@ -104,12 +104,13 @@ def test_a_local_process_that_ends_early_starts_all_again(platform, codes, resta
     assert err.count('again') == starts - 1
 
 
-def test_a_signal_between_two_local_starts_is_heeded(platform):
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_two_local_starts_is_heeded(number, platform):
     platform.answer({'import socket': [{'out': '4711', 'hold': True}]})
     process = platform.start('local.sh', '--restarts=9', '--', '--config=x.py')
     while not platform.calls():
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     (platform.folder / 'go').touch()
     process.communicate(timeout=stand_ins.TIMEOUT_S)
     assert process.returncode == PREEMPTED
@@ -135,7 +136,15 @@ def test_numbers_of_local_processes_are_checked(platform, flag):
 
 # ---- Slurm
 
-STEP = ['srun', '--kill-on-bad-exit=0', 'python', '-m', 'trsum_jax.main', '--distributed']
+STEP = [
+    'srun',
+    '--kill-on-bad-exit=0',
+    'python',
+    '-m',
+    'trsum_jax.main',
+    '--distributed',
+    '--start_timeout=300',
+]
 REQUEUE = ['scontrol', 'requeue', '7']
 
 

@@ -44,7 +44,13 @@ def test_all_of_a_slice_is_these_commands(platform):
     assert install[:6] == run[:6] == [*TPU, 'ssh', 'n']
     assert 'mount -t nfs 10.0.0.2:/share /mnt/trsum' in install[7]
     assert run[6:] == ['--worker=all', run[7], '--zone=z']
-    job = ['--distributed', '--workdir=/mnt/trsum/n', '--config=x.py', '--config.a=(1, 2)']
+    job = [
+        '--distributed',
+        '--start_timeout=300',
+        '--workdir=/mnt/trsum/n',
+        '--config=x.py',
+        '--config.a=(1, 2)',
+    ]
     there = ['cd', 'trsum', '&&', '../env/bin/python', '-m', 'trsum_jax.main']
     assert shlex.split(run[7].removeprefix('--command=')) == [*there, *job]
     assert fetch == [*TPU, 'scp', '--recurse', 'n:/mnt/trsum/n', '.', '--worker=0', '--zone=z']
@@ -162,7 +168,14 @@ def test_the_manifest_that_gke_gets(platform):
         'cloud.google.com/gke-spot': 'true',
     }
     (container,) = inner['containers']
-    start = ['python', '-m', 'trsum_jax.main', '--distributed', '--workdir=/mnt/trsum/n']
+    start = [
+        'python',
+        '-m',
+        'trsum_jax.main',
+        '--distributed',
+        '--start_timeout=300',
+        '--workdir=/mnt/trsum/n',
+    ]
     assert container['command'] == [*start, *job[1:]]
     assert container['resources'] == {'limits': {'google.com/tpu': 4}}
     assert container['image'] == 'europe-docker.pkg.dev/p/r/trsum:1'

@@ -1,4 +1,4 @@
-"""Imports run one way: commands; training and video; protocol and method; data; files; errors."""
+"""Imports run one way: commands; training and video; protocol and method; data; files; errors; stopping."""
 
 import ast
 import pathlib
@@ -7,16 +7,17 @@ import sys
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'trsum_jax'
 MAY_IMPORT = {
-    'errors': set(),
-    'files': {'errors'},
+    'stopping': set(),
+    'errors': {'stopping'},
+    'files': {'errors', 'stopping'},
     'data': {'errors', 'files'},
     'protocol': {'errors', 'files', 'data'},
     'method': {'errors'},
-    'training': {'errors', 'files', 'data', 'protocol', 'method'},
+    'training': {'stopping', 'errors', 'files', 'data', 'protocol', 'method'},
     'video': {'errors', 'files', 'data', 'protocol', 'method'},
-    'commands': {'errors', 'files', 'data', 'protocol', 'method', 'training', 'video'},
+    'commands': {'stopping', 'errors', 'files', 'data', 'protocol', 'method', 'training', 'video'},
 }
-NO_JAX = ('errors', 'files', 'data', 'protocol')
+NO_JAX = ('stopping', 'errors', 'files', 'data', 'protocol')
 
 
 def layer_of(path: pathlib.Path) -> str:

@@ -1,13 +1,15 @@
 """Several real processes against one, and what happens when they disagree or die."""
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 import several
+from soak import interruptions
 from tiny import tiny_config, write_data
 
-from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError
 from trsum_jax.training import checkpoint, files, processes
 
@@ -94,6 +96,42 @@ def test_sigterm_to_one_process_saves_and_ends_all_of_them(flags, tmp_path):
     assert 'generator is saved after epoch' in told[0]
     lines = (tmp_path / files.METRICS).read_text().splitlines()
     assert len(lines) == 4 * checkpoint.whole(tmp_path / files.CHECKPOINTS / 'generator')[-1]
+
+
+APART = """
+from trsum_jax import stopping
+stopping.heed(continues=True)
+import sys, time
+from trsum_jax.errors import run_command
+from trsum_jax.training import processes
+def main(argv):
+    processes.start(argv[1], 2, int(argv[2]))
+    with processes.together():
+        print('ready', flush=True)
+        time.sleep(60)
+run_command(main)
+"""
+
+
+def test_a_signal_to_one_process_outside_training_makes_all_leave():
+    address = f'127.0.0.1:{several.free_port()}'
+    started = [
+        subprocess.Popen(
+            [sys.executable, '-c', APART, address, str(i)],
+            cwd=several.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in (0, 1)
+    ]
+    for process in started:
+        assert process.stdout.readline() == 'ready\n'
+    started[1].send_signal(signal.SIGTERM)
+    codes, told = several.ended(started, timeout=30)
+    assert codes == [PREEMPTED] * 2
+    rest = 'what was finished is saved; the same command continues\n'
+    assert told == [f'stopped by SIGTERM to process 1; {rest}', f'stopped by SIGTERM; {rest}']
 
 
 @pytest.mark.parametrize('victim', [0, 1])

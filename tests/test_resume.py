@@ -1,6 +1,5 @@
 """Stopped in any way, a training continues to the same bits."""
 
-import itertools
 import json
 import random
 import resource
@@ -10,9 +9,9 @@ import time
 
 import pytest
 import stopping
+from soak import interruptions
 from tiny import tiny_config, write_data
 
-from benchmarks import interruptions
 from trsum_jax.errors import PREEMPTED, InputError, Preempted
 from trsum_jax.files import read_json
 from trsum_jax.training import checkpoint, experiment, files
@@ -71,7 +70,13 @@ def test_killed_at_every_kind_of_moment_it_ends_in_the_same_bytes(tmp_path, monk
     draw = random.Random(5)
     names = list(interruptions.moments(tmp_path, draw))
     workdir = tmp_path / 'killed'
-    killed = interruptions.trial(CONFIG, workdir, flags, itertools.cycle(names), len(names), draw)
+    killed = interruptions.trial(
+        lambda: interruptions.start(CONFIG, workdir, flags),
+        iter(names),
+        len(names),
+        lambda name: interruptions.moments(workdir, draw)[name],
+        (workdir / files.RESULTS).exists,
+    )
     # A session may be over before its moment; most are not.
     assert killed.total() >= 3
     assert interruptions.differences(tmp_path / 'in_peace', workdir) == []
@@ -88,7 +93,8 @@ def test_sigterm_saves_and_exits_with_its_own_code_and_the_same_command_continue
     process.send_signal(signal.SIGTERM)
     told, _ = process.communicate(timeout=120)
     assert process.returncode == PREEMPTED
-    assert 'generator is saved after epoch' in told
+    assert 'SIGTERM heard: stopping after this epoch' in told
+    assert 'stopped by SIGTERM; generator is saved after epoch' in told
     assert 'the same command continues' in told
     assert 'Traceback' not in told
     lines = [json.loads(line) for line in (tmp_path / files.METRICS).read_text().splitlines()]

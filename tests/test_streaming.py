@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import stopping
+from soak import interruptions
 from tiny import tiny_config, write_data
 
-from benchmarks import interruptions
 from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.training import experiment, feed, files, outcome, preparation

@@ -1,6 +1,5 @@
 """The exception for what a user can mend, the one for being stopped, and how a command shows them as text."""
 
-import os
 import re
 import sys
 import unicodedata
@@ -8,17 +7,18 @@ from collections.abc import Callable, Sequence
 
 from absl import app, logging
 
+from trsum_jax import stopping
+from trsum_jax.stopping import PREEMPTED as PREEMPTED
+
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message says what, where, what was expected and what to do."""
 
 
 class Preempted(Exception):
-    """SIGTERM came, what was done is saved, and the same command continues."""
+    """A signal came, what was done is saved, and the same command continues."""
 
 
-# EX_TEMPFAIL of sysexits.h: try again later.
-PREEMPTED = 75
 # Done, but for some of the files given, which were named.
 INCOMPLETE = 2
 # What turns text round or breaks its line, beside control characters.
@@ -28,8 +28,9 @@ _DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
-    Exit code `PREEMPTED` says that SIGTERM came and the same command continues, `INCOMPLETE` that all was
-    done but for some files.
+    Exit code `PREEMPTED` says that SIGTERM or SIGHUP came and the same command continues, `INCOMPLETE` that
+    all was done but for some files. Signals are heeded from `stopping.heed` on, which a command calls before
+    its imports.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
@@ -43,42 +44,34 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
             stream.reconfigure(errors='backslashreplace')
         try:
             return main(argv)
-        except BaseException as error:
-            code = tell(error)
-            if code is None:
-                raise
-            return code
+        except Exception as error:
+            if explained := explain(error):
+                # The interpreter's teardown would let threads that the error has left behind speak, or crash.
+                stopping.leave(*explained)
+            raise
 
     app.run(guarded)
 
 
-def tell(error: BaseException) -> int | None:
-    """Says on stderr what a user should know of an error.
+def explain(error: BaseException) -> tuple[int, str] | None:
+    """What a user should know of an error.
 
     Args:
         error: any.
 
     Returns:
-        The exit code; None for an error that is ours, of which nothing is said.
+        The exit code and the words; None for an error that is ours, of which nothing is said.
     """
     if isinstance(error, InputError):
-        print(f'error: {printable(str(error))}', file=sys.stderr)
-        return 1
+        return 1, f'error: {printable(str(error))}'
     if isinstance(error, Preempted):
-        print(f'{error}; the same command continues', file=sys.stderr)
-        return PREEMPTED
+        return stopping.code(), f'{error}; the same command continues'
     if isinstance(error, BrokenPipeError):
-        # The reader of a pipe, such as head, has seen enough; a flush at exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        # The reader of a pipe, such as head, has seen enough.
+        return 1, ''
     if isinstance(error, OSError):
         # Folders that cannot be written, full disks: the system's own words name the file.
-        told = f'{error.strerror or error}: {error.filename or ""}'
-        print(f'error: {printable(told)}', file=sys.stderr)
-        return 1
-    if isinstance(error, KeyboardInterrupt):
-        print('stopped by the user', file=sys.stderr)
-        return 130
+        return 1, printable(f'error: {error.strerror or error}: {error.filename or ""}')
     return None
 
 

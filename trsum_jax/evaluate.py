@@ -6,6 +6,12 @@ Scores are an HDF5 file with `video_N/scores` (one a step, at `picks`) or `video
 frame), or JSON `{"video_N": [...]}`, where the length tells which. Without scores: the baselines alone.
 """
 
+if __name__ == '__main__':
+    # Before the slow imports: a signal is answered at any moment.
+    from trsum_jax import stopping
+
+    stopping.heed()
+
 import functools
 import json
 import pathlib

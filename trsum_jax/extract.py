@@ -1,5 +1,11 @@
 """Real videos to one feature file: `python -m trsum_jax.extract --videos=DIR --output=FILE.h5`."""
 
+if __name__ == '__main__':
+    # Before the slow imports: a signal is answered at any moment.
+    from trsum_jax import stopping
+
+    stopping.heed()
+
 import dataclasses
 import pathlib
 import shlex

@@ -2,16 +2,20 @@
 
 import contextlib
 import csv
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from trsum_jax import stopping
 from trsum_jax.errors import InputError, encodable, printable
 
 # Bytes of a file's name: what the usual file systems take, and what a temporary name keeps of it.
@@ -112,16 +116,57 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     temporary = temporary_name(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_left(path)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f'{shown(path)}: cannot be written ({error})') from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with stopping.cleaning(lambda: temporary.unlink(missing_ok=True)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_left(path)
+            yield temporary
+            temporary.replace(path)
+        except OSError as error:
+            raise InputError(f'{shown(path)}: cannot be written ({error})') from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[pathlib.Path]:
+    """A folder `trsum-PID-…` which is gone afterwards; what killed processes have left is removed first.
+
+    It is locked while its process lives: in containers that share the system's folder numbers mean little.
+    """
+    for left in pathlib.Path(tempfile.gettempdir()).glob('trsum-*'):
+        _remove_if_left(left)
+    with tempfile.TemporaryDirectory(prefix=f'trsum-{os.getpid()}-', ignore_cleanup_errors=True) as name:
+        lock = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            with stopping.cleaning(lambda: _remove_folder(name)):
+                yield pathlib.Path(name)
+        finally:
+            os.close(lock)
+
+
+def _remove_if_left(folder: pathlib.Path) -> None:
+    found = re.fullmatch(r'trsum-(\d+)-\w+', folder.name)
+    if not found or is_running(int(found[1])):
+        return
+    # Of another user, or gone by now.
+    with contextlib.suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_folder(folder)
+        finally:
+            os.close(lock)
+
+
+def _remove_folder(folder: str | pathlib.Path) -> None:
+    # Again while other threads still write into it.
+    for _ in range(5):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not pathlib.Path(folder).exists():
+            return
 
 
 def temporary_name(path: pathlib.Path) -> pathlib.Path:

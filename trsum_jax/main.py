@@ -2,8 +2,14 @@
 
 python -m trsum_jax.main --config=configs/tvsum.py [--workdir=DIR] [--config.any.field=value]
 
-Interrupted in any way, the same command continues; after SIGTERM the exit code is 75.
+Interrupted in any way, the same command continues; after SIGTERM or SIGHUP the exit code is 75.
 """
+
+if __name__ == '__main__':
+    # Before the slow imports: a signal is answered at any moment.
+    from trsum_jax import stopping
+
+    stopping.heed(continues=True)
 
 import pathlib
 from collections.abc import Sequence
@@ -23,22 +29,25 @@ COORDINATOR = flags.DEFINE_string(
 )
 PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes there are; likewise.', lower_bound=1)
 PROCESS = flags.DEFINE_integer('process', None, 'The number of this one, from 0; likewise.', lower_bound=0)
+START_TIMEOUT = flags.DEFINE_float(
+    'start_timeout', 60, 'Seconds that the processes may take to find each other.', lower_bound=1
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the experiment of the command line and prints its table."""
     if len(argv) > 1:
         raise InputError(f'expected flags only, found {argv[1:]}; a field is set as --config.field=value')
-    from trsum_jax.training import experiment, interruption, processes, suite
+    from trsum_jax.training import experiment, processes, suite
 
     if DISTRIBUTED.value:
-        processes.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+        processes.start(COORDINATOR.value, PROCESSES.value, PROCESS.value, START_TIMEOUT.value)
     elif (COORDINATOR.value, PROCESSES.value, PROCESS.value) != (None, None, None):
         raise InputError('--coordinator, --processes and --process: expected --distributed with them')
     config = CONFIG.value
     workdir = pathlib.Path(WORKDIR.value or f'runs/{config.name}-{config.preset}').expanduser()
     run = suite.run if config.variants or config.study.files else experiment.run
-    with processes.together(), interruption.watched():
+    with processes.together():
         processes.say(run(config, workdir))
     return 0
 

@@ -3,6 +3,12 @@
 python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5 --output=scores.h5
 """
 
+if __name__ == '__main__':
+    # Before the slow imports: a signal is answered at any moment.
+    from trsum_jax import stopping
+
+    stopping.heed()
+
 import pathlib
 from collections.abc import Sequence
 

@@ -1,9 +1,16 @@
 """A video in, its summary out: `python -m trsum_jax.summarize --video=holiday.mp4 --output=summary.mp4`."""
 
+if __name__ == '__main__':
+    # Before the slow imports: a signal is answered at any moment.
+    import sys
+
+    from trsum_jax import stopping
+
+    stopping.heed(continues=any(flag.lstrip('-').startswith('workdir') for flag in sys.argv[1:]))
+
 import contextlib
 import pathlib
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +19,7 @@ import tqdm
 from absl import flags
 
 from trsum_jax.errors import INCOMPLETE, InputError, run_command
-from trsum_jax.files import shown
+from trsum_jax.files import shown, temporary_folder
 
 if TYPE_CHECKING:
     import ml_collections
@@ -214,8 +221,8 @@ def _with_training(
     if config is None:
         config = own_videos.small_config(list(videos.values()), seed)
     dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
-    with tempfile.TemporaryDirectory(prefix='trsum-') as temporary:
-        scores = own_videos.train_and_score(dataset, config, pathlib.Path(workdir or temporary))
+    with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
+        scores = own_videos.train_and_score(dataset, config, folder)
     return {path: scores[video.key] for path, video in videos.items()}
 
 

@@ -1,5 +1,11 @@
 """Checks feature files whole and lists every fault: `python -m trsum_jax.validate FILE [FILE…]`."""
 
+if __name__ == '__main__':
+    # Before the slow imports: a signal is answered at any moment.
+    from trsum_jax import stopping
+
+    stopping.heed()
+
 from collections.abc import Sequence
 
 from absl import flags

@@ -42,7 +42,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     Raises:
         InputError: a config or data that cannot be used; a workdir that holds another experiment; processes
             that were given different ones.
-        Preempted: a stop signal came in between.
+        Preempted: a signal came in between.
     """
     settings.check(config)
     processes.agree('the config', settings.flatten(config))
@@ -69,7 +69,7 @@ def train(experiment: Experiment, *, words: str = '') -> tuple[Any, Any]:
     Raises:
         InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than
             asked for.
-        Preempted: a stop signal came; all is saved.
+        Preempted: a signal came; all is saved.
     """
     frozen: Any = ()
     for number, stage in enumerate(experiment.stages, start=1):

@@ -1,68 +1,62 @@
-"""SIGTERM, by which queues and clouds announce that they will take the machine away."""
+"""Signals within training: what was done is saved first, in all processes after the same epoch.
+
+Everywhere else a signal ends the process at once; see `trsum_jax.stopping`.
+"""
 
 import contextlib
-import signal
-import time
 from collections.abc import Iterator
 
 import jax
 from jax.experimental import multihost_utils
 
+from trsum_jax import stopping
 from trsum_jax.errors import Preempted
 
-_heard: float | None = None
+heard = stopping.heard
+name = stopping.name
+
+_waits_for = ''
+_agreed = False
 _asked = 0
-_in_training = False
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[None]:
-    """Heeds SIGTERM: training stops after its epoch, anything else at once, by raising `Preempted`.
+def in_training(waits_for: str = 'this epoch, which is saved') -> Iterator[None]:
+    """Within it, once there is something to save, a signal is noted for `requested`, and a second one leaves.
 
-    With several processes JAX's own runtime has taken the signal over, and tells all of them.
+    Until the first call of `requested` nothing is lost by leaving at once, also in the middle of a
+    compilation. Several processes wait in any case: they have to stop together.
+
+    Args:
+        waits_for: what a signal waits for, in words, for the message.
+
+    Raises:
+        Preempted: at its end, where a signal came too late to be heeded before; all has to be saved by then.
     """
+    global _waits_for
+    _waits_for = waits_for
     if jax.distributed.is_initialized():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _announce)
+        stopping.wait_for(waits_for)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def in_training() -> Iterator[None]:
-    """Within it SIGTERM is noted for `requested`, and nothing is broken off."""
-    global _in_training
-    _in_training = True
-    try:
-        yield
-    finally:
-        _in_training = False
+        stopping.wait_for('')
+    if _agreed:
+        raise Preempted(f'stopped by {name()}; what was finished is saved')
+    stopping.leave_if_heard()
 
 
 def requested() -> bool:
     """Whether to save and stop now: the same answer in every process, each of which asks equally often.
 
     Returns:
-        True once SIGTERM has come.
+        True once a signal has come.
     """
-    global _asked
-    _asked += 1
+    global _asked, _agreed
     if jax.distributed.is_initialized():
-        return multihost_utils.reached_preemption_sync_point(_asked)
-    return _heard is not None
-
-
-def heard() -> float | None:
-    """`time.monotonic()` when SIGTERM came; None before, and where another process was told."""
-    return _heard
-
-
-def _announce(number: int, frame: object) -> None:
-    del number, frame
-    global _heard
-    _heard = time.monotonic()
-    if not _in_training:
-        raise Preempted('stopped by SIGTERM; what was finished is saved')
+        _asked += 1
+        # True once only, maybe where a stage ends: it stays so.
+        _agreed = multihost_utils.reached_preemption_sync_point(_asked) or _agreed
+        return _agreed
+    stopping.wait_for(_waits_for)
+    return heard() is not None

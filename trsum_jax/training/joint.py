@@ -65,7 +65,7 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
 
     Raises:
         InputError: as `experiment.run`.
-        Preempted: a stop signal came; all is saved.
+        Preempted: a signal came; all is saved.
     """
     compilation.remember()
     variants = {name: config for name, config in variants.items() if config.method == 'trsum'}

@@ -87,7 +87,8 @@ def train(
         check = functools.partial(_check_finite, stage, places=places, saver=saver)
         # Until it is compiled there is nothing to save: a stop signal need not wait.
         begun = next(dispatches)
-        stack.enter_context(interruption.in_training())
+        waits_for = f'this epoch, or within it where its end is more than {layout.grace:g} s away'
+        stack.enter_context(interruption.in_training(waits_for))
         for at, metrics in itertools.chain([begun], dispatches):
             pace.note(at)
             if told := pace.announcement(epochs, words or stage.name):
@@ -117,8 +118,8 @@ def train(
                 saver.wait()
                 raise Preempted(_where(stage, at, of_epoch))
         saver.wait()
-    if processes.first():
-        shutil.rmtree(within_of(folder), ignore_errors=True)
+        if processes.first():
+            shutil.rmtree(within_of(folder), ignore_errors=True)
     return at.states
 
 
@@ -190,7 +191,7 @@ def _beside(stage: Stage, values: dict[str, np.ndarray], pace: _Pace) -> str:
 
 def _where(stage: Stage, at: Position, of_epoch: int) -> str:
     done = f'epoch {at.epoch}' if not at.steps else f'step {at.steps} of {of_epoch} in epoch {at.epoch + 1}'
-    return f'stopped; {stage.name} is saved after {done}'
+    return f'stopped by {interruption.name()}; {stage.name} is saved after {done}'
 
 
 @jax.jit

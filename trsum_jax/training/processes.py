@@ -7,56 +7,94 @@ One process, the first, writes and speaks. Without `start` everything here is th
 import contextlib
 import faulthandler
 import json
-import os
 import re
-import sys
+import signal
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
+
+# What JAX itself uses for its processes to tell each other something; it has no other name yet.
+from jax._src import distributed
 from jax.experimental import multihost_utils
 
-from trsum_jax.errors import InputError, Preempted, tell
+from trsum_jax import stopping
+from trsum_jax.errors import InputError, Preempted, explain
+from trsum_jax.training import rendezvous
 
 # How long a process that died may go unnoticed, and how long one waits for the others to start.
-HEARTBEAT_S, START_S = 60, 300
+HEARTBEAT_S, START_S = 60, 60
 # How the runtimes below JAX word the end of another process.
+_HOW = (
+    'On TPU pods, Slurm and Open MPI nothing else is needed; elsewhere give --coordinator=HOST:PORT, '
+    '--processes=N and --process=I, the same address and number to all of them.'
+)
+# Where a process that leaves by a signal says so to the others: its number, and the signal's name.
+_LEAVING = 'trsum_jax/leaving'
+_LISTEN_MS, _LAST_S = 1000, 1.0
 _LOST = re.compile('peer|heartbeat|barrier|coordination|NCCL|remote process|socket closed', re.IGNORECASE)
 
 
-def start(coordinator: str | None, processes: int | None, process: int | None) -> None:
+def start(
+    coordinator: str | None, processes: int | None, process: int | None, timeout: float = START_S
+) -> None:
     """Joins the other processes; must come before anything else that touches JAX.
 
     Args:
         coordinator: `HOST:PORT` of the first process; None where the platform tells (TPU pods, Slurm, …).
         processes: how many there are; None likewise.
         process: the number of this one, from 0; None likewise.
+        timeout: how long to wait for the others, in seconds.
 
     Raises:
-        InputError: the platform does not tell, or the others do not come.
+        InputError: the platform does not tell, or the others do not come, and which.
     """
     given = {'coordinator': coordinator, 'processes': processes, 'process': process}
     if None in given.values() and any(value is not None for value in given.values()):
         missing = ', '.join(f'--{name}' for name, value in given.items() if value is None)
         raise InputError(f'--distributed: expected --coordinator, --processes and --process together, or '
                          f'none of them; {missing} is missing')  # fmt: skip
+    if coordinator is not None:
+        if process >= processes:
+            raise InputError(
+                f'--process={process}: expected 0 to {processes - 1} with --processes={processes}'
+            )
+        # Names that nobody resolves can take longer than they are given.
+        with _at_most(timeout + 5, f'--coordinator={coordinator}: no answer within {timeout:g} s'):
+            rendezvous.meet(coordinator, processes, process, timeout)
+    late = f'the processes did not find each other within {timeout:g} s'
     try:
-        jax.distributed.initialize(
-            coordinator_address=coordinator,
-            num_processes=processes,
-            process_id=process,
-            initialization_timeout=START_S,
-            heartbeat_timeout_seconds=HEARTBEAT_S,
-        )
+        # At its own deadline the runtime would abort.
+        with _at_most(timeout, f'--distributed: {late}. {_HOW} Longer than that: --start_timeout.'):
+            jax.distributed.initialize(
+                coordinator_address=coordinator,
+                num_processes=processes,
+                process_id=process,
+                initialization_timeout=int(timeout) + 60,
+                heartbeat_timeout_seconds=HEARTBEAT_S,
+            )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f'--distributed: the processes did not find each other ({reason}). On TPU pods, Slurm and Open '
-            'MPI nothing else is needed; elsewhere give --coordinator=HOST:PORT, --processes=N and '
-            '--process=I, the same address and number to all of them.'
+            f'--distributed: the processes did not find each other ({reason}). {_HOW}'
         ) from error
+    stopping.share(_stop_all, _leave_all)
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float, words: str) -> Iterator[None]:
+    """Ends the process with an error where this takes longer, also while the runtime has the main thread."""
+    timer = threading.Timer(seconds, stopping.leave, (1, f'error: {words}'))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager
@@ -72,20 +110,61 @@ def together() -> Iterator[None]:
     # The runtime ends a process whose partner has died by an abort; its message should be the last words.
     faulthandler.disable()
     try:
-        yield
+        with _listening():
+            yield
+            # The first process may still write results: a shutdown alone would not wait longer than minutes.
+            wait('all is done')
     except Preempted:
         jax.distributed.shutdown()
         raise
-    except BaseException as error:
-        code = tell(lost(error) or error)
-        if code is None:
+    except Exception as error:
+        explained = explain(lost(error) or error)
+        if explained is None:
             traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1 if code is None else code)
-    # The first process may still write results: a shutdown alone would not wait longer than minutes.
-    wait('all is done')
+        stopping.leave(*(explained or (1,)))
     jax.distributed.shutdown()
+
+
+def _stop_all() -> None:
+    """Lets SIGTERM through to JAX's runtime, whose handler tells all processes; elsewhere it is blocked."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _leave_all(number: signal.Signals) -> None:
+    """Those that were left behind would wait for each other, and abort."""
+    words = f'{distributed.global_state.process_id} {number.name}'
+    distributed.global_state.client.key_value_set(_LEAVING, words)
+    _leave_last()
+
+
+def _leave_last() -> None:
+    """Without the first process the runtime of the others aborts; each has to hear of it before."""
+    time.sleep(_LAST_S if distributed.global_state.process_id == 0 else _LAST_S / 4)
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[None]:
+    """Within it, this process leaves where another one says that it does."""
+    client, done = distributed.global_state.client, threading.Event()
+
+    def listen() -> None:
+        while not done.is_set():
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                process, name = client.blocking_key_value_get(_LEAVING, _LISTEN_MS).split()
+                stopping.leave_by(signal.Signals[name], f'to process {process}', _leave_last)
+            # Where the runtime is gone the call fails at once.
+            done.wait(0.1)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        # The runtime does not survive a shutdown while somebody waits for it.
+        done.set()
+        thread.join()
 
 
 def lost(error: BaseException) -> InputError | None:
