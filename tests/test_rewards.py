@@ -44,7 +44,7 @@ def test_another_term_needs_no_other_file(monkeypatch):
     settings.check(tiny_config(**alone))
     config = tiny_config()
     config.summarizer.reward_terms = {'beauty': 1.0}
-    with pytest.raises(InputError, match=r'beauty: expected one of .*, side, early'):
+    with pytest.raises(InputError, match=r'beauty: expected one of .*, early'):
         settings.check(config)
 
 
