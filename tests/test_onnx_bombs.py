@@ -160,6 +160,23 @@ def test_what_is_no_model(tmp_path, monkeypatch):
         load('onnx', model=tmp_path / 'large.onnx')
 
 
+def test_a_name_that_is_no_text_is_said_once(tmp_path, capfd):
+    path = means(tmp_path / 'm.onnx', ['n', 3, 8, 8], [2, 3])
+    path.write_bytes(path.read_bytes().replace(b'\x01x', b'\x01\xff').replace(b'\x01y', b'\x01\xfe'))
+    with pytest.raises(InputError, match=r'that onnxruntime runs, .*codec'):
+        load('onnx', model=path)
+    assert capfd.readouterr() == ('', '')
+
+
+def test_a_model_without_outputs(tmp_path):
+    path = means(tmp_path / 'm.onnx', ['n', 3, 8, 8], [2, 3])
+    made = onnx.load(path)
+    del made.graph.output[:]
+    onnx.save(made, path)
+    with pytest.raises(InputError, match='--onnx_output=: expected one of'):
+        load('onnx', model=path)
+
+
 def test_outputs_that_describe_nothing(tmp_path):
     names = model(
         tmp_path / 'text.onnx',

@@ -76,8 +76,9 @@ def run(start, log: pathlib.Path, seconds: float = SECONDS) -> tuple[list[str], 
         elif code and not text.strip():
             faults.append(f'silence: exit code {code} without a word')
         if found := _CRASHED.search(text):
-            last = text[found.start() :].strip().splitlines()[-1]
-            faults.append(f'text: {found[0]}: {last[:160]}')
+            # Of a traceback the last line says what it was.
+            lines = text[found.start() :].strip().splitlines()
+            faults.append(f'text: {found[0]}: {lines[-1 if found[0].startswith("Traceback") else 0][:160]}')
     return faults, {'code': code, 'seconds': time.monotonic() - begun, 'peak': peak}
 
 

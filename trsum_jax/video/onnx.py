@@ -113,7 +113,7 @@ def load(
     if not (std > 0).all() or not 0 < scale < float('inf'):
         raise InputError(f'--onnx_scale={scale:g}, --onnx_std={std.tolist()}: expected numbers above 0')
     outputs = [each.name for each in session.get_outputs()]
-    output = outputs[0] if output is None else output
+    output = next(iter(outputs), '') if output is None else output
     if output not in outputs:
         raise InputError(f'--onnx_output={output}: expected one of {shown(", ".join(outputs))} of {model}')
     with np.errstate(over='ignore'):

@@ -73,7 +73,12 @@ def open_session(model: str, raw: bytes, memory: int = MEMORY) -> onnxruntime.In
     ):
         # Weights in other files would be of any path, and no part of the digest: none are found here.
         options.add_session_config_entry('session.model_external_initializers_file_folder_path', nothing)
-        return onnxruntime.InferenceSession(raw, options, usable)
+        # A second attempt on the same device would be announced on stdout.
+        session = onnxruntime.InferenceSession(raw, options, usable, enable_fallback=len(usable) > 1)
+        # Names are decoded when they are asked for, and need not be text.
+        for each in (*session.get_inputs(), *session.get_outputs()):
+            str(each)
+        return session
 
 
 def run(
