@@ -5,7 +5,7 @@ import pathlib
 from setuptools import find_packages, setup
 
 VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
-ONNX = ['onnxruntime>=1.20']
+ONNX = ['onnxruntime>=1.24']
 STREAM = ['grain>=0.2.14']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
 

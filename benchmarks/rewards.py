@@ -191,7 +191,9 @@ def spreads(config: ml_collections.ConfigDict, n_episodes: int = 64) -> dict[str
         return jnp.std(jax.lax.map(reward, actions))
 
     found = {}
-    for name in reward_terms.TERMS[1:]:
+    for name in reward_terms.TERMS:
+        if name == 'reconstruction':
+            continue
         every = jax.lax.map(functools.partial(of_segment, name), jnp.arange(segments.n_segments))
         found[name] = float(jnp.mean(every))
     return found

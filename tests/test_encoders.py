@@ -191,7 +191,8 @@ def test_features_that_are_no_numbers_are_refused(tmp_path):
     with (
         VideoReader(steady(tmp_path / 'v.mp4', 60, 10)) as reader,
         pytest.raises(
-            InputError, match=r'v\.mp4: expected finite features, found NaN or .* frame 25 from levels'
+            InputError,
+            match=r'v\.mp4: expected finite features, found NaN or .* frame 25 \(second 2\.50\) from levels',
         ),
     ):
         encode_video(reader, broken)

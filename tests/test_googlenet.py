@@ -159,22 +159,6 @@ def test_every_layer_agrees_with_pytorch(side):
     np.testing.assert_allclose(pooled, expected['pooled'], atol=1e-4 * np.abs(expected['pooled']).max())
 
 
-def test_all_tensors_are_used_but_those_of_the_classifier_and_the_counters():
-    def used(tensors):
-        read = set()
-
-        class Watched(dict):
-            def __getitem__(self, key):
-                read.add(key)
-                return super().__getitem__(key)
-
-        googlenet.variables_of(Watched(tensors), 'memory')
-        return read
-
-    unused = set(arrays()) - used(arrays())
-    assert {key for key in unused if not key.endswith('num_batches_tracked')} == {'fc.weight', 'fc.bias'}
-
-
 @pytest.mark.parametrize('shape', [(480, 854), (360, 270), (256, 256), (100, 60), (224, 3000), (301, 257)])
 def test_preprocessing_is_torchvisions(shape):
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
@@ -225,28 +209,49 @@ def test_both_ends_of_the_pixel_range():
     np.testing.assert_allclose(googlenet.normalise(jnp.array(ends)), [[[[-1] * 3, [1] * 3]]], atol=1e-6)
 
 
-def test_missing_misshapen_and_broken_tensors():
+def test_missing_misshapen_and_broken_tensors(tmp_path):
+    path = tmp_path / 'net.pth'
+
+    def load_with(**changed):
+        state = {**network().state_dict(), **changed}
+        torch.save({name: value for name, value in state.items() if value is not None}, path)
+        load('googlenet', weights=path)
+
     key = 'inception4c.branch3.1.bn.running_var'
-    without = {name: value for name, value in arrays().items() if name != key}
     with pytest.raises(
-        InputError, match=rf"net\.pth: expected torchvision's GoogLeNet, found no {key} .*https://"
+        InputError, match=rf"net\.pth: expected torchvision's GoogLeNet, .*https://.*; found no {key} \(but"
     ):
-        googlenet.variables_of(without, 'net.pth')
+        load_with(**{key: None})
     with pytest.raises(InputError, match=rf'{key}: expected shape \[64\], found \[65\]'):
-        googlenet.variables_of({**arrays(), key: np.ones(65, np.float32)}, 'net.pth')
-    with pytest.raises(InputError, match=f'{key}: expected finite numbers'):
-        googlenet.variables_of({**arrays(), key: np.full(64, np.nan, np.float32)}, 'net.pth')
+        load_with(**{key: torch.ones(65)})
     # Same number of entries, but not a convolution's order of axes.
     kernel = 'conv1.conv.weight'
-    turned = {**arrays(), kernel: arrays()[kernel].transpose(2, 3, 1, 0)}
+    turned = network().state_dict()[kernel].permute(2, 3, 1, 0)
     with pytest.raises(InputError, match=rf'{kernel}: expected shape \[64, 3, 7, 7\], found \[7, 7, 3, 64\]'):
-        googlenet.variables_of(turned, 'net.pth')
+        load_with(**{kernel: turned})
+    for broken, message in (
+        (np.full(64, np.nan, np.float32), 'expected finite numbers'),
+        # Finite where it stands, not where it is used.
+        (np.full(64, 1e300), 'expected finite numbers'),
+        (np.full(64, -1.0, np.float32), 'expected variances, found numbers below 0'),
+        (np.ones(64, np.int64), 'expected floats, found int64'),
+    ):
+        with pytest.raises(InputError, match=f'{key}: {message}'):
+            googlenet.variables_of({**arrays(), key: broken}, 'net.pth')
+
+
+def test_the_shapes_are_those_of_the_network():
+    theirs = {name: value.shape for name, value in arrays().items()}
+    ours = googlenet.shapes()
+    assert ours == {name: theirs[name] for name in ours}
+    left = {name for name in theirs.keys() - ours.keys() if not name.endswith('num_batches_tracked')}
+    assert left == {'fc.weight', 'fc.bias'}
 
 
 def test_another_network(tmp_path):
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / 'a.pth')
     with pytest.raises(
-        InputError, match=r"a\.pth: expected torchvision's GoogLeNet, found no .* \(but bias, wei"
+        InputError, match=r"a\.pth: expected torchvision's GoogLeNet, .*; found no .* \(but bias, wei"
     ):
         load('googlenet', weights=tmp_path / 'a.pth')
 
@@ -254,11 +259,16 @@ def test_another_network(tmp_path):
 def test_weights_come_from_the_cache(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(googlenet.download, 'cache_folder', lambda: tmp_path)
     (tmp_path / 'googlenet-1378be20.pth').write_bytes(weights.read_bytes())
-    with pytest.raises(InputError, match='expected a SHA-256 that begins with 1378be20, found'):
+    with pytest.raises(InputError, match=r'expected the SHA-256 1378be20[0-9a-f]{56}, found'):
         load('googlenet')
-    digest = googlenet.download.sha256(weights)[:8]
+    digest = googlenet.download.sha256(weights)
     monkeypatch.setattr(googlenet, 'DIGEST', digest)
-    assert f'weights={digest} ' in load('googlenet').name
+    assert f'weights={digest[:8]} ' in load('googlenet').name
+    # Eight digits are not enough: the rest counts as well.
+    other = digest[:8] + digest[8:][::-1]
+    monkeypatch.setattr(googlenet, 'DIGEST', other)
+    with pytest.raises(InputError, match=f'expected the SHA-256 {other}, found {digest}'):
+        load('googlenet')
 
 
 def test_nothing_of_this_needs_pytorch(weights):

@@ -109,7 +109,7 @@ def test_padding_never_matters(name):
 
 
 def test_the_sum_is_the_sum_of_its_weighted_terms():
-    weights = dict(zip(reward_terms.TERMS, (1.0, 0.5, 2.0, -1.0, 0.25, 3.0), strict=True))
+    weights = dict(zip(reward_terms.TERMS, itertools.cycle((1.0, 0.5, 2.0, -1.0, 0.25, 3.0)), strict=False))
     given = inputs(10, 2)
 
     def total(weights):
@@ -118,6 +118,24 @@ def test_the_sum_is_the_sum_of_its_weighted_terms():
     expected = sum(weight * total({name: 1.0}) for name, weight in weights.items())
     assert total(weights) == pytest.approx(expected, abs=1e-5)
     assert total({}) == 0
+
+
+def test_another_term_is_a_line_of_the_table(monkeypatch):
+    monkeypatch.setitem(reward_terms.TERMS, 'early', lambda of: jnp.float32(jnp.argmax(of.valid & of.action)))
+    given = inputs(10, 2)
+    given[2] = given[2].at[:3].set(False)
+
+    def total(**weights):
+        return float(reward_terms.weighted_sum(weights, *given, reconstruct='composed', over='all')[0])
+
+    first = np.flatnonzero(given[2])[0]
+    assert first >= 3
+    assert total(early=2.0) == 2 * first
+    assert total(early=-1.0, coverage=1.0) == pytest.approx(total(coverage=1.0) - first)
+    assert total(coverage=1.0, early=0.0) == total(coverage=1.0)
+    # What is said of all terms holds for it, and the others stay what they were.
+    test_the_sum_is_the_sum_of_its_weighted_terms()
+    test_reconstruction_alone_is_the_papers_reward_bit_for_bit('composed')
 
 
 @pytest.mark.parametrize('reconstruct', ['composed', 'generator'])

@@ -37,6 +37,17 @@ def test_by_default_the_training_is_that_of_the_papers_reward_bit_for_bit(monkey
     chex.assert_trees_all_equal(Setting(tiny_config()).both(), by_default)
 
 
+def test_another_term_needs_no_other_file(monkeypatch):
+    monkeypatch.setitem(reward_terms.TERMS, 'early', lambda of: of.action[0] * 1.0)
+    assert tiny_config().summarizer.reward_terms.early == 0
+    alone = {'summarizer.reward_terms.reconstruction': 0.0, 'summarizer.reward_terms.early': 0.5}
+    settings.check(tiny_config(**alone))
+    config = tiny_config()
+    config.summarizer.reward_terms = {'beauty': 1.0}
+    with pytest.raises(InputError, match=r'beauty: expected one of .*, early'):
+        settings.check(config)
+
+
 def test_another_reward_trains_another_summarizer_from_the_same_generator(by_default):
     one = by_default
     other = Setting(tiny_config(**{'summarizer.reward_terms.coverage': 1.0})).both()

@@ -283,3 +283,12 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> 
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(to_json(rows))
+
+
+def kind_of(path: pathlib.Path) -> str:
+    """What stands at a path, in words for a message that expected a file of some kind there."""
+    if path.is_file():
+        return 'a file'
+    if path.is_dir():
+        return 'a folder'
+    return 'a pipe or a device' if path.exists() else 'nothing there'

@@ -4,7 +4,8 @@ Every term is a pure function of one segment and one action; padded frames never
 the selected frames, so that no term rewards a mere number of frames; the length is the penalty's business.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import chex
 import jax.numpy as jnp
@@ -12,7 +13,6 @@ import jax.numpy as jnp
 from trsum_jax.method.losses import mean_over
 from trsum_jax.method.rewards import reward_and_parts
 
-TERMS = ('reconstruction', 'diversity', 'representativeness', 'transitions', 'coverage', 'side')
 _EPSILON = 1e-8
 
 
@@ -118,6 +118,44 @@ def side_agreement(side: chex.Array, valid: chex.Array, action: chex.Array) -> c
     return jnp.mean(jnp.where(spread > _EPSILON, product / jnp.maximum(spread, _EPSILON), 0.0))
 
 
+def _unit(frames: chex.Array) -> chex.Array:
+    frames = frames.astype(jnp.float32)
+    return frames / jnp.maximum(jnp.linalg.norm(frames, axis=1, keepdims=True), _EPSILON)
+
+
+class Episode(NamedTuple):
+    """What a term may look at: one segment, one action, and what came of it.
+
+    Attributes:
+        frames: [L, D], the original features.
+        valid: [L] bool.
+        action: [L] bool, the frames that the episode selects.
+        shot: [L] int32, the shot of each frame.
+        change: [L] float32, how much the video changes at each frame.
+        side: [L, K] float32, a second modality.
+        reconstructed: a float32 scalar, the paper's reward.
+    """
+
+    frames: chex.Array
+    valid: chex.Array
+    action: chex.Array
+    shot: chex.Array
+    change: chex.Array
+    side: chex.Array
+    reconstructed: chex.Array
+
+
+# All terms: another one is a function above and a line here. The config, its checks and the tests read this.
+TERMS: dict[str, Callable[[Episode], chex.Array]] = {
+    'reconstruction': lambda of: of.reconstructed,
+    'diversity': lambda of: diversity(of.frames, of.valid, of.action),
+    'representativeness': lambda of: representativeness(of.frames, of.valid, of.action),
+    'transitions': lambda of: transitions(of.change, of.valid, of.action),
+    'coverage': lambda of: coverage(of.shot, of.valid, of.action),
+    'side': lambda of: side_agreement(of.side, of.valid, of.action),
+}
+
+
 def weighted_sum(
     weights: Mapping[str, float],
     frames: chex.Array,
@@ -152,18 +190,8 @@ def weighted_sum(
     reconstructed, parts = reward_and_parts(
         frames, valid, action, reconstruction, reconstruct=reconstruct, over=over
     )
-    terms = {
-        'reconstruction': lambda: reconstructed,
-        'diversity': lambda: diversity(frames, valid, action),
-        'representativeness': lambda: representativeness(frames, valid, action),
-        'transitions': lambda: transitions(change, valid, action),
-        'coverage': lambda: coverage(shot, valid, action),
-        'side': lambda: side_agreement(side, valid, action),
-    }
-    total = sum((weights[name] * terms[name]() for name in TERMS if weights.get(name, 0.0)), jnp.zeros(()))
+    of = Episode(frames, valid, action, shot, change, side, reconstructed)
+    total = sum(
+        (weights[name] * term(of) for name, term in TERMS.items() if weights.get(name)), jnp.zeros(())
+    )
     return total, weights.get('reconstruction', 0.0) * parts
-
-
-def _unit(frames: chex.Array) -> chex.Array:
-    frames = frames.astype(jnp.float32)
-    return frames / jnp.maximum(jnp.linalg.norm(frames, axis=1, keepdims=True), _EPSILON)

@@ -183,12 +183,13 @@ def encode_video(
     """
     import threadpoolctl
 
-    picks = []
+    picks, times, batches = [], [], []
 
     def prepared(pool: concurrent.futures.Executor) -> Iterator[np.ndarray]:
         found = (_pictures if encoder.clip == 1 else _clips)(reader, encoder, rate, pool)
         for index, seconds, item in found:
             picks.append(index)
+            times.append(seconds)
             yield item
             if progress is not None:
                 progress(seconds)
@@ -199,14 +200,16 @@ def encode_video(
         threadpoolctl.threadpool_limits(1, 'blas'),
         concurrent.futures.ThreadPoolExecutor(1, 'prepare') as pool,
     ):
-        features = np.concatenate(list(encoder.batches(prepared(pool))))
-    if not np.isfinite(features).all():
-        row = int(np.isfinite(features).all(axis=1).argmin())
-        raise InputError(
-            f'{shown(reader.path)}: expected finite features, found NaN or infinity at frame {picks[row]} '
-            f'from {encoder.name}; are the weights whole, and is the normalisation the one of its training?'
-        )
-    return np.array(picks, np.int64), features
+        for rows in encoder.batches(prepared(pool)):
+            if not np.isfinite(rows).all():
+                row = sum(map(len, batches)) + int(np.isfinite(rows).all(axis=1).argmin())
+                raise InputError(
+                    f'{shown(reader.path)}: expected finite features, found NaN or infinity at frame '
+                    f'{picks[row]} (second {times[row]:.2f}) from {encoder.name}; are the weights whole, and '
+                    'is the normalisation the one of its training?'
+                )
+            batches.append(rows)
+    return np.array(picks, np.int64), np.concatenate(batches)
 
 
 def _pictures(
@@ -284,5 +287,9 @@ def fit(picture: np.ndarray, size: tuple[int, int], resize: int, resampling: Ima
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows [n, width] scaled to length 1, as the field's feature files have them; zeros stay zeros."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, 1)
+    # Squares of large numbers have no room in float32: infinite lengths would make zeros of them.
+    with np.errstate(over='ignore', invalid='ignore'):
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all():
+            lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        return (rows / np.where(lengths > 0, lengths, 1)).astype(rows.dtype)

@@ -1,5 +1,7 @@
 """Any image or clip encoder as an ONNX file, through onnxruntime."""
 
+import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -8,7 +10,8 @@ import numpy as np
 import onnxruntime
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import download
+from trsum_jax.files import shown
+from trsum_jax.video import onnx_session
 from trsum_jax.video.encoders import FILTERS, Encoder, fit, unit_rows
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -17,7 +20,11 @@ LAYOUTS = ('NCHW', 'NHWC', 'NCTHW', 'NTCHW', 'NTHWC')
 
 _BATCH = 16
 _DTYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(double)': np.float64}
-_PROVIDERS = ('CUDAExecutionProvider', 'CPUExecutionProvider')
+# Bytes of a batch of inputs in float32, and how often a network of many channels fills as much with its own.
+_LARGEST_BATCH = 1 << 29
+_CHANNELS = 64
+# Numbers that describe one picture; published encoders give 512 to 4,096.
+_WIDEST = 1 << 16
 
 
 def load(
@@ -65,7 +72,10 @@ def load(
     """
     if model is None:
         raise InputError('--encoder=onnx: expected a model; give --onnx=PATH')
-    session = _session(pathlib.Path(model))
+    path = pathlib.Path(model)
+    model = shown(path)
+    raw = onnx_session.read(path)
+    session = onnx_session.open_session(model, raw)
     source, layout, dtype = _input(session, model, layout)
     axes = dict(zip(layout, source.shape, strict=True))
     given = _numbers('size', size, (1, 2))
@@ -83,6 +93,15 @@ def load(
         _agreed(model, axes['T'], clip, option='clip', what='clip length', default=None) if moving else 1
     )
     n = _agreed(model, axes['N'], batch, option='batch', what='batch', default=_BATCH)
+    n_bytes = math.prod((n, n_pictures, height, width, 3, 4))
+    if n_bytes > _LARGEST_BATCH:
+        raise InputError(
+            f'{model}: expected a batch of inputs of at most {_LARGEST_BATCH:,} bytes, found {n_bytes:,} for '
+            f'{n} inputs of {n_pictures} pictures {height}x{width}; give a smaller --onnx_batch or '
+            '--onnx_size where the model leaves them open'
+        )
+    if n_bytes * _CHANNELS > onnx_session.MEMORY:
+        session = onnx_session.open_session(model, raw, n_bytes * _CHANNELS)
     resize = min(height, width) if resize is None else resize
     if resize < min(height, width):
         raise InputError(f'--onnx_resize={resize}: expected at least the input size {min(height, width)}')
@@ -93,33 +112,43 @@ def load(
     mean, std = (np.array(_numbers(name, each, (3,))) for name, each in (('mean', mean), ('std', std)))
     if not (std > 0).all() or not 0 < scale < float('inf'):
         raise InputError(f'--onnx_scale={scale:g}, --onnx_std={std.tolist()}: expected numbers above 0')
-    outputs = {each.name: each for each in session.get_outputs()}
-    output = next(iter(outputs)) if output is None else output
+    outputs = [each.name for each in session.get_outputs()]
+    output = next(iter(outputs), '') if output is None else output
     if output not in outputs:
-        raise InputError(f'--onnx_output={output}: expected one of {", ".join(outputs)} of {model}')
-    factor, offset = (scale / std).astype(np.float32), (mean / std).astype(np.float32)
+        raise InputError(f'--onnx_output={output}: expected one of {shown(", ".join(outputs))} of {model}')
+    with np.errstate(over='ignore'):
+        factor, offset = (scale / std).astype(np.float32), (mean / std).astype(np.float32)
+    if not np.isfinite([factor, offset]).all():
+        raise InputError(
+            f'--onnx_std={std.tolist()}: too small for a mean of {mean.tolist()}, scale {scale:g}'
+        )
     ours = 'NTHWC' if moving else 'NHWC'
     order = [ours.index(axis) for axis in layout]
 
+    width_found = None
+
     def run(pictures: np.ndarray) -> np.ndarray:
+        nonlocal width_found
         pictures = (pictures * factor - offset).astype(dtype)
         if moving and n_pictures == 1:
             pictures = pictures[:, None]
         pictures = np.ascontiguousarray(pictures.transpose(order))
-        try:
-            (rows,) = session.run([output], {source.name: pictures})
-        # onnxruntime's exceptions have no common type.
-        except Exception as error:
-            raise InputError(
-                f'{model}: does not run on an input {layout} {pictures.shape}: {error}'
-            ) from error
+        what = f'{model}: an input {layout} {pictures.shape}'
+        feed = {source.name: pictures}
+        rows = onnx_session.run(session, output, feed, what, first=width_found is None)
         rows = _pooled(rows, n, model, channels_first=layout.index('C') < layout.index('H'))
+        width_found = width_found or rows.shape[1]
+        if rows.shape[1] != width_found:
+            raise InputError(
+                f'{model}: expected {width_found} numbers for every picture, as for the first, found '
+                f'{rows.shape[1]}'
+            )
         return unit_rows(rows) if unit else rows
 
     run(np.zeros((n, *((n_pictures,) if n_pictures > 1 else ()), height, width, 3), np.uint8))
     said = {
-        'model': download.sha256(pathlib.Path(model))[:16],
-        'output': output,
+        'model': hashlib.sha256(raw).hexdigest()[:16],
+        'output': shown(output),
         'layout': layout,
         'resize': resize,
         'crop': f'{height}x{width}',
@@ -141,27 +170,12 @@ def load(
     )
 
 
-def _session(path: pathlib.Path) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise InputError(
-            f'{path}: expected an ONNX model, found {"a folder" if path.is_dir() else "nothing"} there'
-        )
-    options = onnxruntime.SessionOptions()
-    # Failures come as exceptions; the log would say them a second time on stderr.
-    options.log_severity_level = 4
-    usable = [each for each in _PROVIDERS if each in onnxruntime.get_available_providers()]
-    try:
-        return onnxruntime.InferenceSession(path, options, usable)
-    except Exception as error:
-        raise InputError(f'{path}: expected an ONNX model that onnxruntime runs; it says: {error}') from error
-
-
 def _input(
     session: onnxruntime.InferenceSession, model: str | os.PathLike, layout: str | None
 ) -> tuple[onnxruntime.NodeArg, str, type]:
     """The one input, the order of its axes and its dtype."""
     inputs = session.get_inputs()
-    found = ', '.join(f'{each.name} {each.type} {each.shape}' for each in inputs)
+    found = shown(', '.join(f'{each.name} {each.type} {each.shape}' for each in inputs))
     if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(inputs[0].shape) not in (4, 5):
         expected = 'expected one input of 4 axes (pictures) or 5 (clips), of floats'
         raise InputError(f'{model}: {expected}; found {found}. Export the image encoder alone')
@@ -190,6 +204,8 @@ def _agreed(
             raise InputError(
                 f'--onnx_{option}: {model} has {what} {fixed}, found {given}; leave the option out'
             )
+        if fixed < 1:
+            raise InputError(f'{model}: expected a {what} of at least 1, found {fixed}; export it again')
         return fixed
     chosen = default if given is None else given
     if chosen is None or chosen < 1:
@@ -217,8 +233,18 @@ def _pooled(rows: np.ndarray, n: int, model: str | os.PathLike, *, channels_firs
             f'{model}: expected an output [{n}, D] for {n} inputs, found {found}; give --onnx_output, or '
             '--onnx_batch=1 if the model was exported for one picture'
         )
-    rows = rows.astype(np.float32)
-    if rows.ndim == 2:
-        return rows
-    channels = 1 if channels_first and rows.ndim > 3 else rows.ndim - 1
-    return rows.mean(axis=tuple(axis for axis in range(1, rows.ndim) if axis != channels))
+    if rows.dtype.kind not in 'fiub' or not rows.size:
+        raise InputError(
+            f'{model}: expected numbers for every picture, found an output {list(rows.shape)} of '
+            f'{rows.dtype}; give --onnx_output'
+        )
+    channels = 1 if rows.ndim == 2 or (channels_first and rows.ndim > 3) else rows.ndim - 1
+    if rows.shape[channels] > _WIDEST:
+        raise InputError(
+            f'{model}: expected at most {_WIDEST:,} numbers for a picture, found {rows.shape[channels]:,}; '
+            'give --onnx_output'
+        )
+    # What is not finite is told of where the picture is known.
+    with np.errstate(over='ignore', invalid='ignore'):
+        rows = rows.astype(np.float32)
+        return rows.mean(axis=tuple(axis for axis in range(1, rows.ndim) if axis != channels))
