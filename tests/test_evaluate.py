@@ -232,7 +232,7 @@ def test_faults_in_the_scores(command, dataset, tmp_path, edit, message):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('{"video_1": [1, 2', 'neither HDF5 nor JSON'),
+        ('{"video_1": [1, 2', 'expected an HDF5 or JSON file of scores, found a fault'),
         ('[1, 2]', 'found a JSON list'),
         (
             '{"video_1": [1, [2, 3]], "video_2": [], "video_3": [], "video_4": []}',
@@ -262,7 +262,7 @@ def test_faults_in_the_layout_of_the_scores(command, dataset, tmp_path):
     with pytest.raises(InputError, match='video_1 is an array'):
         command(dataset=dataset, scores=tmp_path / 'flat.h5')
     path.write_bytes(dataset.read_bytes()[:3000])
-    with pytest.raises(InputError, match='not a readable HDF5 file'):
+    with pytest.raises(InputError, match='truncated'):
         command(dataset=dataset, scores=path)
     with pytest.raises(InputError, match='no such file'):
         command(dataset=dataset, scores=tmp_path / 'none.h5')
@@ -282,7 +282,9 @@ def test_faults_in_the_flags(command, dataset, tmp_path):
         command(dataset=dataset, output=tmp_path)
     (tmp_path / 'splits.json').write_text('[{"train_keys": ["video_1"], "test_keys": []}]')
     with pytest.raises(InputError, match='expected folds with test_keys'):
-        command(dataset=dataset, splits=tmp_path / 'splits.json')
+        command(dataset=dataset, splits=tmp_path / 'splits.json', partial_splits=True)
+    with pytest.raises(InputError, match='name that file too'):
+        command(dataset=dataset, partial_splits=True)
     bare = write_dataset(tmp_path / 'bare.h5', shots=False, features=False)
     with pytest.raises(InputError, match='change_points'):
         command(dataset=bare, scores=scores, summaries=tmp_path / 'summaries.h5')
