@@ -74,6 +74,72 @@ def test_user_scores_by_name_where_the_file_has_names(tmp_path):
     np.testing.assert_array_equal(dataset.videos['video_1'].user_scores, RATINGS['AwmHb44'])
 
 
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('AwmHb44.mp4', 'zz-Top_1.webm'),
+        ('AwmHb44.MP4', b'videos/tvsum/zz-Top_1.mp4'),
+        ('C:\\videos\\AwmHb44.mpeg', ' zz-Top_1 '),
+        ('AwmHb44', 'zz-Top_1.3gp'),
+    ],
+)
+@pytest.mark.parametrize('kind', ['tsv', 'mat'])
+def test_a_folder_and_a_suffix_are_no_part_of_a_name(tmp_path, names, kind):
+    swapped = rated_file(tmp_path / 'x.h5', (6, 4), video_1=names[0], video_2=names[1])
+    scores = (write_mat if kind == 'mat' else write_tsv)(tmp_path / f'y.{kind}')
+    dataset = datasets.read_dataset(swapped, user_scores=scores)
+    np.testing.assert_array_equal(dataset.videos['video_1'].user_scores, RATINGS['AwmHb44'])
+    np.testing.assert_array_equal(dataset.videos['video_2'].user_scores, RATINGS['zz-Top_1'])
+    assert not any('position' in note for note in dataset.notes)
+
+
+def test_the_score_file_may_have_suffixes_and_the_group_the_name(tmp_path):
+    rows = [f'{video}.mp4\tVT\t{",".join(map(str, range(n)))}' for video, n in (('b', 4), ('a.x', 6))]
+    scores = tmp_path / 'y.tsv'
+    scores.write_text('\n'.join(rows))
+    picks = {'features': unit_rows(2), 'picks': np.array([0, 2])}
+    path = write_raw(tmp_path / 'x.h5', {'a.x': picks | {'n_frames': 6}, 'b': picks | {'n_frames': 4}})
+    with pytest.raises(InputError, match=r'none of 1 of 2: a\.x'):
+        # a.x loses its own end, a.x.mp4 only the suffix: not the same name for certain.
+        datasets.read_dataset(path, user_scores=scores)
+    path = write_raw(path, {'a.x.mkv': picks | {'n_frames': 6}, 'b': picks | {'n_frames': 4}})
+    videos = datasets.read_dataset(path, user_scores=scores).videos
+    assert [video.user_scores.shape[1] for video in videos.values()] == [6, 4]
+
+
+def test_by_position_only_where_no_video_has_a_name_and_said(tmp_path):
+    scores = write_tsv(tmp_path / 'y.tsv')
+    for names in ({}, {'video_1': 'video_1', 'video_2': ''}):
+        dataset = datasets.read_dataset(rated_file(tmp_path / 'a.h5', **names), user_scores=scores)
+        np.testing.assert_array_equal(dataset.videos['video_1'].user_scores, RATINGS['zz-Top_1'])
+        assert any('by position' in note for note in dataset.notes)
+    for names, missing in [
+        ({'video_1': 'zz-Top_1.mp4', 'video_2': 'holiday.mp4'}, r'1 of 2: video_2 \(holiday'),
+        ({'video_1': 'zz-Top_1.mp4'}, '1 of 2: video_2'),
+        ({'video_1': 'holiday.mp4', 'video_2': 'party.mp4'}, r'2 of 2: video_1 \(holiday'),
+    ]:
+        path = rated_file(tmp_path / 'b.h5', **names)
+        with pytest.raises(InputError, match=f'none of {missing}.*only where no video has a name'):
+            datasets.read_dataset(path, user_scores=scores)
+
+
+def test_one_name_with_two_suffixes_is_nobodys(tmp_path):
+    scores = tmp_path / 'y.tsv'
+    scores.write_text('a.mp4\tVT\t1,2,3,4\na.mkv\tVT\t4,3,2,1\n')
+    with pytest.raises(InputError, match='none of 1 of 1'):
+        datasets.read_dataset(rated_file(tmp_path / 'x.h5', (4,), video_1='a'), user_scores=scores)
+    dataset = datasets.read_dataset(rated_file(tmp_path / 'x.h5', (4,), video_1='a.mkv'), user_scores=scores)
+    np.testing.assert_array_equal(dataset.videos['video_1'].user_scores, [[4, 3, 2, 1]])
+
+
+def test_references_that_multiply(tmp_path):
+    path = write_mat(tmp_path / 'y.mat')
+    with h5py.File(path, 'r+') as file:
+        file['tvsum50/user_anno'][1, 0] = file['tvsum50/user_anno'][0, 0]
+    with pytest.raises(InputError, match='one user_anno for two videos'):
+        annotations.read_user_scores(path)
+
+
 def test_real_scores_written_as_a_tsv_come_back(shared, tmp_path):
     path = shared / 'data' / 'tvsum_annotations.h5'
     known = datasets.read_dataset(path, require_features=False)

@@ -120,6 +120,32 @@ FAULTS = {
         [r'n_frame_per_seg: expected 31 frames for shot 1 \[30, 60\], found 30'],
     ),
     'lengths of two shots': ({'n_frame_per_seg': np.array([30, 53])}, ['n_frame_per_seg: expected length 3']),
+    '1e12 frames': (
+        {'n_frames': 1e12, 'picks': None, 'change_points': None, 'user_summary': None},
+        [r'n_frames: expected at most 10000000, found 1000000000000'],
+    ),
+    'numbers out of this world': (
+        {'features': _with_value('features', (0, 0), 1e30), 'fps': 1e200},
+        [r'features: expected numbers up to 1e\+12', r'fps: expected numbers up to 1e\+12'],
+    ),
+    'very wide': (
+        {'features': np.zeros((N_STEPS, 131_073), np.float32)},
+        [r'features: expected at most 131072 features a step, found shape \(6, 131073\)'],
+    ),
+    'very many users': (
+        {'user_summary': np.zeros((1001, 83))},
+        ['user_summary: expected at most 1000 users'],
+    ),
+    'more shots than a knapsack holds': (
+        {
+            'n_frames': 10_000_000,
+            'user_summary': None,
+            'n_frame_per_seg': None,
+            'change_points': np.stack([np.arange(0, 10**7, 800), np.arange(799, 10**7, 800)], axis=1),
+        },
+        ['change_points: expected at most 10000 shots of 10000000 frames, found 12500'],
+    ),
+    'a name of a million letters': ({'video_name': 'x' * 10**6}, ['video_name: expected text.*1000000 char']),
     'one step': (
         {name: value[:1] for name, value in field_video().items() if name in ('features', 'picks', 'gtscore')}
         | {'n_steps': 1, 'gtsummary': None},
@@ -149,6 +175,32 @@ def test_widths_that_differ(tmp_path):
     videos['video_2'] = raw | {'features': unit_rows(width=9)}
     _, faults = datasets.check_file(write_raw(tmp_path / 'x.h5', videos))
     assert faults == ['video_2/features: expected width 5 as in video_1, found 9']
+
+
+def test_names_that_are_no_text_are_faults_and_names_of_videos_one_line(tmp_path):
+    raw = field_video() | {'video_name': 'first\nsecond'}
+    path = write_raw(tmp_path / 'x.h5', {'video_1': raw, b'video_\xff': raw, 'a\nb': raw, 'x' * 1001: raw})
+    dataset, faults = datasets.check_file(path)
+    assert len(faults) == 3
+    assert all('expected a name that is plain text' in fault for fault in faults)
+    assert any(r'video_\xff:' in fault for fault in faults)
+    ''.join(faults).encode()
+    assert dataset.videos['video_1'].name == r'first\nsecond'
+
+
+def test_a_file_of_faults_is_not_read_to_its_end(tmp_path):
+    path = write_raw(tmp_path / 'x.h5', {f'group {i}': {} for i in range(1200)})
+    _, faults = datasets.check_file(path)
+    assert 1000 <= len(faults) <= 1003
+    assert 'more groups are not looked at' in faults[-1]
+    shots = np.zeros((20_000, 2), int)
+    path = write_raw(tmp_path / 'y.h5', {'video_1': field_video() | {'change_points': shots}})
+    assert len(datasets.check_file(path)[1]) < 1010
+
+
+def test_the_case_of_1e12_frames(shared):
+    _, faults = datasets.check_file(shared / 'cases' / 'n_frames-bare-1e12.h5')
+    assert faults == ['video_1/n_frames: expected at most 10000000, found 1000000000000']
 
 
 def test_files_that_are_none(tmp_path):

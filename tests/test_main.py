@@ -226,6 +226,21 @@ def test_a_copy_of_the_dataset_as_an_extra_file_would_leak_and_is_refused(tmp_pa
         inputs.load(config, tmp_path)
 
 
+def test_splits_that_leave_videos_out_must_say_so(tmp_path):
+    datasets.write_dataset(tmp_path / 'main.h5', generate(Recipe(**RECIPE)))
+    (tmp_path / 'splits.json').write_text(
+        '[{"train_keys": ["video_1", "video_4"], "test_keys": ["video_2"]}]'
+    )
+    config = tiny_config(**{'data.file': str(tmp_path / 'main.h5'), 'data.generate': False})
+    config.data.splits = str(tmp_path / 'splits.json')
+    with pytest.raises(InputError, match=r'no fold uses 3: video_3, video_5, video_6.*partial_splits=True'):
+        inputs.load(config, tmp_path)
+    config.data.partial_splits = True
+    given = inputs.load(config, tmp_path)
+    assert 'no fold uses 3 of 6 videos: video_3, video_5, video_6' in given.dataset.notes
+    assert given.folds[0].train == ('video_1', 'video_4')
+
+
 def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
     path = tmp_path / 'metrics.jsonl'
     metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [grid.Place(0, 0)])

@@ -36,7 +36,7 @@ def test_the_fields_splits(shared, name, n_videos, sentence):
 def test_paths_before_keys_are_dropped_unless_they_are_part_of_the_key(tmp_path):
     entry = {'train_keys': ['../datasets/x.h5/video_1', 'ovp/video_2'], 'test_keys': ['x.h5/video_3']}
     path = written(tmp_path / 's.json', [entry])
-    assert splits.read_splits(path, [*KEYS, 'ovp/video_2']) == [
+    assert splits.read_splits(path, [*KEYS, 'ovp/video_2'], partial=True) == [
         Fold(('video_1', 'ovp/video_2'), ('video_3',))
     ]
 
@@ -136,3 +136,30 @@ def test_keys_of_several_datasets_are_refused_not_taken_for_ours(tmp_path):
     path.write_text(json.dumps([fold]))
     with pytest.raises(InputError, match=r'keys of 2.*extra training files'):
         splits.read_splits(path, ['video_1', 'video_2', 'video_3'])
+
+
+def test_the_splits_of_another_dataset_are_refused(shared):
+    tvsum = [f'video_{i}' for i in range(1, 51)]
+    for name in ('summe_random5', 'summe_disjoint5'):
+        path = shared / 'data' / 'splits' / f'{name}.json'
+        with pytest.raises(InputError, match=r'no fold uses 25: video_26, .*video_50.*partial_splits'):
+            splits.read_splits(path, tvsum)
+        folds = splits.read_splits(path, tvsum, partial=True)
+        assert splits.unused(folds, tvsum) == tvsum[25:]
+        (note,) = splits.unused_note(folds, tvsum)
+        assert note.startswith('no fold uses 25 of 50 videos: video_26, ') and note.endswith('video_50')
+    whole = splits.read_splits(shared / 'data' / 'splits' / 'tvsum_random5.json', tvsum)
+    assert splits.unused_note(whole, tvsum) == ()
+
+
+def test_keys_that_name_the_file_of_another_dataset(tmp_path):
+    def read(file, dataset):
+        fold = {'train_keys': [f'../d/{file}/{key}' for key in KEYS[1:]], 'test_keys': [f'{file}/{KEYS[0]}']}
+        return splits.read_splits(written(tmp_path / 's.json', [fold]), KEYS, dataset=dataset)
+
+    summe, tvsum = (f'eccv16_dataset_{name}_google_pool5.h5' for name in ('summe', 'tvsum'))
+    with pytest.raises(InputError, match=rf'videos of {tvsum}, found keys of {summe}, by its name another'):
+        read(summe, f'data/{tvsum}')
+    for file, dataset in [(tvsum, 'TVSum_dino.h5'), (summe, 'features.h5'), ('features.h5', summe)]:
+        assert len(read(file, dataset)) == 1
+    assert len(read('mine.h5', 'summe_and_tvsum.h5')) == 1

@@ -12,9 +12,8 @@ if __name__ == '__main__':
 
     stopping.heed()
 
+import dataclasses
 import functools
-import json
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import h5py
@@ -24,93 +23,10 @@ from tqdm import tqdm
 
 from trsum_jax.data import datasets, splits
 from trsum_jax.data.records import Dataset, Video
+from trsum_jax.data.scores import listing, read_scores
 from trsum_jax.errors import InputError, run_command
 from trsum_jax.files import check_outputs, replacing, shown, write_json
 from trsum_jax.protocol import baselines, evaluation, tables
-
-SCORE_KEYS = ('scores', 'frame_scores')
-
-
-def read_scores(path: str, videos: Mapping[str, Video], needed: Sequence[str]) -> dict[str, np.ndarray]:
-    """Reads and checks the scores of videos, from HDF5 or JSON.
-
-    Args:
-        path: HDF5 with `video_N/scores` or `video_N/frame_scores`, or JSON `{video: [...]}`.
-        videos: every video of the dataset, by key.
-        needed: the keys that must be there.
-
-    Returns:
-        Key to [n_steps] or [n_frames] float, for every video of the file.
-
-    Raises:
-        InputError: where the file cannot be read, lacks a video, names one that the dataset does not have,
-            or holds scores of another length or that are not finite numbers.
-    """
-    if not pathlib.Path(path).is_file():
-        raise InputError(f'{path}: no such file; --scores must name an HDF5 or JSON file of scores')
-    raw = _read_h5(path) if h5py.is_hdf5(path) else _read_json(path)
-    if unknown := [key for key in raw if key not in videos]:
-        raise InputError(
-            f'{path}: scores of {_listing(unknown)}, which the dataset does not have; it has '
-            f'{_listing(list(videos))}. Give the scores under the keys of the dataset'
-        )
-    if missing := [key for key in needed if key not in raw]:
-        raise InputError(
-            f'{path}: no scores of {_listing(missing)}; all {len(needed)} videos to evaluate need some'
-        )
-    return {key: _checked(path, where, scores, videos[key]) for key, (where, scores) in raw.items()}
-
-
-def _read_h5(path: str) -> dict[str, tuple[str, np.ndarray]]:
-    found = {}
-    try:
-        with h5py.File(path) as file:
-            for key, group in file.items():
-                is_group = isinstance(group, h5py.Group)
-                names = [n for n in SCORE_KEYS if is_group and isinstance(group.get(n), h5py.Dataset)]
-                if len(names) != 1:
-                    held = f'holds {_listing(sorted(group))}' if is_group else 'is an array'
-                    raise InputError(
-                        f'{path}: expected one of {key}/scores (one a step) and {key}/frame_scores (one a '
-                        f'frame), but {key} {held}'
-                    )
-                found[key] = f'{key}/{names[0]}', group[names[0]][()]
-    except OSError as error:
-        raise InputError(f'{path}: not a readable HDF5 file, maybe cut short ({error})') from error
-    return found
-
-
-def _read_json(path: str) -> dict[str, tuple[str, np.ndarray]]:
-    try:
-        found = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    except (ValueError, OSError) as error:
-        raise InputError(f'{path}: neither HDF5 nor JSON ({error})') from error
-    if not isinstance(found, dict):
-        raise InputError(f'{path}: expected {{"video_N": [scores]}}, found a JSON {type(found).__name__}')
-    arrays = {}
-    for key, scores in found.items():
-        try:
-            arrays[key] = key, np.asarray(scores)
-        except ValueError as error:
-            raise InputError(f'{path}: {key}: expected a plain list of numbers ({error})') from error
-    return arrays
-
-
-def _checked(path: str, where: str, scores: np.ndarray, video: Video) -> np.ndarray:
-    scores = np.asarray(scores)
-    lengths = {'scores': [video.n_steps], 'frame_scores': [video.n_frames]}
-    allowed = lengths.get(where.rpartition('/')[2], [video.n_steps, video.n_frames])
-    if scores.ndim != 1 or len(scores) not in allowed:
-        raise InputError(
-            f'{path}: {where}: expected {" or ".join(f"[{n}]" for n in allowed)} '
-            f'(n_steps {video.n_steps}, n_frames {video.n_frames}), found {list(scores.shape)}'
-        )
-    if scores.dtype.kind not in 'fiub':
-        raise InputError(f'{path}: {where}: expected numbers, found {scores.dtype}')
-    if not np.isfinite(scores).all():
-        first = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise InputError(f'{path}: {where}[{first}]: expected finite scores, found {scores[first]}')
-    return scores.astype(np.float64)
 
 
 def evaluate(
@@ -206,22 +122,17 @@ def _warnings(constant: Sequence[str], empty: Sequence[str]) -> list[str]:
     warnings = []
     if constant:
         warnings.append(
-            f'constant scores have no rank, so tau and rho leave out {len(constant)}: {_listing(constant)}'
+            f'constant scores have no rank, so tau and rho leave out {len(constant)}: {listing(constant)}'
         )
     if empty:
         warnings.append(
-            f'empty summary (F = 0), as no shot of positive mean score fits the budget: {_listing(empty)}'
+            f'empty summary (F = 0), as no shot of positive mean score fits the budget: {listing(empty)}'
         )
     return warnings
 
 
 def _which(keys: Sequence[str], total: int) -> str:
-    return f'all {total} videos lack' if len(keys) == total else f'{_listing(keys)} lack'
-
-
-def _listing(keys: Sequence[str]) -> str:
-    shown = ', '.join(keys[:12]) or 'nothing'
-    return f'{shown} and {len(keys) - 12} more' if len(keys) > 12 else shown
+    return f'all {total} videos lack' if len(keys) == total else f'{listing(keys)} lack'
 
 
 def write_summaries(path: str, summaries: Mapping[str, np.ndarray]) -> None:
@@ -256,6 +167,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float('budget', evaluation.BUDGET, share, flag_values=values)
     against = 'What ranks are compared with where only summaries exist.'
     flags.DEFINE_enum('rank', 'per-user', evaluation.RANK_FORMS, against, flag_values=values)
+    partial = 'Accept splits that leave videos out of all folds.'
+    flags.DEFINE_bool('partial_splits', False, partial, flag_values=values)
     flags.DEFINE_bool('overwrite', False, 'Replace output files that exist.', flag_values=values)
 
 
@@ -280,8 +193,12 @@ def main(argv: Sequence[str]) -> None:
     dataset = datasets.read_dataset(args.dataset, require_features=False, user_scores=args.user_scores)
     folds, description = [list(dataset.videos)], 'all videos as one fold'
     if args.splits:
-        read = splits.read_splits(args.splits, list(dataset.videos))
+        keys = list(dataset.videos)
+        read = splits.read_splits(args.splits, keys, dataset=args.dataset, partial=args.partial_splits)
         folds, description = [list(fold.test) for fold in read], splits.describe(read)
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *splits.unused_note(read, keys)))
+    elif args.partial_splits:
+        raise InputError('--partial_splits says something of --splits: name that file too')
     if args.summaries and all(video.change_points is None for video in dataset.videos.values()):
         raise InputError(f'{shown(args.dataset)}: no video has change_points, which --summaries needs')
     needed = list(dict.fromkeys(key for fold in folds for key in fold))
@@ -299,7 +216,7 @@ def main(argv: Sequence[str]) -> None:
     )
     results = {'scores': args.scores, 'splits': description} | results
     if scores and (extra := [key for key in scores if key not in needed]):
-        results['notes'].append(f'videos that no fold tests on are left out of the means: {_listing(extra)}')
+        results['notes'].append(f'videos that no fold tests on are left out of the means: {listing(extra)}')
 
     rows = ({'scores': results['mean']} if scores else {}) | results['baselines']
     ranks = f'ranks against: {results["rank_against"] or "nothing"}'

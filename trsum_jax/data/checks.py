@@ -1,12 +1,12 @@
 """Reads one video of a feature file as it is and lists everything in it that cannot be used."""
 
-import pathlib
-
 import h5py
 import numpy as np
 
+from trsum_jax.data import bounds
+from trsum_jax.data.hdf5 import DAMAGED
 from trsum_jax.data.records import Video
-from trsum_jax.errors import InputError
+from trsum_jax.files import shown
 
 FRAMES_PER_STEP = 15
 # The field's own keys, labels among them.
@@ -15,41 +15,7 @@ _NUMBERS = (
     'user_scores', 'gtscore', 'gtsummary', 'fps', 'frame_times',
 )  # fmt: skip
 _COUNT_FRAMES = ('picks', 'change_points', 'user_summary', 'user_scores', 'frame_times')
-# What h5py raises, by experience, where bytes of a file were changed.
-DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
-
-
-def open_file(path: str | pathlib.Path) -> h5py.File:
-    """Opens an HDF5 file for reading.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The open file.
-
-    Raises:
-        InputError: no such file, a folder, not an HDF5 file, or one that is cut short.
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise InputError(
-            f'{path}: expected an HDF5 file, found no such file (looked in {path.parent.resolve()})'
-        )
-    if path.is_dir():
-        raise InputError(f'{path}: expected an HDF5 file, found a folder')
-    try:
-        return h5py.File(path, 'r')
-    except OSError as error:
-        if isinstance(error, PermissionError):
-            found = 'a file that may not be read (permission denied)'
-        elif 'truncated' in str(error):
-            found = f'a truncated one ({path.stat().st_size} bytes, its header promises more): copy it again'
-        elif h5py.is_hdf5(path):
-            found = f'a damaged one ({error})'
-        else:
-            found = 'an empty file' if path.stat().st_size == 0 else 'a file of another kind'
-        raise InputError(f'{path}: expected an HDF5 file, found {found}') from error
+_LARGEST = bounds.LARGEST_NUMBER
 
 
 class _Parts:
@@ -62,14 +28,16 @@ class _Parts:
         for name in (name for name in (*_NUMBERS, *further) if name in self.present):
             try:
                 item = group[name]
-                array = np.asarray(item[()]) if isinstance(item, h5py.Dataset) else None
+                if not isinstance(item, h5py.Dataset):
+                    self.fault(name, 'numbers', 'a group')
+                elif item.dtype.kind not in 'biuf':
+                    self.fault(name, 'numbers', f'type {item.dtype}')
+                elif max(item.shape or (0,), default=0) > bounds.MOST_FRAMES:
+                    self.fault(name, f'at most {bounds.MOST_FRAMES} in each dimension', f'shape {item.shape}')
+                else:
+                    self.arrays[name] = np.asarray(item[()])
             except DAMAGED as error:
                 self.fault(name, 'readable data', f'a damaged part of the file ({error})')
-                continue
-            if array is None or array.dtype.kind not in 'biuf':
-                self.fault(name, 'numbers', 'a group' if array is None else f'type {array.dtype}')
-            else:
-                self.arrays[name] = array
 
     def fault(self, name: str, expected: object, found: object) -> None:
         """Notes one fault."""
@@ -89,6 +57,8 @@ class _Parts:
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             at = f', first at {where}' if where else ''
             return self.fault(name, 'finite numbers', f'{(~finite).sum()} NaN or infinite{at}')
+        if array.size and (greatest := max(abs(array.min().item()), abs(array.max().item()))) > _LARGEST:
+            return self.fault(name, f'numbers up to {_LARGEST:g}', f'{greatest:g}')
         return array
 
     def integers(self, name: str, n_dims: int, layout: str) -> np.ndarray | None:
@@ -110,6 +80,8 @@ def _features(parts: _Parts, required: bool) -> np.ndarray | None:
     features = parts.get('features', 2, 'shape [n_steps, D]')
     if features is not None and features.shape[1] == 0:
         parts.fault('features', 'at least 1 feature a step', f'shape {features.shape}')
+    if features is not None and features.shape[1] > bounds.MOST_WIDTH:
+        parts.fault('features', f'at most {bounds.MOST_WIDTH} features a step', f'shape {features.shape}')
     if required and 'features' not in parts.present:
         parts.fault('features', '[n_steps, D] float32', 'no such key')
     return None if features is None else features.astype(np.float32)
@@ -122,6 +94,8 @@ def _steps(parts: _Parts) -> tuple[np.ndarray | None, int | None]:
     n_frames = parts.integers('n_frames', 0, 'one number')
     if n_frames is not None and n_frames < 1:
         n_frames = parts.fault('n_frames', '1 or more', n_frames)
+    elif n_frames is not None and n_frames > bounds.MOST_FRAMES:
+        n_frames = parts.fault('n_frames', f'at most {bounds.MOST_FRAMES}', n_frames)
     n_steps = len(raw_features) if raw_features.ndim == 2 else None if picks is None else len(picks)
     counted_by = 'features' if raw_features.ndim == 2 else 'picks'
 
@@ -176,22 +150,25 @@ def _shots(parts: _Parts, n_frames: int | None) -> np.ndarray | None:
     def shot(i: int) -> str:
         return f'shot {i} [{first[i]}, {last[i]}]'
 
-    for i in np.flatnonzero(first > last):
+    for i in np.flatnonzero(first > last)[: bounds.MOST_FAULTS]:
         parts.fault('change_points', 'first frame <= last frame', shot(i))
     unsorted = np.flatnonzero(np.diff(first) < 0) + 1
-    for i in unsorted:
+    for i in unsorted[: bounds.MOST_FAULTS]:
         parts.fault('change_points', 'shots sorted by time', f'{shot(i)} after {shot(i - 1)}')
     if first.min() < 0:
         parts.fault('change_points', 'frames from 0 on', shot(first.argmin()))
     elif first.min() > 0:
         parts.fault('change_points', 'a shot from frame 0 on', f'a gap before {shot(first.argmin())}')
     # What is not sorted would show as overlaps and gaps that vanish with the sorting.
-    for i in range(1, len(shots) if len(unsorted) == 0 else 0):
-        if first[i] != last[i - 1] + 1:
-            kind = 'overlap' if first[i] <= last[i - 1] else 'gap'
-            expected = f'shot {i} to start at {last[i - 1] + 1}, right after {shot(i - 1)}'
-            size = abs(first[i] - last[i - 1] - 1)
-            parts.fault('change_points', expected, f'{shot(i)}: {kind} of {size} frames')
+    apart = np.flatnonzero(first[1:] != last[:-1] + 1) + 1
+    for i in apart[: bounds.MOST_FAULTS if len(unsorted) == 0 else 0]:
+        kind = 'overlap' if first[i] <= last[i - 1] else 'gap'
+        expected = f'shot {i} to start at {last[i - 1] + 1}, right after {shot(i - 1)}'
+        size = abs(first[i] - last[i - 1] - 1)
+        parts.fault('change_points', expected, f'{shot(i)}: {kind} of {size} frames')
+    if n_frames is not None and len(shots) * n_frames > bounds.MOST_SHOT_FRAMES:
+        most = bounds.MOST_SHOT_FRAMES // n_frames
+        parts.fault('change_points', f'at most {most} shots of {n_frames} frames', len(shots))
     if n_frames is not None and last.max() != n_frames - 1:
         kind = 'runs past the end' if last.max() >= n_frames else 'leaves a gap at the end'
         expected = f'the last frame {n_frames - 1} (n_frames - 1)'
@@ -211,6 +188,8 @@ def _by_frame(parts: _Parts, name: str, n_frames: int | None) -> np.ndarray | No
         return None
     if len(values) == 0:
         parts.fault(name, 'at least 1 user', f'shape {values.shape}')
+    if len(values) > bounds.MOST_USERS:
+        parts.fault(name, f'at most {bounds.MOST_USERS} users', f'shape {values.shape}')
     if n_frames is not None and values.shape[1] != n_frames:
         parts.fault(name, f'{n_frames} frames a user (n_frames)', values.shape[1])
     if name == 'user_summary':
@@ -254,18 +233,25 @@ def _side(parts: _Parts, name: str, n_steps: int | None) -> np.ndarray | None:
     return side.astype(np.float32)
 
 
-def text(value: object) -> str:
+def text(item: h5py.Dataset | np.ndarray | str | bytes) -> str:
     """Text from what HDF5 holds.
 
     Args:
-        value: bytes, a string, or an array of one of them.
+        item: bytes, a string, or an array or dataset whose first element is one of them.
 
     Returns:
-        The text.
+        The text, as one line.
+
+    Raises:
+        ValueError: longer than `bounds.LONGEST_TEXT`.
     """
-    value = np.asarray(value).reshape(-1)[:1].tolist()
-    value = value[0] if value else ''
-    return value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
+    if getattr(item, 'size', 1) == 0:
+        return ''
+    value = item[(0,) * item.ndim] if hasattr(item, 'ndim') else item
+    value = value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
+    if len(value) > bounds.LONGEST_TEXT:
+        raise ValueError(f'{len(value)} characters, at most {bounds.LONGEST_TEXT} are taken')
+    return shown(value)
 
 
 def check_video(
@@ -290,7 +276,7 @@ def check_video(
     fps, frame_times = _times(parts, n_frames)
     second = _side(parts, side, None if picks is None else len(picks)) if side else None
     try:
-        name = text(group['video_name'][()]) if 'video_name' in parts.present else None
+        name = text(group['video_name']) if 'video_name' in parts.present else None
     except DAMAGED as error:
         parts.fault('video_name', 'text', f'none that can be read ({error})')
     if parts.faults:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 import h5py
 import numpy as np
 
-from trsum_jax.data import annotations, checks
+from trsum_jax.data import annotations, bounds, checks
 from trsum_jax.data import shots as shots_lib
+from trsum_jax.data.hdf5 import DAMAGED, open_file
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError
-from trsum_jax.files import replacing
+from trsum_jax.files import replacing, shown
 
 SHOT_SOURCES = ('file', 'kts', 'uniform')
 
@@ -42,10 +43,19 @@ def is_generated(path: str | os.PathLike) -> bool:
         False too for what cannot be read.
     """
     try:
-        with checks.open_file(path) as file:
+        with open_file(path) as file:
             return bool(file.attrs.get('synthetic', False))
-    except (InputError, *checks.DAMAGED):
+    except (InputError, *DAMAGED):
         return False
+
+
+def is_plain(key: str | bytes) -> bool:
+    """Whether a name within an HDF5 file can stand in messages, tables and files: one line of text.
+
+    Args:
+        key: as h5py gives it; bytes where they are no text.
+    """
+    return isinstance(key, str) and shown(key) == key and len(key) <= bounds.LONGEST_TEXT
 
 
 def _of_all(keys: list[str], videos: Mapping[str, Video]) -> str:
@@ -92,16 +102,25 @@ def check_file(
     """
     path = pathlib.Path(path)
     videos, faults, widths = {}, [], {}
-    with checks.open_file(path) as file:
+    with open_file(path) as file:
         try:
-            keys = sorted(file, key=natural_order)
+            names = list(file)
             synthetic = bool(file.attrs.get('synthetic', False))
             encoder = checks.text(file.attrs['encoder']) if 'encoder' in file.attrs else None
-        except checks.DAMAGED as error:
-            raise InputError(f'{path}: expected an HDF5 file, found a damaged one ({error})') from error
-        if not keys:
+        except DAMAGED as error:
+            raise InputError(
+                f'{shown(path)}: expected an HDF5 file, found a damaged one ({error})'
+            ) from error
+        keys = sorted(filter(is_plain, names), key=natural_order)
+        faults += [
+            f'{shown(name)}: expected a name that is plain text' for name in names if not is_plain(name)
+        ]
+        if not names:
             faults.append('/: expected at least one group such as video_1, found no videos')
-        for key in keys:
+        for i, key in enumerate(keys):
+            if len(faults) >= bounds.MOST_FAULTS:
+                faults.append(f'/: found so many faults that {len(keys) - i} more groups are not looked at')
+                break
             try:
                 group = file[key]
                 features = (
@@ -109,7 +128,7 @@ def check_file(
                 )
                 if isinstance(features, h5py.Dataset) and features.ndim == 2:
                     widths[key] = features.shape[1]
-            except checks.DAMAGED as error:
+            except DAMAGED as error:
                 faults.append(f'{key}: expected a group, found a damaged part of the file ({error})')
                 continue
             if not isinstance(group, h5py.Group):

@@ -1,14 +1,20 @@
 """Which videos a fold trains on and which it is tested on."""
 
+import collections
 import dataclasses
-import json
 import os
 import pathlib
+import reprlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from trsum_jax.data import text_files
 from trsum_jax.errors import InputError
+from trsum_jax.files import shown
+
+# As the field's files are named: eccv16_dataset_summe_google_pool5.h5.
+_FIELDS_SETS = ('summe', 'tvsum', 'ovp', 'youtube')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,26 +33,24 @@ class Fold:
 def _fold(entry: object, known: set[str], where: str) -> Fold:
     """One checked entry of a splits file."""
     if not isinstance(entry, dict) or not {'train_keys', 'test_keys'} <= entry.keys():
-        found = f'the keys {sorted(entry)}' if isinstance(entry, dict) else f'{type(entry).__name__}'
-        raise InputError(f'{where}: expected an object with train_keys and test_keys, found {found}')
+        found = f'the keys {sorted(entry)[:10]}' if isinstance(entry, dict) else type(entry).__name__
+        expected = 'an object with train_keys and test_keys'
+        raise InputError(f'{where}: expected {expected}, found {shown(found)}')
     sides = []
     for side in ('train_keys', 'test_keys'):
         names = entry[side]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError(
-                f'{where}, {side}: expected a list of video keys, found {json.dumps(names)[:80]}'
-            )
+            found = shown(reprlib.repr(names))
+            raise InputError(f'{where}, {side}: expected a list of video keys, found {found}')
         keys = tuple(name if name in known else name.rsplit('/', 1)[-1] for name in names)
         unknown = [name for name, key in zip(names, keys, strict=True) if key not in known]
         if unknown:
             example = f'such as {min(known)}' if known else 'of which there are none'
-            found = f'{len(unknown)} unknown: {", ".join(unknown[:5])}'
+            found = f'{len(unknown)} unknown: {_listing(unknown)}'
             raise InputError(f'{where}, {side}: expected videos of the dataset, {example}, found {found}')
-        twice = sorted({key for key in keys if keys.count(key) > 1})
+        twice = sorted(key for key, times in collections.Counter(keys).items() if times > 1)
         if twice:
-            raise InputError(
-                f'{where}, {side}: expected every video once, found twice: {", ".join(twice[:5])}'
-            )
+            raise InputError(f'{where}, {side}: expected every video once, found twice: {_listing(twice)}')
         sides.append(keys)
     train, test = sides
     if not train:
@@ -58,31 +62,48 @@ def _fold(entry: object, known: set[str], where: str) -> Fold:
     return Fold(train, test)
 
 
-def read_splits(path: str | os.PathLike, dataset_keys: Iterable[str]) -> list[Fold]:
+def read_splits(
+    path: str | os.PathLike,
+    dataset_keys: Iterable[str],
+    *,
+    dataset: str | os.PathLike = '',
+    partial: bool = False,
+) -> list[Fold]:
     """Reads the field's JSON of splits, `[{"train_keys": [...], "test_keys": [...]}, …]`.
 
     Args:
         path: the file; its keys may have a path before them (`../datasets/x.h5/video_1`).
         dataset_keys: the videos that exist.
+        dataset: their file; keys with the path of another of the field's datasets are not its.
+        partial: whether videos may be left out of all folds. Otherwise a file that leaves some out is taken
+            for another dataset's: SumMe's videos bear the names of half of TVSum's.
 
     Returns:
         The folds, in the order of the file.
 
     Raises:
         InputError: no such file, another form, unknown videos, a fold that tests on a training video or
-            trains on none, keys of several datasets.
+            trains on none, keys of several datasets or of another one, videos that no fold uses.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f'{path}: expected a JSON file of splits, found no such file')
-    try:
-        entries = json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: expected JSON, found a fault in it: {error}') from error
+    entries = text_files.read_json(path, 'a JSON file of splits')
+    path = shown(path)
     if not isinstance(entries, list) or not entries:
         found = 'an empty list' if entries == [] else type(entries).__name__
         raise InputError(f'{path}: expected a list of folds, found {found}')
-    known = set(dataset_keys)
+    keys = list(dataset_keys)
+    _refuse_other_sets(entries, set(keys), path, pathlib.Path(dataset).name)
+    folds = [_fold(entry, set(keys), f'{path}, fold {i} (counted from 0)') for i, entry in enumerate(entries)]
+    if (left := unused(folds, keys)) and not partial:
+        raise InputError(
+            f'{path}: expected folds of all {len(keys)} videos of the dataset, found that no fold uses '
+            f'{len(left)}: {_listing(left, 50)}. If this is not the file of another dataset, say that it '
+            'leaves videos out: --partial_splits (evaluate), --config.data.partial_splits=True (main)'
+        )
+    return folds
+
+
+def _refuse_other_sets(entries: list, known: set[str], path: str, dataset: str) -> None:
+    """Looks at the files that keys name before the videos."""
     names = [
         name
         for entry in entries
@@ -95,10 +116,46 @@ def read_splits(path: str | os.PathLike, dataset_keys: Iterable[str]) -> list[Fo
     if len(files) > 1:
         raise InputError(
             f'{path}: expected videos of one dataset, found keys of {len(files)}: '
-            f'{", ".join(files[:4])}. Name the other files as extra training files '
+            f'{_listing(files, 4)}. Name the other files as extra training files '
             '(data.extra_files, data.setting augmented or transfer) and only this dataset in the splits.'
         )
-    return [_fold(entry, known, f'{path}, fold {i} (counted from 0)') for i, entry in enumerate(entries)]
+    ours = {name for name in _FIELDS_SETS if name in dataset.lower()}
+    theirs = {name for name in _FIELDS_SETS if name in ''.join(files).lower()}
+    if ours and theirs and not ours & theirs:
+        raise InputError(
+            f'{path}: expected videos of {shown(dataset)}, found keys of {shown(files[0])}, by its name '
+            'another dataset; give the splits of this one, or take the path from its keys'
+        )
+
+
+def _listing(names: Sequence[str], most: int = 5) -> str:
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(shown(name)[:200] for name in names[:most]) + more
+
+
+def unused(folds: Iterable[Fold], keys: Iterable[str]) -> list[str]:
+    """The videos that no fold trains or tests on.
+
+    Args:
+        folds: the folds.
+        keys: all videos.
+
+    Returns:
+        Keys, in their order.
+    """
+    used = {key for fold in folds for key in (*fold.train, *fold.test)}
+    return [key for key in keys if key not in used]
+
+
+def unused_note(folds: Iterable[Fold], keys: Sequence[str]) -> tuple[str, ...]:
+    """One sentence that names the videos that no fold uses, or none.
+
+    Args:
+        folds: the folds.
+        keys: all videos.
+    """
+    left = unused(folds, keys)
+    return (f'no fold uses {len(left)} of {len(keys)} videos: {_listing(left, 50)}',) if left else ()
 
 
 def disjoint_folds(keys: Sequence[str], n_folds: int, seed: int) -> list[Fold]:

@@ -3,8 +3,11 @@
 import os
 import pathlib
 
-import h5py
 import numpy as np
+
+from trsum_jax.data.hdf5 import DAMAGED, open_file
+from trsum_jax.errors import InputError
+from trsum_jax.files import shown
 
 
 class Stored:
@@ -30,8 +33,20 @@ class Stored:
         return self.shape[0]
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        """[n_steps, D] float32, or as asked for."""
+        """[n_steps, D] float32, or as asked for; InputError where the file is no longer what it was."""
         del copy
-        with h5py.File(self._path) as file:
-            features = file[self._key]['features'][()]
-        return features.astype(dtype or np.float32)
+        found = 'none that can be read'
+        try:
+            with open_file(self._path) as file:
+                features = file[self._key]['features'][()]
+            if features.shape == self.shape:
+                return features.astype(dtype or np.float32)
+            found = f'{features.shape}'
+        except DAMAGED as error:
+            if isinstance(error, InputError):
+                raise
+            found = f'{found} ({error})'
+        raise InputError(
+            f'{shown(self._path)}: expected {self._key}/features {self.shape} as it was before, found '
+            f'{found}; the file has changed since the command began'
+        )

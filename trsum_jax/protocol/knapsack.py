@@ -28,18 +28,21 @@ def solve(values: np.ndarray, weights: np.ndarray, capacity: int) -> np.ndarray:
         raise ValueError(f'weights must be at least 1, found {weights.min()}')
     capacity = max(int(capacity), 0)
     best = np.zeros(capacity + 1)
-    better = np.zeros((len(values), capacity + 1), bool)
+    # A bit for every item and capacity: of a day's video that is 0.8 GB.
+    better = np.zeros((len(values), capacity // 8 + 1), np.uint8)
     for item, (value, weight) in enumerate(zip(values, weights, strict=True)):
         if weight > capacity:
             continue
         taken = best[: capacity + 1 - weight] + value
-        better[item, weight:] = taken > best[weight:]
+        is_better = np.zeros(capacity + 1, bool)
+        is_better[weight:] = taken > best[weight:]
+        better[item] = np.packbits(is_better)
         np.maximum(best[weight:], taken, out=best[weight:])
 
     chosen = np.zeros(len(values), bool)
     room = capacity
     for item in range(len(values) - 1, -1, -1):
-        if better[item, room]:
+        if better[item, room // 8] >> (7 - room % 8) & 1:
             chosen[item] = True
             room -= weights[item]
     return chosen

@@ -48,6 +48,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     data.user_scores = ''  # TVSum's ydata-anno.tsv or ydata-tvsum50.mat
     data.shots = 'file'  # file, kts, uniform
     data.splits = ''  # the field's JSON; empty: disjoint folds made here
+    data.partial_splits = False  # whether splits may leave videos out of all folds
     data.folds = 5  # 0: train on all videos, hold none out
     data.split_seed = 0
     data.extra_files = ()  # more feature files to train on

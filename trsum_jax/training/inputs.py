@@ -93,7 +93,10 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Inputs:
             '--config.data.setting=augmented or transfer, or name no extra files'
         )
     if settings.splits:
-        folds = splits.read_splits(settings.splits, keys)
+        folds = splits.read_splits(
+            settings.splits, keys, dataset=dataset.path, partial=settings.partial_splits
+        )
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *splits.unused_note(folds, keys)))
     elif settings.folds == 0:
         folds = splits.train_on_all(keys)
     else:
