@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 import h5py
 import numpy as np
 
-from trsum_jax.data import annotations, checks
+from trsum_jax.data import annotations, checks, hdf5
 from trsum_jax.data import shots as shots_lib
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError
-from trsum_jax.files import replacing
 
 SHOT_SOURCES = ('file', 'kts', 'uniform')
 
@@ -301,9 +300,9 @@ def write_dataset(
         attributes: further attributes of the file.
 
     Raises:
-        InputError: a key that is used twice or holds a `/`.
+        InputError: a key that is used twice or holds a `/`; the file cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+    with hdf5.writing(path) as (file, check):
         file.attrs.update({'synthetic': synthetic, **(attributes or {})})
         if encoder is not None:
             file.attrs['encoder'] = encoder
@@ -311,3 +310,4 @@ def write_dataset(
             if video.key in file or '/' in video.key:
                 raise InputError(f'{path}: expected a key without "/", used once, found {video.key}')
             _write_video(file.create_group(video.key), video)
+            check()
