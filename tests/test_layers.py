@@ -1,4 +1,4 @@
-"""Imports run one way: commands; training and video; protocol and method; data; files; errors."""
+"""Imports run one way: commands; training, video; protocol, method; data; command line; files; errors."""
 
 import ast
 import pathlib
@@ -9,14 +9,15 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'trsum_jax'
 MAY_IMPORT = {
     'errors': set(),
     'files': {'errors'},
+    'command_line': {'errors', 'files'},
     'data': {'errors', 'files'},
     'protocol': {'errors', 'files', 'data'},
     'method': {'errors'},
     'training': {'errors', 'files', 'data', 'protocol', 'method'},
     'video': {'errors', 'files', 'data', 'protocol', 'method'},
-    'commands': {'errors', 'files', 'data', 'protocol', 'method', 'training', 'video'},
+    'commands': {'errors', 'files', 'command_line', 'data', 'protocol', 'method', 'training', 'video'},
 }
-NO_JAX = ('errors', 'files', 'data', 'protocol')
+NO_JAX = ('errors', 'files', 'command_line', 'data', 'protocol')
 
 
 def layer_of(path: pathlib.Path) -> str:

@@ -19,27 +19,33 @@ class Preempted(Exception):
 PREEMPTED = 75
 
 
-def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
+def run_command(
+    main: Callable[[Sequence[str]], int | None], parse: Callable[[list[str]], Sequence[str]]
+) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
     Exit code `PREEMPTED` says that SIGTERM came and the same command continues.
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
+        parse: reads the flags and gives the positional arguments.
     """
 
-    def guarded(argv: Sequence[str]) -> int | None:
-        # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
-        logging.set_verbosity(logging.FATAL)
-        try:
-            return main(argv)
-        except BaseException as error:
-            code = tell(error)
-            if code is None:
-                raise
-            return code
+    def guarded(act: Callable) -> Callable:
+        def acted(argv: Sequence[str]) -> object:
+            # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
+            logging.set_verbosity(logging.FATAL)
+            try:
+                return act(argv)
+            except BaseException as error:
+                code = tell(error)
+                if code is None:
+                    raise
+                sys.exit(code)
 
-    app.run(guarded)
+        return acted
+
+    app.run(guarded(main), flags_parser=guarded(parse))
 
 
 def tell(error: BaseException) -> int | None:

@@ -9,8 +9,9 @@ import tabulate
 import tqdm
 from absl import flags
 
+from trsum_jax import command_line
 from trsum_jax.data import datasets, records
-from trsum_jax.errors import InputError, run_command
+from trsum_jax.errors import InputError
 from trsum_jax.video import encoders
 
 
@@ -153,7 +154,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+    """Declares the command's flags."""
     flags.DEFINE_string('videos', None, 'folder of videos, or one video', required=True)
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     flags.DEFINE_float('rate', 2.0, 'samples per second')
@@ -161,4 +163,7 @@ if __name__ == '__main__':
     encoders.define_flags()
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
     flags.DEFINE_bool('skip_unreadable', False, 'leave out videos that cannot be used, naming them')
-    run_command(main)
+
+
+if __name__ == '__main__':
+    command_line.run(main, define_flags)

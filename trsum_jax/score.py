@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trsum_jax.errors import InputError, run_command
+from trsum_jax import command_line
+from trsum_jax.errors import InputError
 
 
 def define_flags() -> flags.FlagValues:
@@ -54,5 +55,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    define_flags()
-    run_command(main)
+    command_line.run(main, define_flags)

@@ -11,7 +11,8 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from trsum_jax.errors import InputError, run_command
+from trsum_jax import command_line
+from trsum_jax.errors import InputError
 
 if TYPE_CHECKING:
     import ml_collections
@@ -309,5 +310,4 @@ def _tell(path: pathlib.Path, note: str) -> None:
 
 
 if __name__ == '__main__':
-    define_flags()
-    run_command(main)
+    command_line.run(main, define_flags)
