@@ -120,9 +120,9 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     videos, folds = report.csv_rows(given, named, experiment.places)
     write_csv(workdir / 'videos.csv', videos)
     write_csv(workdir / 'folds.csv', folds)
-    outputs.write_scores(workdir / 'scores.h5', of_model)
-    outputs.write_summaries(workdir / 'summaries.json', given.dataset, of_model, config.evaluation.budget)
-    drawn = workdir / 'pictures'
+    outputs.write_scores(workdir / files.SCORES, of_model)
+    outputs.write_summaries(workdir / files.SUMMARIES, given.dataset, of_model, config.evaluation.budget)
+    drawn = workdir / files.PICTURES
     curves = {stage.name: metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages}
     if config.method == 'trsum':
         pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
@@ -144,7 +144,8 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     if not given.labelled:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
-    text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'
+    text += f'Chosen shots: {workdir}/{files.SUMMARIES}. Scores: {workdir}/{files.SCORES}.\n'
     write_text(workdir / files.TABLE, text)
     write_json(workdir / files.RESULTS, results)
+    files.seal(workdir)
     return text

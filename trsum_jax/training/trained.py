@@ -12,13 +12,11 @@ import numpy as np
 
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
-from trsum_jax.files import read_json
 from trsum_jax.method.models import Summarizer
 from trsum_jax.training import (
     checkpoint,
     compilation,
     corpus,
-    default_config,
     files,
     inputs,
     scoring,
@@ -65,18 +63,16 @@ def load(workdir: pathlib.Path) -> Trained:
     Raises:
         InputError: no such workdir, no summarizer's checkpoint there, or one that does not fit its config.
     """
-    for name in (files.CONFIG, files.RECORD):
-        if not (workdir / name).exists():
-            raise InputError(
-                f'{workdir}: expected the workdir of a training, with {name}; found none. '
-                'python -m trsum_jax.main --workdir=DIR makes one.'
-            )
+    told, record = files.config_of(workdir), files.record_of(workdir)
+    if told is None or record is None:
+        lacking = files.CONFIG if told is None else files.RECORD
+        raise InputError(
+            f'{workdir}: expected the workdir of a training, with {lacking}; found none. '
+            'python -m trsum_jax.main --workdir=DIR makes one.'
+        )
     compilation.remember()
-    config = ml_collections.ConfigDict(read_json(workdir / files.CONFIG))
-    record = read_json(workdir / files.RECORD)
-    fields = settings.flatten(default_config.get_config()).keys() - {'study', 'variants'}
-    there = settings.flatten(config)
-    if missing := sorted(name for name in fields - there.keys() if not name.startswith('study.')):
+    config = ml_collections.ConfigDict(told)
+    if missing := settings.missing_fields(config):
         raise InputError(
             f'{workdir / files.CONFIG}: expected a config of this version, found none of '
             f'{", ".join(missing)}; train again, or score with the version that trained it'
