@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 
 import pytest
+from disks import on_small_disk
 from tiny import tiny_config, write_data
 
 from trsum_jax.errors import InputError
@@ -147,6 +149,22 @@ def test_scoring_outlives_the_same(how, again):
     assert trained.load(workdir).width == 6
 
 
+@pytest.mark.parametrize('how', [*DAMAGES, 'folder'])
+def test_a_damaged_list_of_a_checkpoints_files_is_a_damaged_checkpoint(how, again):
+    _, workdir, _, _ = again
+    listing = workdir / files.CHECKPOINTS / 'summarizer' / '2' / 'files.sha256.json'
+    if how == 'folder':
+        in_its_place_a_folder(listing)
+    else:
+        damage(listing, how)
+    if how == 'gone':
+        # As of a run that was killed before it wrote the list.
+        assert trained.load(workdir).width == 6
+        return
+    with pytest.raises(InputError, match=r'summarizer/2: damaged \(files\.sha256\.json .*\nDelete'):
+        trained.load(workdir)
+
+
 @pytest.mark.parametrize(
     ('name', 'change', 'message'),
     [
@@ -162,6 +180,17 @@ def test_values_of_another_kind_are_named_by_the_command_that_scores(name, chang
     (workdir / files.CHECKPOINTS / files.ABOUT).unlink()
     with pytest.raises(InputError, match=message):
         trained.load(workdir)
+
+
+def test_scores_that_do_not_fit_on_a_disk_are_a_sentence(again, tmp_path):
+    config, workdir, _, _ = again
+    command = [sys.executable, '-m', 'trsum_jax.score', f'--checkpoint={workdir}']
+    command += [f'--dataset={config.data.file}', f'--output={tmp_path}/disk/scores.h5']
+    (tmp_path / 'disk').mkdir()
+    done = on_small_disk(tmp_path / 'disk', 8, command, keep=tmp_path / 'left')
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert 'scores.h5: cannot be written (No space left on device)' in done.stderr
+    assert list((tmp_path / 'left').iterdir()) == []
 
 
 def test_results_without_checkpoints_stay_and_are_not_trained_again(again, capsys):

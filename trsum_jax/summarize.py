@@ -170,7 +170,7 @@ def _with_checkpoint(
     from trsum_jax.training import trained
 
     found = {}
-    for path, video in videos.items():
+    for path, video in tqdm.tqdm(videos.items(), 'judging the videos', unit='video', delay=1, leave=False):
         # One at a time: a model of any size then holds one video's segments.
         found[path] = trained.score(scorer, Dataset(str(path), {video.key: video}, encoder=encoder))[
             video.key

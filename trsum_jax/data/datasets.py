@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import h5py
 import numpy as np
+from tqdm import tqdm
 
 from trsum_jax.data import annotations, checks, hdf5
 from trsum_jax.data import shots as shots_lib
@@ -152,7 +153,7 @@ def _with_shots(dataset: Dataset, source: str) -> Dataset:
     if not wanted:
         return dataset
     videos = dict(dataset.videos)
-    for key in wanted:
+    for key in tqdm(wanted, 'finding shots', unit='video', delay=1, disable=None, leave=False):
         video = videos[key]
         method = 'uniform' if source == 'uniform' else 'kts'
         features = None if video.features is None else np.asarray(video.features)

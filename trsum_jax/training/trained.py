@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import pathlib
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from tqdm import tqdm
 
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
@@ -167,6 +169,12 @@ def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]
         )
     decomposition = trained.config.decomposition
     segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
-    one = functools.partial(scoring.importance, trained.summarizer)
-    every = scoring.jit_over_runs(one, how_here(trained.config.layout.runs))(trained.params, segments)
-    return [corpus.per_video(videos, of_run) for of_run in np.asarray(every)]
+    one, how = functools.partial(scoring.importance, trained.summarizer), how_here(trained.config.layout.runs)
+    every = scoring.jit_over_runs(one, how)
+    # One after another they are one program too, and it is seen how far they are.
+    rows = [slice(i, i + 1) for i in range(len(trained.places))] if how == 'map' else [slice(None)]
+    found = [
+        np.asarray(every(jax.tree.map(operator.itemgetter(own), trained.params), segments))
+        for own in tqdm(rows, f'scoring {len(videos)} videos', unit='run', delay=1, disable=None, leave=False)
+    ]
+    return [corpus.per_video(videos, of_run) for of_run in np.concatenate(found)]
