@@ -114,9 +114,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
 def _run_locked(
     config: ml_collections.ConfigDict, variants: dict[str, ml_collections.ConfigDict], workdir: pathlib.Path
 ) -> str:
-    ours = [name for name, one in variants.items() if files.is_of(one, workdir / name)]
-    if not (ours and files.config_of(workdir) is None):
-        files.refuse_another(config, workdir)
+    refuse_another(config, variants, workdir)
     processes.wait('the workdir is read')
     if processes.first():
         write_json(workdir / files.CONFIG, config.to_dict())
@@ -139,6 +137,24 @@ def _run_locked(
     write_text(workdir / files.TABLE, text)
     write_json(workdir / files.RESULTS, {'name': config.name, 'variants': results})
     return text
+
+
+def refuse_another(
+    config: ml_collections.ConfigDict, variants: dict[str, ml_collections.ConfigDict], workdir: pathlib.Path
+) -> None:
+    """As `files.refuse_another`; where the config is lost, the folders of the variants say whose it was.
+
+    Args:
+        config: of now.
+        variants: from `expand`.
+        workdir: of all of them.
+
+    Raises:
+        InputError: the workdir holds something else.
+    """
+    ours = any(files.is_of(one, workdir / name) for name, one in variants.items())
+    if not (ours and files.config_of(workdir) is None):
+        files.refuse_another(config, workdir)
 
 
 def render(name: str, results: dict[str, Any]) -> str:
