@@ -1,4 +1,4 @@
-"""Imports run one way: commands; training and video; protocol and method; data; files; errors; stopping."""
+"""Imports run one way: commands; training, video; protocol, method; data; command line; files; errors."""
 
 import ast
 import pathlib
@@ -10,14 +10,17 @@ MAY_IMPORT = {
     'stopping': set(),
     'errors': {'stopping'},
     'files': {'errors', 'stopping'},
+    'command_line': {'errors', 'files'},
     'data': {'errors', 'files'},
     'protocol': {'errors', 'files', 'data'},
     'method': {'errors'},
     'training': {'stopping', 'errors', 'files', 'data', 'protocol', 'method'},
     'video': {'errors', 'files', 'data', 'protocol', 'method'},
-    'commands': {'stopping', 'errors', 'files', 'data', 'protocol', 'method', 'training', 'video'},
+    'commands': {
+        *('stopping', 'errors', 'files', 'command_line', 'data', 'protocol', 'method', 'training', 'video'),
+    },
 }
-NO_JAX = ('stopping', 'errors', 'files', 'data', 'protocol')
+NO_JAX = ('stopping', 'errors', 'files', 'command_line', 'data', 'protocol')
 
 
 def layer_of(path: pathlib.Path) -> str:

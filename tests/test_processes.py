@@ -102,14 +102,14 @@ APART = """
 from trsum_jax import stopping
 stopping.heed(continues=True)
 import sys, time
-from trsum_jax.errors import run_command
+from trsum_jax import command_line
 from trsum_jax.training import processes
 def main(argv):
     processes.start(argv[1], 2, int(argv[2]))
     with processes.together():
         print('ready', flush=True)
         time.sleep(60)
-run_command(main)
+command_line.run(main)
 """
 
 

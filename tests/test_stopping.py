@@ -104,7 +104,8 @@ TRAINING = """
 from trsum_jax import stopping
 stopping.heed(continues=True)
 import sys, time
-from trsum_jax.errors import Preempted, run_command
+from trsum_jax import command_line
+from trsum_jax.errors import Preempted
 def main(argv):
     stopping.wait_for('this epoch')
     print('ready', file=sys.stderr, flush=True)
@@ -112,7 +113,7 @@ def main(argv):
         time.sleep(0.01)
     assert 0 <= time.monotonic() - stopping.heard() < 30
     raise Preempted(f'stopped by {stopping.name()}; it is saved')
-run_command(main)
+command_line.run(main)
 """
 
 

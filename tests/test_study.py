@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import ml_collections
 import numpy as np
@@ -159,6 +160,21 @@ def test_a_variant_that_is_no_part_of_a_config_is_named(fields):
         config.variants = ml_collections.ConfigDict({'odd': fields})
     with pytest.raises(InputError, match=r'variants\.odd'):
         suite.expand(config)
+
+
+def test_a_study_knows_its_folder_by_its_variants_where_its_config_is_lost(finished, tmp_path):
+    workdir, _ = finished
+    config = ml_collections.ConfigDict(read_json(workdir / files.CONFIG))
+    variants = suite.expand(config)
+    for name in variants:
+        (tmp_path / name).mkdir()
+        shutil.copy(workdir / name / files.CONFIG, tmp_path / name)
+    (tmp_path / files.RESULTS).write_text('{}')
+    (tmp_path / files.CONFIG).write_text('')
+    suite.refuse_another(config, variants, tmp_path)
+    variants['one'].seeds = variants['two'].seeds = (7,)
+    with pytest.raises(InputError, match=r'holds results\.json but no sound config\.json'):
+        suite.refuse_another(config, variants, tmp_path)
 
 
 def test_what_cannot_be_tested_across_is_refused_before_training():

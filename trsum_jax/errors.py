@@ -25,7 +25,9 @@ INCOMPLETE = 2
 _DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'}
 
 
-def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
+def run_command(
+    main: Callable[[Sequence[str]], int | None], parse: Callable[[list[str]], Sequence[str]]
+) -> None:
     """Runs `main` as an absl command: what a user can mend is one message on stderr and exit code 1.
 
     Exit code `PREEMPTED` says that SIGTERM or SIGHUP came and the same command continues, `INCOMPLETE` that
@@ -34,23 +36,28 @@ def run_command(main: Callable[[Sequence[str]], int | None]) -> None:
 
     Args:
         main: takes the positional arguments (the command's name first) and returns the exit code.
+        parse: reads the flags and gives the positional arguments.
     """
 
-    def guarded(argv: Sequence[str]) -> int | None:
-        # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
-        logging.set_verbosity(logging.FATAL)
-        # What a terminal cannot show is no reason to stop; a stream that is closed is None.
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.reconfigure(errors='backslashreplace')
-        try:
-            return main(argv)
-        except Exception as error:
-            if explained := explain(error):
-                # The interpreter's teardown would let threads that the error has left behind speak, or crash.
-                stopping.leave(*explained)
-            raise
+    def guarded(act: Callable) -> Callable:
+        def acted(argv: Sequence[str]) -> object:
+            # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
+            logging.set_verbosity(logging.FATAL)
+            # What a terminal cannot show is no reason to stop; a stream that is closed is None.
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.reconfigure(errors='backslashreplace')
+            try:
+                return act(argv)
+            except Exception as error:
+                if explained := explain(error):
+                    # The interpreter's teardown would let threads that the error has left behind speak, or
+                    # crash.
+                    stopping.leave(*explained)
+                raise
 
-    app.run(guarded)
+        return acted
+
+    app.run(guarded(main), flags_parser=guarded(parse))
 
 
 def explain(error: BaseException) -> tuple[int, str] | None:

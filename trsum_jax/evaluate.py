@@ -16,16 +16,16 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
-import h5py
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from trsum_jax.data import datasets, splits
+from trsum_jax import command_line
+from trsum_jax.data import datasets, hdf5_writer, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.scores import listing, read_scores
-from trsum_jax.errors import InputError, run_command
-from trsum_jax.files import check_outputs, replacing, shown, write_json
+from trsum_jax.errors import InputError
+from trsum_jax.files import check_outputs, shown, write_json
 from trsum_jax.protocol import baselines, evaluation, tables
 
 
@@ -142,7 +142,7 @@ def write_summaries(path: str, summaries: Mapping[str, np.ndarray]) -> None:
         path: the file; replaced where it exists.
         summaries: key to summary.
     """
-    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+    with hdf5_writer.writing(path) as (file, _):
         for key, summary in summaries.items():
             file.create_dataset(f'{key}/summary', data=summary, compression='gzip')
 
@@ -234,5 +234,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-    define_flags(flags.FLAGS)
-    run_command(main)
+    command_line.run(main, functools.partial(define_flags, flags.FLAGS))

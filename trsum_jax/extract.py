@@ -16,8 +16,9 @@ import tabulate
 import tqdm
 from absl import flags
 
+from trsum_jax import command_line
 from trsum_jax.data import datasets, records
-from trsum_jax.errors import INCOMPLETE, InputError, run_command
+from trsum_jax.errors import INCOMPLETE, InputError
 from trsum_jax.files import check_outputs, shown
 from trsum_jax.video import encoders
 
@@ -172,7 +173,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+    """Declares the command's flags."""
     flags.DEFINE_string('videos', None, 'folder of videos, or one video', required=True)
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     flags.DEFINE_float('rate', 2.0, 'samples per second')
@@ -181,4 +183,7 @@ if __name__ == '__main__':
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
     flags.DEFINE_bool('strict', False, 'write nothing where a video cannot be used; else it is left out')
     flags.DEFINE_bool('skip_unreadable', False, 'does nothing: what cannot be used is left out anyway')
-    run_command(main)
+
+
+if __name__ == '__main__':
+    command_line.run(main, define_flags)

@@ -255,9 +255,32 @@ def write_json(path: str | os.PathLike, obj: object) -> None:
     write_text(path, f'{text}\n')
 
 
-def read_json(path: pathlib.Path) -> Any:
-    """The content of a JSON file that the project wrote."""
-    return json.loads(path.read_text(encoding='utf-8'))
+def read_json(path: pathlib.Path, *needed: str) -> dict[str, Any]:
+    """The content of a JSON file that the project wrote.
+
+    Args:
+        path: the file.
+        needed: keys that have to be there.
+
+    Returns:
+        What it holds: an object, as all of ours do.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds anything else, or lacks a key.
+    """
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError):
+            reason = 'none' if isinstance(error, FileNotFoundError) else error.strerror
+        else:
+            reason = 'a damaged file' if path.stat().st_size else 'an empty file'
+        raise InputError(f'{shown(path)}: expected a JSON object, found {reason}') from error
+    if not isinstance(found, dict):
+        raise InputError(f'{shown(path)}: expected a JSON object, found a {type(found).__name__}')
+    if lacking := [key for key in needed if key not in found]:
+        raise InputError(f'{shown(path)}: expected {", ".join(needed)}, found no {", ".join(lacking)}')
+    return found
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -15,37 +15,38 @@ import pathlib
 from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_flags
 
-from trsum_jax.errors import InputError, run_command
+from trsum_jax import command_line
+from trsum_jax.errors import InputError
 
-CONFIG = config_flags.DEFINE_config_file(
-    'config', 'configs/demo.py', 'The experiment; configs/NAME.py:published for the literal preset.'
-)
-WORKDIR = flags.DEFINE_string('workdir', '', 'Where everything goes; runs/NAME-PRESET by default.')
-DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'One of several processes of one experiment.')
-COORDINATOR = flags.DEFINE_string(
-    'coordinator', None, 'HOST:PORT of process 0; not on TPU pods, Slurm, Open MPI, which tell it themselves.'
-)
-PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes there are; likewise.', lower_bound=1)
-PROCESS = flags.DEFINE_integer('process', None, 'The number of this one, from 0; likewise.', lower_bound=0)
-START_TIMEOUT = flags.DEFINE_float(
-    'start_timeout', 60, 'Seconds that the processes may take to find each other.', lower_bound=1
-)
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_string('workdir', '', 'Where everything goes; runs/NAME-PRESET by default.')
+    flags.DEFINE_bool('distributed', False, 'One of several processes of one experiment.')
+    text = 'HOST:PORT of process 0; not on TPU pods, Slurm, Open MPI, which tell it themselves.'
+    flags.DEFINE_string('coordinator', None, text)
+    flags.DEFINE_integer('processes', None, 'How many processes there are; likewise.', lower_bound=1)
+    flags.DEFINE_integer('process', None, 'The number of this one, from 0; likewise.', lower_bound=0)
+    text = 'Seconds that the processes may take to find each other.'
+    flags.DEFINE_float('start_timeout', 60, text, lower_bound=1)
+    command_line.define_config('configs/demo.py')
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the experiment of the command line and prints its table."""
     if len(argv) > 1:
         raise InputError(f'expected flags only, found {argv[1:]}; a field is set as --config.field=value')
-    from trsum_jax.training import experiment, processes, suite
+    from trsum_jax.training import experiment, processes, settings, suite
 
-    if DISTRIBUTED.value:
-        processes.start(COORDINATOR.value, PROCESSES.value, PROCESS.value, START_TIMEOUT.value)
-    elif (COORDINATOR.value, PROCESSES.value, PROCESS.value) != (None, None, None):
+    given = flags.FLAGS
+    if given.distributed:
+        processes.start(given.coordinator, given.processes, given.process, given.start_timeout)
+    elif (given.coordinator, given.processes, given.process) != (None, None, None):
         raise InputError('--coordinator, --processes and --process: expected --distributed with them')
-    config = CONFIG.value
-    workdir = pathlib.Path(WORKDIR.value or f'runs/{config.name}-{config.preset}').expanduser()
+    config = given.config
+    settings.check(config)
+    workdir = pathlib.Path(given.workdir or f'runs/{config.name}-{config.preset}').expanduser()
     run = suite.run if config.variants or config.study.files else experiment.run
     with processes.together():
         processes.say(run(config, workdir))
@@ -53,4 +54,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    run_command(main)
+    command_line.run(main, define_flags)

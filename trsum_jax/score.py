@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trsum_jax import files
-from trsum_jax.errors import InputError, run_command
+from trsum_jax import command_line, files
+from trsum_jax.errors import InputError
 
 
 def define_flags() -> flags.FlagValues:
@@ -66,5 +66,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    define_flags()
-    run_command(main)
+    command_line.run(main, define_flags)

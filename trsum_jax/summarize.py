@@ -18,7 +18,8 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from trsum_jax.errors import INCOMPLETE, InputError, run_command
+from trsum_jax import command_line
+from trsum_jax.errors import INCOMPLETE, InputError
 from trsum_jax.files import shown, temporary_folder
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _with_checkpoint(
     from trsum_jax.training import trained
 
     found = {}
-    for path, video in videos.items():
+    for path, video in tqdm.tqdm(videos.items(), 'judging the videos', unit='video', delay=1, leave=False):
         # One at a time: a model of any size then holds one video's segments.
         found[path] = trained.score(scorer, Dataset(shown(path), {video.key: video}, encoder=encoder))[
             video.key
@@ -319,5 +320,4 @@ def _tell(path: str | pathlib.Path, note: str) -> None:
 
 
 if __name__ == '__main__':
-    define_flags()
-    run_command(main)
+    command_line.run(main, define_flags)

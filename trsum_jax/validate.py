@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from absl import flags
 from tabulate import tabulate
 
+from trsum_jax import command_line
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset
-from trsum_jax.errors import InputError, run_command
+from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 
 _ANNOTATIONS_ONLY = flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
@@ -89,4 +90,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    run_command(main)
+    command_line.run(main)

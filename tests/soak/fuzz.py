@@ -40,7 +40,7 @@ def forked(case: cases.Case, arguments: list[str], cwd: str, log: str) -> None:
         cwd: where it runs.
         log: the file for its output.
     """
-    from trsum_jax.errors import tell
+    from trsum_jax.errors import explain
 
     os.chdir(cwd)
     file = os.open(log, os.O_WRONLY | os.O_CREAT)
@@ -53,9 +53,11 @@ def forked(case: cases.Case, arguments: list[str], cwd: str, log: str) -> None:
     try:
         case.read(*arguments)
     except BaseException as error:
-        code = tell(error)
-        if code is None:
+        explained = explain(error)
+        if explained is None:
             raise
+        code, words = explained
+        print(words, file=sys.stderr)
         sys.exit(code)
 
 

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 
 import h5py
 import numpy as np
+from tqdm import tqdm
 
-from trsum_jax.data import annotations, bounds, checks
+from trsum_jax.data import annotations, bounds, checks, hdf5_writer
 from trsum_jax.data import shots as shots_lib
 from trsum_jax.data.hdf5 import DAMAGED, open_file
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import Stored
 from trsum_jax.errors import InputError
-from trsum_jax.files import replacing, shown
+from trsum_jax.files import shown
 
 SHOT_SOURCES = ('file', 'kts', 'uniform')
 
@@ -172,7 +173,7 @@ def _with_shots(dataset: Dataset, source: str) -> Dataset:
     if not wanted:
         return dataset
     videos = dict(dataset.videos)
-    for key in wanted:
+    for key in tqdm(wanted, 'finding shots', unit='video', delay=1, disable=None, leave=False):
         video = videos[key]
         method = 'uniform' if source == 'uniform' else 'kts'
         features = None if video.features is None else np.asarray(video.features)
@@ -320,9 +321,9 @@ def write_dataset(
         attributes: further attributes of the file.
 
     Raises:
-        InputError: a key that is used twice or holds a `/`.
+        InputError: a key that is used twice or holds a `/`; the file cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+    with hdf5_writer.writing(path) as (file, check):
         file.attrs.update({'synthetic': synthetic, **(attributes or {})})
         if encoder is not None:
             file.attrs['encoder'] = encoder
@@ -330,3 +331,4 @@ def write_dataset(
             if video.key in file or '/' in video.key:
                 raise InputError(f'{path}: expected a key without "/", used once, found {video.key}')
             _write_video(file.create_group(video.key), video)
+            check()

@@ -9,7 +9,6 @@ are read: a checkpoint does not remember the devices that it came from.
 import concurrent.futures
 import contextlib
 import hashlib
-import json
 import pathlib
 from typing import Any
 
@@ -18,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from orbax.checkpoint import v1 as ocp
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import write_json
+from trsum_jax.files import read_json, write_json
 from trsum_jax.training import processes, sharding
 
 _FILES = 'files.sha256.json'
@@ -219,9 +218,9 @@ def _damage(folder: pathlib.Path) -> str:
     if not path.exists():
         return ''
     try:
-        digests = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:
-        return f'damaged ({_FILES} is not JSON)'
+        digests = read_json(path)
+    except InputError:
+        return f'damaged ({_FILES} is not what was written)'
     for name, digest in digests.items():
         file = folder / name
         if not file.is_file():

@@ -9,6 +9,7 @@ import dataclasses
 import ml_collections
 
 from trsum_jax.data import synthetic
+from trsum_jax.errors import InputError
 from trsum_jax.method import reward_terms
 
 PRESETS = ('default', 'published')
@@ -33,10 +34,10 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
         All fields; `data.file` or `data.generate` is still to be set.
 
     Raises:
-        ValueError: no such preset.
+        InputError: no such preset.
     """
     if preset not in PRESETS:
-        raise ValueError(f'preset: expected one of {", ".join(PRESETS)}, found {preset!r}')
+        raise InputError(f'preset: expected one of {", ".join(PRESETS)}, found {preset!r}')
     config = ml_collections.ConfigDict()
     config.name = 'trsum'
     config.preset = preset

@@ -17,6 +17,7 @@ from trsum_jax.training import (
     compilation,
     files,
     grid,
+    locking,
     loop,
     metric_log,
     outcome,
@@ -40,18 +41,38 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         The results as Markdown; '' in all processes but the first.
 
     Raises:
-        InputError: a config or data that cannot be used; a workdir that holds another experiment; processes
-            that were given different ones.
+        InputError: a config or data that cannot be used; a workdir that holds another experiment, or that
+            another process works in; processes that were given different ones.
         Preempted: a signal came in between.
     """
     settings.check(config)
     processes.agree('the config', settings.flatten(config))
+    with locking.held(workdir):
+        return run_locked(config, workdir)
+
+
+def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+    """As `run`, in a workdir that this process holds, with a config that was checked.
+
+    Args:
+        config: the whole config.
+        workdir: of the experiment.
+
+    Returns:
+        As `run`.
+
+    Raises:
+        InputError, Preempted: as `run`.
+    """
     files.refuse_another(config, workdir)
     compilation.remember()
     experiment = prepare(config, workdir)
-    if (workdir / files.RESULTS).exists():
+    complete = all(
+        config[stage.name].epochs in checkpoint.whole(experiment.folder(stage)) for stage in experiment.stages
+    )
+    if text := files.finished(workdir, complete):
         processes.say(f'{workdir} holds the finished results of this very config; nothing was run again.')
-        return (workdir / files.TABLE).read_text(encoding='utf-8') if processes.first() else ''
+        return text if processes.first() else ''
     generator, summarizer = train(experiment)
     return outcome.write(experiment, generator, summarizer)
 

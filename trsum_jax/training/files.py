@@ -1,13 +1,19 @@
-"""What a workdir holds, whether it may be written to, and what it remembers between sessions."""
+"""What a workdir holds, whether it may be written to, and what it remembers between sessions.
 
-import json
+`config.json` and `experiment.json` say what was trained on what; `checkpoints/about.json` holds both once
+more, so that a training outlives the loss of either.
+"""
+
+import hashlib
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ml_collections
 
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
-from trsum_jax.files import encodable, shown, write_json
+from trsum_jax.files import encodable, read_json, shown, write_json
 from trsum_jax.training import inputs, processes, settings
 
 CONFIG, RECORD, METRICS, RESULTS, TABLE = (
@@ -17,12 +23,115 @@ CONFIG, RECORD, METRICS, RESULTS, TABLE = (
     'results.json',
     'results.md',
 )
-CHECKPOINTS = 'checkpoints'
+CHECKPOINTS, PICTURES = 'checkpoints', 'pictures'
+# In the folder of checkpoints: what they are of, and digests of what was made from them.
+ABOUT, MADE = 'about.json', 'made.sha256.json'
+SCORES, SUMMARIES = 'scores.h5', 'summaries.json'
 WRITTEN = (
     *(RECORD, METRICS, RESULTS, TABLE, CHECKPOINTS),
-    *('pictures', 'scores.h5', 'summaries.json', 'videos.csv', 'folds.csv', inputs.SYNTHETIC),
+    *(PICTURES, SCORES, SUMMARIES, 'videos.csv', 'folds.csv', inputs.SYNTHETIC),
     *('human_alignment.json', 'failures.json'),
 )
+_FOLDERS = (CHECKPOINTS, PICTURES)
+_MADE = (SCORES, SUMMARIES, 'videos.csv', 'folds.csv')
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _are_lists_of_numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(one, list) and one and all(isinstance(n, int) for n in one) for one in value
+    )  # fmt: skip
+
+
+# The fields of the record, and whether a value can be one's.
+_FIELDS: Mapping[str, Callable[[object], bool]] = {
+    'width': _is_count,
+    'encoder': lambda value: value is None or _is_text(value),
+    'n_videos': _is_count,
+    'runs': lambda value: _are_lists_of_numbers(value) and all(len(one) == 2 for one in value),
+    'data': _is_text,
+    'videos': lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    'epochs': _are_lists_of_numbers,
+}
+
+
+def config_of(workdir: pathlib.Path) -> dict[str, Any] | None:
+    """The config that a workdir was trained with.
+
+    Args:
+        workdir: any folder.
+
+    Returns:
+        What `config.json` holds, or the checkpoints' copy where it is lost; None where there is neither and
+        nothing was trained.
+
+    Raises:
+        InputError: both are lost, and there are checkpoints.
+    """
+    return _told(workdir, CONFIG, ())
+
+
+def record_of(workdir: pathlib.Path, *needed: str) -> dict[str, Any] | None:
+    """What a workdir was trained on.
+
+    Args:
+        workdir: any folder.
+        needed: the fields that have to be there; all of them where none is named.
+
+    Returns:
+        As `config_of`, of `experiment.json`.
+
+    Raises:
+        InputError: as `config_of`.
+    """
+    return _told(workdir, RECORD, needed or tuple(_FIELDS))
+
+
+def is_of(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> bool:
+    """Whether a folder holds a run of this very config."""
+    there = config_of(workdir)
+    return there is not None and not settings.differences(config, there)
+
+
+def _told(workdir: pathlib.Path, name: str, needed: Sequence[str]) -> dict[str, Any] | None:
+    faults = []
+    for place in (workdir / name, workdir / CHECKPOINTS / ABOUT):
+        found, fault = _read(place, name, needed)
+        if not fault:
+            return found
+        faults.append(fault)
+    if not _is_trained(workdir):
+        return None
+    raise InputError(
+        f'{faults[0]}. It says what the checkpoints are of. Restore it from a copy, or delete '
+        f'{shown(workdir)} and train again.'
+    )
+
+
+def _read(place: pathlib.Path, name: str, needed: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What a file tells, or the part of that name in the checkpoints' copy; and what is wrong with it."""
+    try:
+        found = read_json(place)
+    except InputError as error:
+        return {}, str(error)
+    part = found.get(name) if place.name == ABOUT else found
+    if not isinstance(part, dict) or not part:
+        return {}, f'{shown(place)}: expected what a training leaves there, found nothing of it'
+    off = [field for field in needed if not (field in part and _FIELDS[field](part[field]))]
+    fault = f'{shown(place)}: expected what a training leaves there, found it not in {", ".join(off)}'
+    return part, fault if off else ''
+
+
+def _is_trained(workdir: pathlib.Path) -> bool:
+    """Whether any stage has left a checkpoint."""
+    return any(one.name.isdecimal() for one in (workdir / CHECKPOINTS).glob('*/*'))
 
 
 def refuse_place(workdir: pathlib.Path) -> None:
@@ -55,8 +164,8 @@ def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         InputError: the workdir holds a run of another config, or files that this command did not leave.
     """
     refuse_place(workdir)
-    path = workdir / CONFIG
-    if not path.exists():
+    there = config_of(workdir)
+    if there is None:
         # A run killed between its generated data and its config leaves the former alone.
         foreign = [
             name
@@ -66,15 +175,21 @@ def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         ]
         if foreign:
             raise InputError(
-                f'{workdir}: holds {", ".join(foreign)} but no {CONFIG}: this command did not leave it, and '
-                'would overwrite it. Choose another --workdir.'
+                f'{shown(workdir)}: holds {", ".join(foreign)} but no sound {CONFIG}: this command did not '
+                'leave it, and would overwrite it. Choose another --workdir.'
             )
         return
-    different = settings.differences(config, path)
+    for name in (CONFIG, *WRITTEN):
+        if (workdir / name).exists() and (workdir / name).is_dir() != (name in _FOLDERS):
+            kinds = ('folder', 'file') if name in _FOLDERS else ('file', 'folder')
+            raise InputError(
+                f'{shown(workdir / name)}: expected a {kinds[0]}, found a {kinds[1]}; move or delete it'
+            )
+    different = settings.differences(config, there)
     if different:
         raise InputError(
-            f'{workdir}: holds a run of another config, and nothing is overwritten. Choose another --workdir '
-            'or delete it. The fields that differ:\n  ' + '\n  '.join(different)
+            f'{shown(workdir)}: holds a run of another config, and nothing is overwritten. Choose another '
+            '--workdir or delete it. The fields that differ:\n  ' + '\n  '.join(different)
         )
 
 
@@ -93,9 +208,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
         InputError: the data or folds are not those of the earlier session; more epochs of a generator on
             which a summarizer was trained already.
     """
-    path = workdir / RECORD
     now = [config[stage].epochs for stage in settings.STAGES[config.method]]
-    there = _record_of(workdir)
+    there = record_of(workdir) or {}
     told = there.get('epochs', [])
     # Else a slow process would find what the first one has just written.
     processes.wait('the workdir is read')
@@ -115,19 +229,95 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
             _set_aside(workdir, told[-1])
         if not told or told[-1] != now:
             told.append(now)
-        write_json(workdir / CONFIG, config.to_dict())
-        write_json(path, record | {'epochs': told})
+        told_now = {CONFIG: config.to_dict(), RECORD: record | {'epochs': told}}
+        for name, content in told_now.items():
+            if there and _read(workdir / name, name, ())[1]:
+                processes.say(f'note: {shown(workdir / name)} was lost or damaged; written again')
+            write_json(workdir / name, content)
+        write_json(workdir / CHECKPOINTS / ABOUT, told_now)
     processes.wait('the workdir is ready')
 
 
 def epochs_told(workdir: pathlib.Path) -> list[list[int]]:
     """Epochs of every stage that each session was told to train for, where they changed."""
-    return _record_of(workdir).get('epochs', [])
+    return (record_of(workdir) or {}).get('epochs', [])
 
 
-def _record_of(workdir: pathlib.Path) -> dict:
-    path = workdir / RECORD
-    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+def seal(workdir: pathlib.Path) -> None:
+    """Notes the files that were made from the checkpoints, for `finished` to see what is lost.
+
+    Args:
+        workdir: of an experiment whose results are all there.
+    """
+    names = [RESULTS, *_MADE, 'human_alignment.json', 'failures.json']
+    made = [workdir / name for name in names if (workdir / name).is_file()]
+    made += [path for path in sorted((workdir / PICTURES).rglob('*')) if path.is_file()]
+    digests = {path.relative_to(workdir).as_posix(): _digest(path) for path in made}
+    write_json(workdir / CHECKPOINTS / MADE, digests)
+
+
+def finished(workdir: pathlib.Path, complete: bool) -> str:
+    """The table of a finished experiment.
+
+    Args:
+        workdir: of an experiment.
+        complete: whether the last checkpoints of all stages are there.
+
+    Returns:
+        The text; '' where the results have to be made, or to be made again, which is said.
+
+    Raises:
+        InputError: the table is lost, and the checkpoints that it is made from are gone.
+    """
+    if not (workdir / RESULTS).exists():
+        return ''
+    lost, text = _lost(workdir), _table(workdir)
+    lost += [] if text else [TABLE]
+    if not lost:
+        return text
+    told = f'{shown(workdir)}: {", ".join(lost)}: lost or changed since written'
+    if complete or RESULTS in lost:
+        processes.say(f'note: {told}; made again from the checkpoints')
+        return ''
+    if not text:
+        raise InputError(
+            f'{told}, and the checkpoints that it is made from are gone. All its figures are in {RESULTS}; '
+            'without that file the same command trains again.'
+        )
+    processes.say(f'note: {told}; without checkpoints it cannot be made again')
+    return text
+
+
+def _lost(workdir: pathlib.Path) -> list[str]:
+    """Names of the results that are not what they were; the table apart, which people may edit."""
+    try:
+        read_json(workdir / RESULTS)
+    except InputError:
+        return [RESULTS]
+    try:
+        digests = read_json(workdir / CHECKPOINTS / MADE)
+    except InputError:
+        digests = {}
+    names = dict.fromkeys([*_MADE, *digests])
+    return [
+        name
+        for name in names
+        if not (path := workdir / name).is_file() or digests.get(name) not in (None, _digest(path))
+    ]
+
+
+def _table(workdir: pathlib.Path) -> str:
+    """The text of the table; '' where it is not whole."""
+    try:
+        text = (workdir / TABLE).read_text(encoding='utf-8')
+    except (OSError, ValueError):
+        return ''
+    return text if text.startswith('# ') and text.rstrip().endswith(f'{SCORES}.') else ''
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _set_aside(workdir: pathlib.Path, epochs: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import tabulate
+from tqdm import tqdm
 
 from trsum_jax.files import write_json
 from trsum_jax.protocol import agreement, baselines, evaluation, tables
@@ -47,7 +48,7 @@ def write(experiment: Experiment, scores: dict[str, list[dict[str, np.ndarray]]]
     write_json(workdir / f'{NAME}.json', header)
     pictures.agreement_of_rows(workdir / 'pictures' / f'{NAME}.png', found)
     if 'one_out' in rows:
-        for key, video in videos.items():
+        for key, video in tqdm(videos.items(), 'pictures', unit='video', mininterval=1.0):
             if video.has_users:
                 path = workdir / 'pictures' / 'one_out_and_people' / f'{key}.png'
                 pictures.one_out_and_people(path, video, rows['one_out'][key], settings.budget)

@@ -2,13 +2,16 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import write_text
 from trsum_jax.training.grid import Place
+
+_PLACE = ('epoch', 'seed', 'fold')
 
 
 def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
@@ -19,13 +22,8 @@ def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
         stage: whose lines go.
         epochs: done; 0 removes all of the stage's lines.
     """
-
-    def stays(line: str) -> bool:
-        told = json.loads(line)
-        return told['stage'] != stage or told['epoch'] <= epochs
-
-    kept = [line for line in _lines(path) if stays(line)]
-    write_text(path, ''.join(f'{line}\n' for line in kept))
+    kept = [text for text, line in _lines(path) if line['stage'] != stage or line['epoch'] <= epochs]
+    write_text(path, ''.join(f'{text}\n' for text in kept))
 
 
 def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path) -> None:
@@ -40,12 +38,14 @@ def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Pa
     Raises:
         InputError: lines are missing.
     """
-    there = {line['epoch'] for line in map(json.loads, _lines(path)) if line['stage'] == stage}
-    if missing := epochs - len(there & set(range(1, epochs + 1))):
+    found = _by_place(path, stage)
+    runs = _runs(found)
+    whole = [epoch for epoch in range(1, epochs + 1) if runs and all((epoch, *run) in found for run in runs)]
+    if missing := epochs - len(whole):
         raise InputError(
             f'{path}: expected the metrics of the {epochs} epochs that {folder} has behind it, {missing} are '
-            f'missing: the log was deleted or cut. Delete {folder} and start the same command again, which '
-            'trains the stage anew.'
+            f'missing: the log was deleted, cut or damaged. Delete {folder} and start the same command '
+            'again, which trains the stage anew.'
         )
 
 
@@ -88,13 +88,46 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
 
     Returns:
         By metric, [R, epochs] float64, runs in the order of the log; empty where the stage has no lines.
+
+    Raises:
+        InputError: lines are missing or damaged.
     """
-    lines = [line for line in map(json.loads, _lines(path)) if line.pop('stage') == stage]
-    epochs = len({line['epoch'] for line in lines})
-    names = [name for name in (lines[0] if lines else ()) if name not in ('epoch', 'seed', 'fold')]
-    return {name: np.array([line[name] for line in lines]).reshape(epochs, -1).T for name in names}
+    found = _by_place(path, stage)
+    runs, epochs = _runs(found), sorted({epoch for epoch, *_ in found})
+    names = [name for name in next(iter(found.values()), ()) if name not in ('stage', *_PLACE)]
+    try:
+        return {
+            name: np.array([[float(found[epoch, *run][name]) for epoch in epochs] for run in runs])
+            for name in names
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{path}: {stage}: expected the same metrics of all runs in every epoch, found lines missing or '
+            f'damaged. Delete it and {path.with_name("checkpoints")} and start the same command again, which '
+            'trains anew.'
+        ) from error
 
 
-def _lines(path: pathlib.Path) -> list[str]:
-    """The whole lines; one that a killed run left unfinished is none."""
-    return path.read_text(encoding='utf-8').split('\n')[:-1] if path.exists() else []
+def _by_place(path: pathlib.Path, stage: str) -> dict[tuple[int, int, int], dict[str, Any]]:
+    """A stage's lines by epoch, seed and fold; of two, which two processes at once have left, the last."""
+    lines = [line for _, line in _lines(path) if line['stage'] == stage]
+    return {tuple(line[name] for name in _PLACE): line for line in lines}
+
+
+def _runs(found: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    return list(dict.fromkeys((seed, fold) for _, seed, fold in found))
+
+
+def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+    """The sound lines and what they tell; the last one may have been left unfinished by a killed run."""
+    if not path.exists():
+        return []
+    found = []
+    for text in path.read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(line, dict) and 'stage' in line and all(type(line.get(n)) is int for n in _PLACE):
+            found.append((text, line))
+    return found

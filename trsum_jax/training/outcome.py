@@ -1,11 +1,13 @@
 """What trained parameters come to: scores of all videos, and everything that an experiment leaves to read."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from trsum_jax.files import write_csv, write_json, write_text
 from trsum_jax.training import (
@@ -41,46 +43,46 @@ def score(
     Returns:
         By row, for every run, by video key: [n_steps] float32, for `untrained` [heads, n_steps].
     """
-    settings_of_evaluation = experiment.config.evaluation
-    beside = labelled and settings_of_evaluation.baselines
-    lone = experiment.generator is None
+    evaluated = experiment.config.evaluation
+    beside = labelled and evaluated.baselines
     videos = list(experiment.given.dataset.videos.values())
     importance = functools.partial(scoring.importance, experiment.summarizer)
-    rows = {
-        report.MODEL: experiment.feed.score(
-            scoring.jit_over_runs(importance, experiment.how, experiment.mesh), summarizer
-        )
-    }
+    scored: dict[str, tuple[Callable, Any]] = {report.MODEL: (importance, summarizer)}
     if beside:
-        width = videos[0].features.shape[1]
-
-        def untrained(one, corpus):
-            key, generator = one
-            keys = jax.random.split(stream(key, 'untrained heads'), settings_of_evaluation.untrained_heads)
-
-            def head(key):
-                if lone:
-                    run = Run(key, jnp.zeros(1, jnp.int32), jnp.ones(1))
-                    return importance(experiment.stages[0].init(run, ()).params, corpus)
-                params = stages.init_summarizer(
-                    experiment.config, experiment.summarizer, key, generator, width
-                )
-                return importance(params, corpus)
-
-            return over('map', head, keys)
-
-        heads = scoring.jit_over_runs(untrained, experiment.how, experiment.mesh)
-        rows['untrained'] = experiment.feed.score(heads, (experiment.runs.key, generator))
-    if beside and settings_of_evaluation.one_out and not lone:
-        for window in (1, *settings_of_evaluation.one_out_windows):
+        untrained = functools.partial(_untrained, experiment, importance, videos[0].features.shape[1])
+        scored['untrained'] = untrained, (experiment.runs.key, generator)
+    if beside and evaluated.one_out and experiment.generator is not None:
+        for window in (1, *evaluated.one_out_windows):
             one_out = functools.partial(scoring.one_out_loss, experiment.generator, window=window)
-            every = scoring.jit_over_runs(one_out, experiment.how, experiment.mesh)
-            rows['one_out' if window == 1 else f'one_out_{window}'] = experiment.feed.score(every, generator)
+            scored['one_out' if window == 1 else f'one_out_{window}'] = one_out, generator
+    rows = {}
+    silent = len(scored) == 1 or not processes.first()
+    with tqdm(total=len(scored), unit='row', mininterval=1.0, disable=silent) as bar:
+        for name, (function, params) in scored.items():
+            bar.set_description(f'scoring all videos: {name}')
+            every = scoring.jit_over_runs(function, experiment.how, experiment.mesh)
+            rows[name] = experiment.feed.score(every, params)
+            bar.update()
     n_runs = len(experiment.places)
     return {
         name: [corpus.per_video(videos, of_run) for of_run in np.asarray(values)[:n_runs]]
         for name, values in rows.items()
     }
+
+
+def _untrained(experiment: Experiment, importance: Callable, width: int, one: Any, corpus: Any) -> jax.Array:
+    """Scores by untrained heads on one run's generator, [heads, F]."""
+    key, generator = one
+    keys = jax.random.split(stream(key, 'untrained heads'), experiment.config.evaluation.untrained_heads)
+
+    def head(key):
+        if experiment.generator is None:
+            run = Run(key, jnp.zeros(1, jnp.int32), jnp.ones(1))
+            return importance(experiment.stages[0].init(run, ()).params, corpus)
+        params = stages.init_summarizer(experiment.config, experiment.summarizer, key, generator, width)
+        return importance(params, corpus)
+
+    return over('map', head, keys)
 
 
 def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
@@ -120,9 +122,9 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     videos, folds = report.csv_rows(given, named, experiment.places)
     write_csv(workdir / 'videos.csv', videos)
     write_csv(workdir / 'folds.csv', folds)
-    outputs.write_scores(workdir / 'scores.h5', of_model)
-    outputs.write_summaries(workdir / 'summaries.json', given.dataset, of_model, config.evaluation.budget)
-    drawn = workdir / 'pictures'
+    outputs.write_scores(workdir / files.SCORES, of_model)
+    outputs.write_summaries(workdir / files.SUMMARIES, given.dataset, of_model, config.evaluation.budget)
+    drawn = workdir / files.PICTURES
     curves = {stage.name: metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages}
     if config.method == 'trsum':
         pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
@@ -144,7 +146,8 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     if not given.labelled:
         text += f'\n{outputs.render_summaries(given.dataset, of_model, config.evaluation.budget)}\n'
     text += f'\nPictures: {drawn}/ ({", ".join(sorted(path.stem for path in drawn.iterdir()))}). '
-    text += f'Chosen shots: {workdir}/summaries.json. Scores: {workdir}/scores.h5.\n'
+    text += f'Chosen shots: {workdir}/{files.SUMMARIES}. Scores: {workdir}/{files.SCORES}.\n'
     write_text(workdir / files.TABLE, text)
     write_json(workdir / files.RESULTS, results)
+    files.seal(workdir)
     return text

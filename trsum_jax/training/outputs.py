@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import h5py
 import numpy as np
 import tabulate
 
+from trsum_jax.data import hdf5_writer
 from trsum_jax.data.records import Dataset, Video
-from trsum_jax.files import replacing, write_json
+from trsum_jax.files import write_json
 from trsum_jax.protocol import evaluation
 
 
@@ -20,7 +20,7 @@ def write_scores(path: str | os.PathLike, scores: Mapping[str, np.ndarray]) -> N
         path: the HDF5 file, replaced where it exists.
         scores: by video key, [n_steps] float.
     """
-    with replacing(path) as temporary, h5py.File(temporary, 'w') as file:
+    with hdf5_writer.writing(path) as (file, _):
         for key, values in scores.items():
             file[f'{key}/scores'] = np.asarray(values, np.float32)
 

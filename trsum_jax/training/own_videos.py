@@ -11,13 +11,13 @@ import numpy as np
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError
-from trsum_jax.files import read_json
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.training import (
     default_config,
     experiment,
     files,
     inputs,
+    locking,
     outcome,
     preparation,
     report,
@@ -84,29 +84,35 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
         By video key, [n_steps] float32 in (0, 1).
 
     Raises:
-        InputError: a config that cannot run, a workdir of another experiment, a training that diverges.
+        InputError: a config that cannot run, a workdir of another experiment or in use, a training that
+            diverges.
     """
-    _refuse_other_videos(dataset, workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
     config.data.file = str(workdir / FEATURES)
     settings.check(config)
-    files.refuse_another(config, workdir)
-    datasets.write_dataset(workdir / FEATURES, dataset.videos.values(), encoder=dataset.encoder)
-    # What it says of missing annotations is for researchers.
-    with contextlib.redirect_stdout(io.StringIO()):
-        prepared = preparation.prepare(config, workdir)
-    with contextlib.redirect_stdout(sys.stderr):
-        steps = sum(video.n_steps for video in dataset.videos.values())
-        print(f'training on {len(dataset.videos)} videos, {steps} pictures')
-        generator, summarizer = experiment.train(prepared)
-    scores = outcome.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
+    with locking.held(workdir):
+        _refuse_other_videos(dataset, workdir)
+        files.refuse_another(config, workdir)
+        datasets.write_dataset(workdir / FEATURES, dataset.videos.values(), encoder=dataset.encoder)
+        # What it says of missing annotations is for researchers.
+        with contextlib.redirect_stdout(io.StringIO()):
+            prepared = preparation.prepare(config, workdir)
+        with contextlib.redirect_stdout(sys.stderr):
+            print(f'{_learning(list(dataset.videos.values()))}, without labels')
+            generator, summarizer = experiment.train(prepared)
+        scores = outcome.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 
 
+def _learning(videos: list[Video]) -> str:
+    """What the training does, in words for people who do not know the method."""
+    pictures = sum(video.n_steps for video in videos)
+    return f'learning {"this video" if len(videos) == 1 else f"{len(videos)} videos"}: {pictures} pictures'
+
+
 def _refuse_other_videos(dataset: Dataset, workdir: pathlib.Path) -> None:
-    record = workdir / files.RECORD
+    record = files.record_of(workdir)
     now = {key: inputs.digest(video) for key, video in dataset.videos.items()}
-    if record.exists() and read_json(record)['videos'] != now:
+    if record is not None and record['videos'] != now:
         raise InputError(
             f'--workdir={workdir}: holds a training on other videos; score these with it by '
             f'--checkpoint={workdir}, or choose another folder'

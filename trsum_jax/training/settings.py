@@ -1,9 +1,8 @@
 """The config of the main job: what its fields may be, checked before any work begins."""
 
 import dataclasses
-import json
 import math
-import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -11,6 +10,7 @@ import ml_collections
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards, shot_actions
+from trsum_jax.training import default_config
 from trsum_jax.training.policy import BY_FRAME, ESTIMATORS, RELAXED
 
 # The stages of every method, in order; each has a part of the config.
@@ -64,6 +64,7 @@ AT_LEAST = {
     'layout.checkpoint_every': 1,
     'layout.checkpoints': 1,
     'data.folds': 0,
+    'data.split_seed': 0,
 }
 # Lower and upper end, and whether a value may be at each.
 RANGES = {
@@ -103,6 +104,8 @@ RANGES = {
     'evaluation.budget': (0, 1, '(]'),
     'data.stream_mb': (0, math.inf, '[)'),
 }
+# Lists of texts: names of files, of columns.
+TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
 # What may differ between two sessions of one experiment: a part, or a field.
 FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
 
@@ -116,6 +119,14 @@ def check(config: ml_collections.ConfigDict) -> None:
     Raises:
         InputError: lists every field that is off, with what was expected and found.
     """
+    if lacking := missing_fields(config):
+        names = f'{", ".join(lacking[:5])}{f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""}'
+        raise InputError(
+            f'the config cannot run: expected the fields of configs/default.py, found none of {names}; a '
+            'config file begins with default.get_config()'
+        )
+    if faults := _faults_of_types(config):
+        raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
     faults = [
         f'config.{name}: expected one of {", ".join(choices)}, found {_at(config, name)!r}'
         for name, choices in CHOICES.items()
@@ -180,6 +191,48 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
 
 
+def missing_fields(config: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that a config should have and has not; a variant's study may be empty.
+
+    Args:
+        config: of any origin.
+
+    Returns:
+        Such as `model.width`, in the order of the default config.
+    """
+    there = flatten(config)
+    return [
+        name
+        for name in flatten(default_config.get_config())
+        if name not in there
+        and not (name == 'variants' and 'variants' in config)
+        and not (name.startswith('study.') and 'study' in there)
+    ]
+
+
+def _faults_of_types(config: Mapping[str, Any]) -> list[str]:
+    """Fields of another type than in the default config: a file may hold anything."""
+    there, faults = flatten(config), []
+    for name, usual in flatten(default_config.get_config()).items():
+        value = there.get(name, usual)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(usual, bool):
+            fits, expected = isinstance(value, bool), 'True or False'
+        elif isinstance(usual, int | float):
+            fits = whole or (isinstance(usual, float) and isinstance(value, float))
+            expected = 'a number' if isinstance(usual, float) else 'a whole number'
+        elif isinstance(usual, list):
+            fits = isinstance(value, list) and (
+                name not in TEXTS or all(isinstance(one, str) for one in value)
+            )
+            expected = 'several texts' if name in TEXTS else 'several values'
+        else:
+            fits, expected = isinstance(value, type(usual)), 'a text' if isinstance(usual, str) else 'fields'
+        if not fits:
+            faults.append(f'config.{name}: expected {expected}, found {value!r}')
+    return faults
+
+
 def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
     name, weights = 'config.summarizer.reward_terms', config.summarizer.reward_terms
     terms = ', '.join(reward_terms.TERMS)
@@ -239,26 +292,19 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
     return flat
 
 
-def differences(config: ml_collections.ConfigDict, path: pathlib.Path) -> list[str]:
-    """How a config differs from the one in a file, a line for every field that may not.
+def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """How a config differs from that of an earlier session, a line for every field that may not.
 
     `layout` and the numbers of epochs may differ (`FREE`).
 
     Args:
         config: of now.
-        path: a `config.json`.
+        other: what a `config.json` holds.
 
     Returns:
         Lines such as `model.width: 64 there, 128 now`.
-
-    Raises:
-        InputError: the file is no such config.
     """
-    try:
-        there = flatten(json.loads(path.read_text(encoding='utf-8')))
-    except (ValueError, AttributeError) as error:
-        raise InputError(f'{path}: expected the config of an earlier run as JSON, found {error}') from error
-    now = flatten(config)
+    there, now = flatten(other), flatten(config)
     return [
         f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
         for name in dict.fromkeys([*there, *now])

@@ -41,8 +41,10 @@ def measure(workdir: pathlib.Path) -> dict[str, Any]:
     for name in (files.RESULTS, files.RECORD, files.METRICS):
         if not (workdir / name).exists():
             raise InputError(f'{workdir}: expected a finished training, with {name}; found none')
-    method = read_json(workdir / files.CONFIG)['method']
-    seeds = [seed for seed, _ in read_json(workdir / files.RECORD)['runs']]
+    method = read_json(workdir / files.CONFIG, 'method')['method']
+    if method not in CURVES:
+        raise InputError(f'{workdir / files.CONFIG}: expected a method, found {method!r}')
+    seeds = [seed for seed, _ in read_json(workdir / files.RECORD, 'runs')['runs']]
     found = {}
     for stage, names in CURVES[method].items():
         logged = metric_log.read(workdir / files.METRICS, stage)
@@ -73,7 +75,7 @@ def compare(workdirs: dict[str, pathlib.Path], to: pathlib.Path) -> str:
         InputError: as `measure`.
     """
     found = {name: measure(workdir) for name, workdir in workdirs.items()}
-    synthetic = all(read_json(one / files.RESULTS)['synthetic'] for one in workdirs.values())
+    synthetic = all(read_json(one / files.RESULTS, 'synthetic')['synthetic'] for one in workdirs.values())
     text = render(found, synthetic)
     write_json(to / JSON, {'synthetic': synthetic, 'variants': found})
     write_text(to / TABLE, text)

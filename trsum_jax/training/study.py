@@ -55,7 +55,7 @@ def write(
             # On its own data the folds hold videos out.
             own = {f'{metric} on {name}': measured[name].get(metric, {}) for metric in transfer.METRICS}
             measured[name] |= cells | own
-    about = read_json(workdir / first / files.RESULTS)
+    about = read_json(workdir / first / files.RESULTS, 'synthetic', 'dataset', 'split', 'rank_against')
     windows = tuple(f'one_out_{window}' for window in variants[first].evaluation.one_out_windows)
     found = {
         'name': config.name,

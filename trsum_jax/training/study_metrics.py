@@ -1,12 +1,14 @@
 """What a finished experiment says in a study: every metric, by seed and video, or by seed and fold."""
 
 import csv
+import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from trsum_jax.errors import InputError
 from trsum_jax.files import read_json
 from trsum_jax.protocol import comparison, evaluation, stability, tables
 from trsum_jax.protocol.comparison import Cells
@@ -47,7 +49,7 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         `failures.json` holds. Metrics without a value are left out.
     """
     rows = _rows(workdir)
-    model = read_json(workdir / files.RESULTS)['method']
+    model = read_json(workdir / files.RESULTS, 'method')['method']
     cells = {
         f'{prefix}{of}{metric}': comparison.from_folds(_chosen(rows, row, part), metric)
         for row, of in ((model, ''), ('one_out', 'one_out_'))
@@ -60,7 +62,7 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         runs = [
             run
             | {name: float('nan' if run[name] is None else run[name]) for name in planted_failures.METRICS}
-            for run in read_json(planted)['runs']
+            for run in read_json(planted, 'runs')['runs']
         ]
         cells |= {name: comparison.from_folds(runs, name) for name in planted_failures.METRICS}
     return {name: of for name, of in cells.items() if of}
@@ -98,9 +100,9 @@ def videos(workdir: pathlib.Path) -> dict[str, Any]:
     Returns:
         Equal for two experiments where their cells can be paired.
     """
-    data = read_json(workdir / files.CONFIG)['data']
+    data = read_json(workdir / files.CONFIG, 'data')['data']
     people = {name: data[name] for name in ('file', 'generate', 'user_scores', 'synthetic')}
-    return {'features': read_json(workdir / files.RECORD)['videos'], 'people': people}
+    return {'features': read_json(workdir / files.RECORD, 'videos')['videos'], 'people': people}
 
 
 def in_percent(metric: str) -> bool:
@@ -115,7 +117,7 @@ def title(metric: str) -> str:
 
 
 def _of_log(workdir: pathlib.Path, stages: Sequence[str]) -> dict[str, Cells]:
-    places = [(seed, f'fold {fold}') for seed, fold in read_json(workdir / files.RECORD)['runs']]
+    places = [(seed, f'fold {fold}') for seed, fold in read_json(workdir / files.RECORD, 'runs')['runs']]
     cells: dict[str, Cells] = {}
     for stage in stages:
         logged = metric_log.read(workdir / files.METRICS, stage)
@@ -133,13 +135,22 @@ def _of_log(workdir: pathlib.Path, stages: Sequence[str]) -> dict[str, Cells]:
 
 
 def _rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    with (workdir / 'videos.csv').open(newline='', encoding='utf-8') as file:
+    path = workdir / 'videos.csv'
+    try:
+        text = path.read_text(encoding='utf-8')
+        if not text.endswith('\n') or 'seed' not in text.partition('\n')[0]:
+            raise ValueError('no header, or an unfinished line')
         return [
             row
             | {name: int(row[name]) for name in ('seed', 'fold')}
             | {metric: float(row[metric] or 'nan') for metric in evaluation.METRICS}
-            for row in csv.DictReader(file)
+            for row in csv.DictReader(io.StringIO(text, newline=''))
         ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(
+            f'{path}: expected the metrics of every video, found it damaged ({error}); delete it and start '
+            'the same command again'
+        ) from error
 
 
 def _chosen(rows: Sequence[dict[str, Any]], row: str, part: str) -> list[dict[str, Any]]:

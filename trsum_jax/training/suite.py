@@ -17,6 +17,7 @@ from trsum_jax.training import (
     experiment,
     files,
     joint,
+    locking,
     pictures,
     processes,
     report,
@@ -45,6 +46,7 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
         InputError: a variant names a field that does not exist, or cannot run; files of one name; the
             variant to compare with is none.
     """
+    settings.check(config)
     if unknown := set(config.study.columns) - set(study_metrics.METRICS):
         raise InputError(
             f'config.study.columns: expected some of {", ".join(study_metrics.METRICS)}, '
@@ -98,25 +100,35 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         Their tables as Markdown. `results.json` holds `variants.NAME`, each as a lone experiment's.
 
     Raises:
-        InputError: a variant that cannot run; a workdir that holds something else.
+        InputError: a variant that cannot run; a workdir that holds something else, or that another process
+            works in.
     """
     variants = expand(config)
     if config.study.across and jax.process_count() > 1:
         raise InputError('config.study.across: expected one process, found several; run it without them')
-    files.refuse_another(config, workdir)
+    processes.agree('the config', settings.flatten(config))
+    with locking.held(workdir, *(workdir / name for name in variants)):
+        return _run_locked(config, variants, workdir)
+
+
+def _run_locked(
+    config: ml_collections.ConfigDict, variants: dict[str, ml_collections.ConfigDict], workdir: pathlib.Path
+) -> str:
+    refuse_another(config, variants, workdir)
+    processes.wait('the workdir is read')
     if processes.first():
         write_json(workdir / files.CONFIG, config.to_dict())
     joint.train(variants, workdir)
     results: dict[str, Any] = {}
     for number, (name, one) in enumerate(variants.items()):
         processes.say(f'\nvariant {number + 1} of {len(variants)}: {name}')
-        experiment.run(one, workdir / name)
+        experiment.run_locked(one, workdir / name)
         if processes.first():
             results[name] = read_json(workdir / name / files.RESULTS)
     if not processes.first():
         return ''
     text = render(config.name, results)
-    picture = workdir / 'pictures' / 'variants.png'
+    picture = workdir / files.PICTURES / 'variants.png'
     pictures.variants(picture, results)
     if config.study.columns:
         text = study.write(config, variants, workdir)
@@ -125,6 +137,24 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     write_text(workdir / files.TABLE, text)
     write_json(workdir / files.RESULTS, {'name': config.name, 'variants': results})
     return text
+
+
+def refuse_another(
+    config: ml_collections.ConfigDict, variants: dict[str, ml_collections.ConfigDict], workdir: pathlib.Path
+) -> None:
+    """As `files.refuse_another`; where the config is lost, the folders of the variants say whose it was.
+
+    Args:
+        config: of now.
+        variants: from `expand`.
+        workdir: of all of them.
+
+    Raises:
+        InputError: the workdir holds something else.
+    """
+    ours = any(files.is_of(one, workdir / name) for name, one in variants.items())
+    if not (ours and files.config_of(workdir) is None):
+        files.refuse_another(config, workdir)
 
 
 def render(name: str, results: dict[str, Any]) -> str:

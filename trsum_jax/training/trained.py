@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import pathlib
 from typing import Any
 
@@ -9,16 +10,15 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from tqdm import tqdm
 
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
-from trsum_jax.files import read_json
 from trsum_jax.method.models import Summarizer
 from trsum_jax.training import (
     checkpoint,
     compilation,
     corpus,
-    default_config,
     files,
     inputs,
     scoring,
@@ -65,18 +65,16 @@ def load(workdir: pathlib.Path) -> Trained:
     Raises:
         InputError: no such workdir, no summarizer's checkpoint there, or one that does not fit its config.
     """
-    for name in (files.CONFIG, files.RECORD):
-        if not (workdir / name).exists():
-            raise InputError(
-                f'{workdir}: expected the workdir of a training, with {name}; found none. '
-                'python -m trsum_jax.main --workdir=DIR makes one.'
-            )
+    told, record = files.config_of(workdir), files.record_of(workdir)
+    if told is None or record is None:
+        lacking = files.CONFIG if told is None else files.RECORD
+        raise InputError(
+            f'{workdir}: expected the workdir of a training, with {lacking}; found none. '
+            'python -m trsum_jax.main --workdir=DIR makes one.'
+        )
     compilation.remember()
-    config = ml_collections.ConfigDict(read_json(workdir / files.CONFIG))
-    record = read_json(workdir / files.RECORD)
-    fields = settings.flatten(default_config.get_config()).keys() - {'study', 'variants'}
-    there = settings.flatten(config)
-    if missing := sorted(name for name in fields - there.keys() if not name.startswith('study.')):
+    config = ml_collections.ConfigDict(told)
+    if missing := settings.missing_fields(config):
         raise InputError(
             f'{workdir / files.CONFIG}: expected a config of this version, found none of '
             f'{", ".join(missing)}; train again, or score with the version that trained it'
@@ -171,6 +169,12 @@ def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]
         )
     decomposition = trained.config.decomposition
     segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
-    one = functools.partial(scoring.importance, trained.summarizer)
-    every = scoring.jit_over_runs(one, how_here(trained.config.layout.runs))(trained.params, segments)
-    return [corpus.per_video(videos, of_run) for of_run in np.asarray(every)]
+    one, how = functools.partial(scoring.importance, trained.summarizer), how_here(trained.config.layout.runs)
+    every = scoring.jit_over_runs(one, how)
+    # One after another they are one program too, and it is seen how far they are.
+    rows = [slice(i, i + 1) for i in range(len(trained.places))] if how == 'map' else [slice(None)]
+    found = [
+        np.asarray(every(jax.tree.map(operator.itemgetter(own), trained.params), segments))
+        for own in tqdm(rows, f'scoring {len(videos)} videos', unit='run', delay=1, disable=None, leave=False)
+    ]
+    return [corpus.per_video(videos, of_run) for of_run in np.concatenate(found)]

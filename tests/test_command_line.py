@@ -1,0 +1,126 @@
+"""What people mistype is one sentence that names what is near; the help names every flag."""
+
+import pathlib
+import re
+
+import pytest
+from forked import run_all
+
+README = pathlib.Path(__file__).resolve().parents[1] / 'README.md'
+COMMANDS = ('main', 'summarize', 'extract', 'score', 'evaluate', 'validate')
+CONFIGS = {
+    'syntax.py': 'def get_config(:\n    pass\n',
+    'raises.py': 'import no_such_module\n',
+    'typed.py': 'from configs import default\n\n\ndef get_config():\n    config = default.get_config()\n'
+    "    config.model.width = 'wide'\n    return config\n",
+    'nothing.py': 'def get_config():\n    return None\n',
+    'without.py': 'config = 3\n',
+    'other.py': 'import ml_collections as m\n\n\ndef get_config():\n    return m.ConfigDict({"a": 1})\n',
+    'text.py': 'from configs import default\n\n\ndef get_config():\n    config = default.get_config()\n'
+    "    del config.model.width\n    config.model.width = 'wide'\n    return config\n",
+}
+# The words that have to be in the sentence.
+MISTYPED = {
+    'main --config=configs/tvsun.py': ['no such file', 'did you mean configs/tvsum.py'],
+    'main --config=tvsum': ['did you mean configs/tvsum.py'],
+    'main --config=configs/tvsum.py:publishd': ['expected one of default, published', "found 'publishd'"],
+    'main --config=configs': ['found a folder', 'tvsum.py'],
+    'main --config=configs/demo.py --config=configs/tvsum.py': ['--config: expected once'],
+    'main --config.model.heads=2 --config=configs/demo.py': ['expected before its fields'],
+    'main --config': ['--config: expected a file'],
+    'main --config=': ['--config: expected a file'],
+    'main --config.sumarizer.episodes=3': ['did you mean --config.summarizer.episodes'],
+    'main --config.width=3': ['did you mean', 'width?'],
+    'main --model.width=3': ['--model.width: no such flag; did you mean --config.model.width'],
+    'main --config.summarizer.reward_terms.diversty=1': ['reward_terms.diversity'],
+    'main --config.seeds=abc': ['config.seeds', 'whole numbers', 'abc'],
+    'main --config.seeds[0]=3': ['seeds[0]'],
+    'main --config.seeds.first=3': ['found that --config.seeds has none'],
+    'main --config.model.width=abc': ["--config.model.width: expected a whole number, found 'abc'"],
+    'main --config.model.width': ['--config.model.width: expected a value'],
+    'main --config.model=3': ['--config.model: expected a field of it'],
+    'main --config.data.generate=maybe': ["expected true or false, found 'maybe'"],
+    'main --config.study.files=3': ['config.study.files: expected several texts, found [3]'],
+    'main --wokdir=x': ['--wokdir: no such flag; did you mean --workdir?'],
+    'main --processes=0': ['--processes: expected a positive integer'],
+    'main --config=CONFIGS/syntax.py': ['SyntaxError', '(line 1)'],
+    'main --config=CONFIGS/raises.py': ['no_such_module', '(line 1)'],
+    'main --config=CONFIGS/typed.py': ["'width'", '(line 6)'],
+    'main --config=CONFIGS/nothing.py': ['expected get_config to return a ConfigDict, found NoneType'],
+    'main --config=CONFIGS/without.py': ['function get_config, found none'],
+    'main --config=CONFIGS/other.py': ['expected the fields of configs/default.py', 'more'],
+    'main --config=CONFIGS/text.py': ["config.model.width: expected a whole number, found 'wide'"],
+    'score': ['expected --checkpoint=… and --dataset=…, found none'],
+    'score --budget=abc': ["--budget: expected a number, found 'abc'"],
+    'evaluate --dataset=x --rank=abc': ['--rank: expected one of per-user, mean-user'],
+    'evaluate --dataset=x --draws=0': ['--draws'],
+    'summarize --vidoe=x': ['did you mean --video?'],
+    'extract --shots=abc': ['--shots: expected one of kts, uniform'],
+    'validate --anotations_only': ['did you mean --annotations_only?'],
+}
+
+
+@pytest.fixture(scope='module')
+def answers(tmp_path_factory):
+    """What every mistyped command and every --help answers."""
+    folder = tmp_path_factory.mktemp('configs')
+    for name, text in CONFIGS.items():
+        (folder / name).write_text(text, 'utf-8')
+    lines = [*MISTYPED, *(f'{name} --help' for name in COMMANDS), 'main --config=configs/tvsum.py --help']
+    lines += ['main --config=configs/tvsun.py --help', 'score --help --dataset=x']
+    parts = [line.replace('CONFIGS', str(folder)).split() for line in lines]
+    return dict(zip(lines, run_all([[f'trsum_jax.{name}', *rest] for name, *rest in parts]), strict=True))
+
+
+@pytest.mark.parametrize('line', MISTYPED)
+def test_what_is_mistyped_is_one_sentence_with_what_is_near(line, answers):
+    code, out, told = answers[line]
+    assert code == 1
+    assert out == ''
+    assert told.startswith('error: ')
+    assert 'Traceback' not in told
+    assert len(told.splitlines()) <= (2 if 'the config cannot run' in told else 1)
+    for words in MISTYPED[line]:
+        assert words in told
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_is_an_answer_and_no_failure(name, answers):
+    code, out, told = answers[f'{name} --help']
+    assert (code, told) == (0, '')
+    assert len(out.splitlines()) < 80
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_help_shows_every_flag_that_the_readme_names(answers):
+    text = README.read_text('utf-8')
+    helps = {name: answers[f'{name} --help'][1] for name in COMMANDS}
+
+    def shows(flag, out):
+        # NAME, and `any.field`, stand for any one.
+        known, any_one = re.fullmatch('(.*?)(NAME|any.field)?', flag).groups()
+        return re.search(rf'--(\[no\])?{re.escape(known)}' + ('' if any_one else r'(?![\w.])'), out)
+
+    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)', text))
+    assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
+    ours = {flag for flag in named if flag != 'upgrade'}
+    assert not [flag for flag in ours if not any(shows(flag, out) for out in helps.values())]
+    for command in re.findall(r'python -m trsum_jax\.(?:[^\n]|\\\n)*', text):
+        name = re.match(r'python -m trsum_jax\.(\w+)', command)[1]
+        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)', command):
+            assert shows(flag, helps[name]), f'{name} --{flag}'
+
+
+def test_help_shows_the_fields_of_the_config_that_is_named(answers):
+    _, out, _ = answers['main --config=configs/tvsum.py --help']
+    assert "--config.data.file='eccv16_dataset_tvsum_google_pool5.h5'" in out
+    code, out, _ = answers['main --config=configs/tvsun.py --help']
+    assert code == 0
+    assert '--workdir' in out
+    assert 'did you mean configs/tvsum.py' in out
+
+
+def test_help_does_without_what_the_command_needs(answers):
+    code, out, _ = answers['score --help --dataset=x']
+    assert code == 0
+    assert '--checkpoint' in out

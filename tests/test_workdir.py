@@ -1,0 +1,234 @@
+"""A workdir outlives damage: what can be made again is, to the same bytes; the rest is named in words."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from disks import on_small_disk
+from tiny import tiny_config, write_data
+
+from trsum_jax.errors import InputError
+from trsum_jax.files import read_json
+from trsum_jax.training import experiment, files, metric_log, study_metrics, trained
+
+DAMAGES = {
+    'empty': lambda content: b'',
+    'half': lambda content: content[: len(content) // 2],
+    'garbage': lambda content: bytes((7 * n + 128) % 256 for n in range(300)),
+    'list': lambda content: b'[]',
+    'gone': None,
+}
+# Whatever of these is lost, in any way and number, is made again.
+MENDED = (
+    *('config.json', 'experiment.json', 'results.json', 'results.md', 'scores.h5', 'summaries.json'),
+    *('videos.csv', 'folds.csv', 'checkpoints/made.sha256.json', 'pictures/timelines.png'),
+)
+
+
+def damage(path, how):
+    if DAMAGES[how] is None:
+        path.unlink()
+    elif how == 'list' and path.suffix in ('.md', '.csv'):
+        path.write_bytes(b'[]\n')
+    else:
+        path.write_bytes(DAMAGES[how](path.read_bytes()))
+
+
+def in_its_place_a_folder(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+def contents(workdir):
+    """Every file but the checkpoints by its name."""
+    return {
+        str(path.relative_to(workdir)): path.read_bytes()
+        for path in workdir.rglob('*')
+        if path.is_file() and files.CHECKPOINTS not in path.relative_to(workdir).parts
+    }
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A whole experiment at toy size on a file of its own; where it stands is in its results."""
+    folder = tmp_path_factory.mktemp('workdir')
+    flat = {'data.file': str(write_data(folder)), 'data.generate': False, 'evaluation.baselines': False}
+    config = tiny_config(**flat, **{'model.layers': 1})
+    workdir = folder / 'run'
+    text = experiment.run(config, workdir)
+    shutil.copytree(workdir, folder / 'kept')
+    return config, workdir, text, contents(workdir)
+
+
+@pytest.fixture
+def again(finished):
+    """The same workdir, sound whatever the test before has done to it."""
+    config, workdir, text, before = finished
+    shutil.rmtree(workdir)
+    shutil.copytree(workdir.with_name('kept'), workdir)
+    return config, workdir, text, before
+
+
+@pytest.mark.parametrize('turn', [0, 3])
+def test_whatever_is_lost_is_made_again_to_the_same_bytes(turn, again, capsys):
+    """All of it at once, each file in a way of its own; `soak/damaged_workdirs.py` has every pair."""
+    config, workdir, text, before = again
+    for number, name in enumerate(MENDED):
+        damage(workdir / name, list(DAMAGES)[(number + turn) % len(DAMAGES)])
+    assert contents(workdir) != before
+    assert experiment.run(config, workdir) == text
+    assert contents(workdir) == before
+    told = capsys.readouterr().out
+    assert 'config.json was lost or damaged; written again' in told
+    assert 'lost or changed since written; made again from the checkpoints' in told
+
+
+@pytest.mark.parametrize('how', DAMAGES)
+@pytest.mark.parametrize('name', MENDED[2:])
+def test_one_result_lost_is_seen(name, how, again, capsys):
+    _, workdir, text, _ = again
+    assert files.finished(workdir, complete=True) == text
+    damage(workdir / name, how)
+    guards_others = name.startswith(files.CHECKPOINTS)
+    assert files.finished(workdir, complete=True) == (text if guards_others else '')
+    # Without results the experiment is as good as not finished; nothing is to be said.
+    silent = guards_others or (name, how) == (files.RESULTS, 'gone')
+    assert (name in capsys.readouterr().out) == (not silent)
+
+
+@pytest.mark.parametrize('name', ['config.json', 'results.md', 'scores.h5', 'pictures', 'checkpoints'])
+def test_what_stands_in_the_way_is_named(name, again):
+    config, workdir, _, _ = again
+    if (workdir / name).is_dir():
+        shutil.rmtree(workdir / name)
+        (workdir / name).write_text('')
+    else:
+        in_its_place_a_folder(workdir / name)
+    with pytest.raises(InputError, match=rf'{name}: expected a .*, found a .*; move or delete it'):
+        experiment.run(config, workdir)
+
+
+@pytest.mark.parametrize('how', DAMAGES)
+def test_a_lost_log_is_named(how, again):
+    _, workdir, _, _ = again
+    log = workdir / files.METRICS
+    for stage in ('generator', 'summarizer'):
+        metric_log.refuse_a_gap(log, stage, 2, workdir)
+    damage(log, how)
+    with pytest.raises(InputError, match=r'metrics\.jsonl: .* 2 are missing.*Delete'):
+        metric_log.refuse_a_gap(log, 'summarizer', 2, workdir)
+
+
+def test_results_need_no_log_unless_they_are_made_again(again):
+    config, workdir, text, _ = again
+    damage(workdir / files.METRICS, 'garbage')
+    assert experiment.run(config, workdir) == text
+    (workdir / files.RESULTS).unlink()
+    with pytest.raises(InputError, match=r'metrics\.jsonl: .* missing.*Delete .*generator'):
+        experiment.run(config, workdir)
+
+
+@pytest.mark.parametrize('name', ['config.json', 'experiment.json'])
+def test_what_is_lost_twice_is_named_with_what_to_do(name, again):
+    config, workdir, _, _ = again
+    for place in (name, 'checkpoints/about.json'):
+        damage(workdir / place, 'half')
+    kept = contents(workdir)
+    for read in (lambda: experiment.run(config, workdir), lambda: trained.load(workdir)):
+        with pytest.raises(InputError, match=rf'{name}: expected .*, found a damaged file.* Restore it .*'):
+            read()
+    assert contents(workdir) == kept
+
+
+@pytest.mark.parametrize('how', DAMAGES)
+def test_scoring_outlives_the_same(how, again):
+    _, workdir, _, _ = again
+    for name in (files.CONFIG, files.RECORD):
+        damage(workdir / name, how)
+    assert trained.load(workdir).width == 6
+
+
+@pytest.mark.parametrize('how', [*DAMAGES, 'folder'])
+def test_a_damaged_list_of_a_checkpoints_files_is_a_damaged_checkpoint(how, again):
+    _, workdir, _, _ = again
+    listing = workdir / files.CHECKPOINTS / 'summarizer' / '2' / 'files.sha256.json'
+    if how == 'folder':
+        in_its_place_a_folder(listing)
+    else:
+        damage(listing, how)
+    if how == 'gone':
+        # As of a run that was killed before it wrote the list.
+        assert trained.load(workdir).width == 6
+        return
+    with pytest.raises(InputError, match=r'summarizer/2: damaged \(files\.sha256\.json .*\nDelete'):
+        trained.load(workdir)
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'message'),
+    [
+        ('config.json', {'model': 3}, r'config\.json: .*none of model'),
+        ('config.json', {'seeds': 3}, 'config.seeds: expected several'),
+        ('experiment.json', {'runs': 3, 'width': 'x'}, r'experiment\.json: expected .* in width, runs'),
+        ('experiment.json', {'width': 1000}, 'of another model'),
+    ],
+)
+def test_values_of_another_kind_are_named_by_the_command_that_scores(name, change, message, again):
+    _, workdir, _, _ = again
+    (workdir / name).write_text(json.dumps(read_json(workdir / name) | change))
+    (workdir / files.CHECKPOINTS / files.ABOUT).unlink()
+    with pytest.raises(InputError, match=message):
+        trained.load(workdir)
+
+
+def test_scores_that_do_not_fit_on_a_disk_are_a_sentence(again, tmp_path):
+    config, workdir, _, _ = again
+    command = [sys.executable, '-m', 'trsum_jax.score', f'--checkpoint={workdir}']
+    command += [f'--dataset={config.data.file}', f'--output={tmp_path}/disk/scores.h5']
+    (tmp_path / 'disk').mkdir()
+    done = on_small_disk(tmp_path / 'disk', 8, command, keep=tmp_path / 'left')
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert 'scores.h5: cannot be written (No space left on device)' in done.stderr
+    assert list((tmp_path / 'left').iterdir()) == []
+
+
+def test_results_without_checkpoints_stay_and_are_not_trained_again(again, capsys):
+    config, workdir, text, before = again
+    shutil.rmtree(workdir / files.CHECKPOINTS)
+    (workdir / files.SCORES).unlink()
+    assert experiment.run(config, workdir) == text
+    assert 'cannot be made again' in capsys.readouterr().out
+    damage(workdir / files.TABLE, 'half')
+    with pytest.raises(InputError, match=r'results\.md: lost .* figures are in results\.json'):
+        experiment.run(config, workdir)
+    assert read_json(workdir / files.RESULTS) == json.loads(before[files.RESULTS])
+
+
+def test_what_people_add_to_the_table_stays(again):
+    config, workdir, text, _ = again
+    edited = text.replace('\n', '\nMy own words.\n', 1)
+    (workdir / files.TABLE).write_text(edited)
+    assert experiment.run(config, workdir) == edited
+
+
+def test_lines_that_two_processes_have_written_twice_count_once(again):
+    _, workdir, _, _ = again
+    log = workdir / files.METRICS
+    once = metric_log.read(log, 'summarizer')
+    log.write_text(''.join(2 * line for line in log.read_text().splitlines(keepends=True)))
+    for name, values in metric_log.read(log, 'summarizer').items():
+        assert values.tolist() == once[name].tolist()
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text(''.join(lines[:-2]))
+    with pytest.raises(InputError, match=r'metrics\.jsonl: summarizer: .* missing or damaged'):
+        metric_log.read(log, 'summarizer')
+
+
+@pytest.mark.parametrize('how', DAMAGES)
+def test_a_study_names_what_it_cannot_read(how, again):
+    _, workdir, _, _ = again
+    assert study_metrics.rows(workdir, ['trsum'])
+    damage(workdir / 'videos.csv', how)
+    with pytest.raises(InputError, match=r'videos\.csv: expected the metrics of every video'):
+        study_metrics.rows(workdir, ['trsum'])
