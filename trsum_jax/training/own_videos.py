@@ -97,16 +97,11 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
         with contextlib.redirect_stdout(io.StringIO()):
             prepared = preparation.prepare(config, workdir)
         with contextlib.redirect_stdout(sys.stderr):
-            print(f'{_learning(list(dataset.videos.values()))}, without labels')
+            steps, count = sum(video.n_steps for video in dataset.videos.values()), len(dataset.videos)
+            print(f'training on {"this video" if count == 1 else f"{count} videos"}, {steps} pictures')
             generator, summarizer = experiment.train(prepared)
         scores = outcome.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
-
-
-def _learning(videos: list[Video]) -> str:
-    """What the training does, in words for people who do not know the method."""
-    pictures = sum(video.n_steps for video in videos)
-    return f'learning {"this video" if len(videos) == 1 else f"{len(videos)} videos"}: {pictures} pictures'
 
 
 def _refuse_other_videos(dataset: Dataset, workdir: pathlib.Path) -> None:
