@@ -155,7 +155,8 @@ def _answer(number: signal.Signals) -> None:
             f'{number.name} heard: stopping after {_waits_for}; once more to leave at once, which goes back '
             'to the last checkpoint'
         )
-    _within(_SAYING_S, lambda: _say(words))
+        # Before the main thread, which has heard it too by now, says its last words.
+        _within(_SAYING_S, lambda: _say(words))
     if _stop_all:
         _stop_all()
 
