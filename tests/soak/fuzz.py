@@ -114,7 +114,7 @@ class Fuzz:
         return path, kind, []
 
     def run(
-        self, case: cases.Case, path: pathlib.Path, folder: pathlib.Path, more: list[str]
+        self, case: cases.Case, path: pathlib.Path, folder: pathlib.Path, more: list[str], patience: float = 1
     ) -> tuple[list[str], dict]:
         """One run on whatever stands at the path."""
         out, log = folder / 'out', folder / 'log'
@@ -139,12 +139,18 @@ class Fuzz:
                 )
 
         usual = self.seconds.get(case.usual, 0.0)
-        faults, how = watched.run(start, log, watched.SECONDS + usual)
+        faults, how = watched.run(start, log, (watched.SECONDS + usual) * patience)
         return faults + watched.left(out), how
 
-    def settle(self) -> None:
-        """Runs every case on its sound input, of films one: it must pass, and says how long it takes."""
-        for case in self.cases:
+    def case_of(self, number: int) -> tuple[cases.Case, random.Random]:
+        """The case of a trial, and the generator of all that follows in it."""
+        rng = random.Random(f'{self.seed} {number}')
+        command = self.order[number % len(self.order)]
+        return rng.choice([each for each in self.cases if each.command == command]), rng
+
+    def settle(self, wanted: list[int]) -> None:
+        """Runs the cases of trials on their sound inputs: they must pass, and say how long they take."""
+        for case in [self.case_of(number)[0] for number in wanted]:
             # The network of the weights is not the one that the command wants.
             if case.usual in self.seconds or case.what == 'zip.pth':
                 continue
@@ -159,18 +165,19 @@ class Fuzz:
             self.seconds[case.usual] = how['seconds']
             shutil.rmtree(folder)
 
-    def trial(self, number: int, keep: bool) -> tuple[str, str, list[str], dict]:
+    def trial(self, number: int, keep: bool, patience: float = 1) -> tuple[str, str, list[str], dict]:
         """One trial: command and input, kind of damage, faults, how it went."""
-        rng = random.Random(f'{self.seed} {number}')
-        command = self.order[number % len(self.order)]
-        case = rng.choice([each for each in self.cases if each.command == command])
+        case, rng = self.case_of(number)
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f'{number}-', dir=self.work))
         (folder / 'in').mkdir()
         path, kind, more = self.damaged(case, folder / 'in', rng)
-        faults, how = self.run(case, path, folder, more)
+        faults, how = self.run(case, path, folder, more, patience)
         how['path'] = path
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+        if patience == 1 and any(fault.startswith('hang') for fault in faults):
+            # The machine may have been busy: what hangs hangs again.
+            return self.trial(number, keep, patience=3)
         return f'{case.command} {case.what}', kind, faults, how
 
 
@@ -210,10 +217,10 @@ def main() -> int:
     print(f'seed {given.seed}; inputs and trials in {work}', flush=True)
     begun, counts, failed = time.monotonic(), collections.Counter(), collections.Counter()
     fuzz = Fuzz(work, given.seed)
-    fuzz.settle()
-    print(f'all sound inputs pass, after {time.monotonic() - begun:.0f} s', flush=True)
     numbers = given.only or range(given.trials)
     wanted = [n for n in numbers if given.command in (None, fuzz.order[n % len(fuzz.order)])]
+    fuzz.settle(wanted)
+    print(f'all sound inputs pass, after {time.monotonic() - begun:.0f} s', flush=True)
     faults_by_kind, peak, lock = collections.Counter(), 0, threading.Lock()
     with concurrent.futures.ThreadPoolExecutor(given.workers) as pool:
         futures = {pool.submit(fuzz.trial, n, bool(given.only)): n for n in wanted}
