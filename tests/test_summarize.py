@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import json
+import re
 import subprocess
 import sys
 
@@ -266,6 +267,8 @@ def test_command_on_a_folder(command, clip, tmp_path, capsys):
     )
     told = capsys.readouterr()
     assert 'training on 2 videos, 48 pictures' in told.err
+    assert 'learning 2 videos, part 1 of 2' in told.err and 'learning 2 videos, part 2 of 2' in told.err
+    assert not re.search('loss|reward|parameters|segments|runs', told.err)
     assert not (tmp_path / 'x.html').exists()
     assert 'no name of one file' in command(f'--videos={folder}', f'--json={tmp_path}/y.json')
     assert 'an ending, .otio or .edl, with' in command(f'--videos={folder}', f'--timeline={tmp_path}/y.edl')

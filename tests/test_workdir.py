@@ -10,7 +10,7 @@ from tiny import tiny_config, write_data
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import read_json
-from trsum_jax.training import experiment, files, metric_log, study_metrics, trained
+from trsum_jax.training import experiment, files, metric_log, settings, study_metrics, trained
 
 DAMAGES = {
     'empty': lambda content: b'',
@@ -82,6 +82,22 @@ def test_whatever_is_lost_is_made_again_to_the_same_bytes(turn, again, capsys):
     told = capsys.readouterr().out
     assert 'config.json was lost or damaged; written again' in told
     assert 'lost or changed since written; made again from the checkpoints' in told
+
+
+def test_a_workdir_of_before_some_fields_came_is_still_its_own(again):
+    config, workdir, text, _ = again
+    told = read_json(workdir / files.CONFIG)
+    for name in settings.LATER:
+        part, field = name.split('.')
+        del told[part][field]
+    (workdir / files.CONFIG).write_text(json.dumps(told))
+    assert trained.load(workdir).workdir == workdir
+    assert experiment.run(config, workdir) == text
+    (workdir / files.CONFIG).write_text(json.dumps(told))
+    config = config.copy_and_resolve_references()
+    config.data.partial_splits = True
+    with pytest.raises(InputError, match=r'data\.partial_splits: False there, True now'):
+        experiment.run(config, workdir)
 
 
 @pytest.mark.parametrize('how', DAMAGES)

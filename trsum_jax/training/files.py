@@ -75,7 +75,8 @@ def config_of(workdir: pathlib.Path) -> dict[str, Any] | None:
     Raises:
         InputError: both are lost, and there are checkpoints.
     """
-    return _told(workdir, CONFIG, ())
+    found = _told(workdir, CONFIG, ())
+    return found if found is None else settings.with_later_fields(found)
 
 
 def record_of(workdir: pathlib.Path, *needed: str) -> dict[str, Any] | None:

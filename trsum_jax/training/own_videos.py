@@ -98,8 +98,9 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
             prepared = preparation.prepare(config, workdir)
         with contextlib.redirect_stdout(sys.stderr):
             steps, count = sum(video.n_steps for video in dataset.videos.values()), len(dataset.videos)
-            print(f'training on {"this video" if count == 1 else f"{count} videos"}, {steps} pictures')
-            generator, summarizer = experiment.train(prepared)
+            what = 'this video' if count == 1 else f'{count} videos'
+            print(f'training on {what}, {steps} pictures')
+            generator, summarizer = experiment.train(prepared, words=f'learning {what}')
         scores = outcome.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 

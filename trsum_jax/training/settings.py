@@ -103,9 +103,12 @@ RANGES = {
     'summarizer.baseline_momentum': (0, 1, '[)'),
     'evaluation.budget': (0, 1, '(]'),
     'data.stream_mb': (0, math.inf, '[)'),
+    'layout.grace': (0, math.inf, '[)'),
 }
 # Lists of texts: names of files, of columns.
 TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
+# Fields that workdirs of earlier versions lack; their defaults are what was done before.
+LATER = ('data.partial_splits', 'layout.grace')
 # What may differ between two sessions of one experiment: a part, or a field.
 FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
 
@@ -189,6 +192,24 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(f'config.seeds: expected one or more different whole numbers from 0, found {seeds}')
     if faults:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+
+
+def with_later_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version with the fields that came later (`LATER`).
+
+    Args:
+        config: what a `config.json` holds.
+
+    Returns:
+        The same where it has them all.
+    """
+    defaults = flatten(default_config.get_config())
+    whole = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
+    for name in LATER:
+        part, field = name.split('.')
+        if isinstance(whole.get(part), dict):
+            whole[part].setdefault(field, defaults[name])
+    return whole
 
 
 def missing_fields(config: Mapping[str, Any]) -> list[str]:
