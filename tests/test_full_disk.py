@@ -1,5 +1,8 @@
 """A full disk is one sentence, and leaves no half file behind."""
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -58,3 +61,36 @@ def test_a_file_holds_what_was_written(tmp_path):
     with h5py.File(tmp_path / 'out.h5') as file:
         for number in range(20):
             np.testing.assert_array_equal(file[f'group_{number}/values'], values[number:])
+
+
+FAILING = """
+import errno, pathlib, sys
+import jax.numpy as jnp
+from absl import logging
+from orbax.checkpoint._src.path import async_path
+from trsum_jax.errors import InputError
+from trsum_jax.training import checkpoint
+
+# As in all commands.
+logging.set_verbosity(logging.FATAL)
+
+async def full(*arguments):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+async_path.write_text = full
+states = {f'leaf_{i}': jnp.zeros((2, 20000)) + i for i in range(400)}
+try:
+    with checkpoint.Saver(pathlib.Path(sys.argv[1]), 2) as saver:
+        saver.save(1, states)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_writers_of_a_checkpoint_that_has_failed_say_nothing_more(tmp_path):
+    """One of orbax's files meets a full disk while hundreds of others are being written."""
+    program = [sys.executable, '-c', FAILING, str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert 'could not be written ([Errno 28] No space left on device)' in done.stdout
+    assert 'Traceback' not in done.stderr
+    assert 'never awaited' not in done.stderr

@@ -34,7 +34,7 @@ def main() -> int:
     for size in KILOBYTES:
         left = folder / f'left-{size}'
         done = on_small_disk(place, size, [*command, f'--workdir={place}/run'], keep=left)
-        told = [line for line in done.stderr.splitlines() if '|' not in line]
+        told = [line for line in done.stderr.splitlines() if line and '|' not in line]
         half = [path for path in left.rglob('*.tmp')]
         sound = done.returncode == 0 or (done.returncode == 1 and len(told) == 1 and not half)
         shutil.copytree(left / 'run', place / 'run')

@@ -10,6 +10,8 @@ import concurrent.futures
 import contextlib
 import hashlib
 import pathlib
+import sys
+import warnings
 from typing import Any
 
 import jax
@@ -36,6 +38,7 @@ class Saver:
             folder: of the stage.
             keep: how many of the newest checkpoints stay.
         """
+        _hush_what_comes_late()
         self._folder = folder
         self._orbax = ocp.training.Checkpointer(
             folder.resolve(),
@@ -111,6 +114,25 @@ class Saver:
             f'{self._folder}/{epoch}: the checkpoint could not be written ({reason}). Training stopped; make '
             f'room and start the same command again. Last good checkpoint: {self.last_good()}.'
         )
+
+
+def _hush_what_comes_late() -> None:
+    """Lets pass what orbax's writers say of a checkpoint that has failed already, and was told of.
+
+    Where one of many writes fails, as on a full disk, orbax closes the loop that the others report to; each
+    of them then prints a traceback from a thread of its own, some of them as late as the process's end.
+    """
+    before = sys.unraisablehook
+    if getattr(before, 'hushes', False):
+        return
+
+    def heard(told: Any) -> None:
+        if not (isinstance(told.exc_value, RuntimeError) and 'Event loop is closed' in str(told.exc_value)):
+            before(told)
+
+    heard.hushes = True
+    sys.unraisablehook = heard
+    warnings.filterwarnings('ignore', r"coroutine '\S*write_fragment' was never awaited", RuntimeWarning)
 
 
 def whole(folder: pathlib.Path) -> list[int]:
