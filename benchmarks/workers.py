@@ -135,7 +135,7 @@ def step_flops(size: str, stage: str) -> float:
     import jax
     import jax.numpy as jnp
 
-    from trsum_jax.training import stages
+    from trsum_jax.training import epoch, stages
     from trsum_jax.training.steps import Run
 
     # Loops are counted once by the analysis, so everything is one product here.
@@ -150,7 +150,13 @@ def step_flops(size: str, stage: str) -> float:
         one = stages.summarizer_stage(config, generator, summarizer, width, n_videos)
         frozen = state.params
         state = jax.eval_shape(one.init, run, frozen)
-    compiled = jax.jit(one.epoch).lower(state, 1, segments, run, frozen).compile()
+
+    def whole(state, segments, run, frozen):
+        told = epoch.blank_told(one, state, segments, run, frozen)
+        span = epoch.Span(1, 0, one.steps(run), 0)
+        return epoch.part(one, state, told, span, segments, run, frozen)
+
+    compiled = jax.jit(whole).lower(state, segments, run, frozen).compile()
     return float(compiled.cost_analysis()['flops'])
 
 

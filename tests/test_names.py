@@ -168,10 +168,10 @@ def test_a_folder_with_files_that_break_early_late_and_in_writing(command, tmp_p
     (place / 'late.mp4').write_bytes(empty_of_pictures(whole))
     (place / 'a.jpg').write_text('a picture')
 
-    def full(summary, output, progress=None):
+    def full(summary, output, **options):
         if summary.path.name == 'clip3.mp4':
             raise InputError('clip3-summary.mp4: cannot be written (No space left on device)')
-        return write(summary, output, progress=progress)
+        return write(summary, output, **options)
 
     write = outputs.writing.write_video
     monkeypatch.setattr(outputs.writing, 'write_video', full)

@@ -43,7 +43,7 @@ def test_another_term_needs_no_other_file(monkeypatch):
     alone = {'summarizer.reward_terms.reconstruction': 0.0, 'summarizer.reward_terms.early': 0.5}
     settings.check(tiny_config(**alone))
     config = tiny_config()
-    config.summarizer.reward_terms = {'beauty': 1.0}
+    config.summarizer.reward_terms = {**config.summarizer.reward_terms.to_dict(), 'beauty': 1.0}
     with pytest.raises(InputError, match=r'beauty: expected one of .*, early'):
         settings.check(config)
 

@@ -36,15 +36,14 @@ def start():
     """Starts Python processes that are ready to be stopped: they have said a first line on stderr."""
     started = []
 
-    def one(folder, program, *flags, before=None, **environment):
+    def one(folder, program, *flags, before=(), **environment):
         process = subprocess.Popen(
-            [sys.executable, *(['-c', program] if program else []), *flags],
+            [*before, sys.executable, *(['-c', program] if program else []), *flags],
             cwd=folder,
             env=os.environ | {'PYTHONPATH': str(ROOT), 'TMPDIR': str(folder)} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=before,
         )
         started.append(process)
         assert process.stderr.readline() == 'ready\n'
@@ -134,8 +133,7 @@ def test_what_does_not_continue_waits_for_nothing(start, tmp_path):
 
 def test_a_hangup_that_was_to_be_ignored_is_ignored(start, tmp_path):
     """As `nohup` has it."""
-    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
-    process = start(tmp_path, program(), before=ignore)
+    process = start(tmp_path, program(), before=('sh', '-c', 'trap "" HUP; exec "$@"', '-'))
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     assert ended(process)[0] == 143

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 
@@ -170,8 +169,7 @@ def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Positio
     saved, within = checkpoint.whole(folder), checkpoint.whole(loop.within_of(folder))
     if within and within[-1] // of_epoch >= (saved or [0])[-1]:
         some = next(iter(next(fed.epochs(0, 1))))
-        blank = functools.partial(grid.blank_told, stage, mesh=mesh, passes=fed.passes)
-        told = jax.eval_shape(blank, like, some.corpus, experiment.runs, frozen)
+        told = grid.told_like(stage, like, some.corpus, experiment.runs, frozen, mesh, fed.passes)
         found = checkpoint.restore(loop.within_of(folder), (like, told), mesh, needed=False)
         if found:
             steps, (states, told) = found

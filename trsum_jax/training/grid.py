@@ -128,7 +128,7 @@ def like(stage: Stage, runs: Run, frozen: Any) -> Any:
     return jax.eval_shape(jax.vmap(stage.init), runs, frozen)
 
 
-def blank_told(
+def told_like(
     stage: Stage,
     states: Any,
     corpus: Corpus,
@@ -137,11 +137,11 @@ def blank_told(
     mesh: Mesh | None = None,
     passes: int = 1,
 ) -> epoch.Told:
-    """What an epoch of all runs has told before its first step: zeros, [R, …], on the mesh.
+    """Shapes and types of what an epoch of all runs tells, [R, …], a tree of `jax.ShapeDtypeStruct`.
 
     Args:
         stage: whose epoch.
-        states: of all runs.
+        states: of all runs, or their shapes and types.
         corpus: of one pass.
         runs: of all runs.
         frozen: what the stage reads of each run.
@@ -149,12 +149,12 @@ def blank_told(
         passes: in an epoch.
 
     Returns:
-        The tree; under `jax.eval_shape` its shapes and types.
+        The tree.
     """
     one_run = functools.partial(epoch.blank_told, stage, passes=passes)
     specs = (BY_RUN, SHARED, BY_RUN, BY_RUN)
     all_runs = split(jax.vmap(one_run, (0, None, 0, 0)), mesh or one_device(), specs)
-    return jax.jit(all_runs)(states, corpus, runs, frozen)
+    return jax.eval_shape(all_runs, states, corpus, runs, frozen)
 
 
 def compile_part(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
@@ -251,6 +251,8 @@ def advance(
         The position after a dispatch, whose arrays the next dispatch takes; and the epoch's metrics, [R]
         each, where the epoch is done, else None.
     """
+    # Traced once for the shapes of what it tells and for the program.
+    stage = stage._replace(step=jax.jit(stage.step, inline=True))
     part, most = None, 1
     of_pass = stage.steps(feed.runs)
     under_way: collections.deque[Any] = collections.deque()
@@ -259,7 +261,10 @@ def advance(
         for one in passes:
             while True:
                 if told is None:
-                    told = blank_told(stage, states, one.corpus, one.runs, frozen, mesh, feed.passes)
+                    like = told_like(stage, states, one.corpus, one.runs, frozen, mesh, feed.passes)
+                    told = place(
+                        jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like), mesh, BY_RUN
+                    )
                 first = steps % of_pass
                 last = min(first + most, of_pass)
                 span = Span(*(np.int32(value) for value in (one.number, first, last, steps - first)))

@@ -180,7 +180,8 @@ def _ends_soon(pace: _Pace, at: Position, of_epoch: int, grace: float) -> bool:
     left = (of_epoch - at.steps) * pace.seconds_per_step()
     heard = interruption.heard()
     since = 0.0 if heard is None else time.monotonic() - heard
-    return bool(processes.from_first(int(since + left <= grace)))
+    # What is not known before a second dispatch is no reason to stop.
+    return bool(processes.from_first(int(not since + left > grace)))
 
 
 def _beside(stage: Stage, values: dict[str, np.ndarray], pace: _Pace) -> str:
