@@ -4,21 +4,30 @@ import os
 import subprocess
 import sys
 
-# Runs an experiment at toy size and prints hits and misses.
-EXPERIMENT = """
+# Both print hits and misses.
+COUNTING = """
 import pathlib, sys
-sys.path.insert(0, 'tests')
 import jax
-from tiny import tiny_config
-from trsum_jax.training import experiment
 counts = {'cache_hits': 0, 'cache_misses': 0}
 def count(event, **_):
     name = event.rpartition('/')[2]
     if name in counts:
         counts[name] += 1
 jax.monitoring.register_event_listener(count)
-config = tiny_config(**{'evaluation.baselines': False, 'model.layers': 1})
+"""
+# An experiment at toy size, and any program at all.
+EXPERIMENT = f"""{COUNTING}
+sys.path.insert(0, 'tests')
+from tiny import tiny_config
+from trsum_jax.training import experiment
+config = tiny_config(**{{'evaluation.baselines': False, 'model.layers': 1}})
 experiment.run(config, pathlib.Path(sys.argv[1]))
+print(*counts.values())
+"""
+SMALL = f"""{COUNTING}
+from trsum_jax.training import compilation
+compilation.remember()
+jax.jit(lambda x: x + 1)(1).block_until_ready()
 print(*counts.values())
 """
 REMEMBER = """
@@ -51,11 +60,15 @@ def test_a_second_process_compiles_nothing_and_gives_the_same_bits(tmp_path):
     hits, misses = map(int, last_line(EXPERIMENT, tmp_path / 'second', XDG_CACHE_HOME=cache))
     assert hits > 0
     assert misses == 0
-    off = {'XDG_CACHE_HOME': cache, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
-    assert last_line(EXPERIMENT, tmp_path / 'without', **off) == ['0', '0']
     for name in ('metrics.jsonl', 'videos.csv'):
-        first = (tmp_path / 'first' / name).read_text()
-        assert first == (tmp_path / 'second' / name).read_text() == (tmp_path / 'without' / name).read_text()
+        first, second = (tmp_path / run / name for run in ('first', 'second'))
+        assert first.read_text() == second.read_text()
+
+
+def test_a_user_may_have_no_cache(tmp_path):
+    off = {'XDG_CACHE_HOME': tmp_path / 'cache', 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
+    assert last_line(SMALL, **off) == ['0', '0']
+    assert not list(tmp_path.rglob('*-cache'))
 
 
 def test_the_users_own_folder_stands(tmp_path):
