@@ -152,3 +152,31 @@ def test_text_of_any_size_is_not_read(tmp_path):
         text_files.read_json(path, 'scores')
     with pytest.raises(InputError, match=r'at most 268435456 bytes'):
         annotations.read_user_scores(path)
+
+
+@pytest.mark.parametrize('name', ['features', 'picks', 'n_frames', 'n_steps', 'fps', 'user_summary'])
+def test_an_empty_data_space_is_a_fault(name, tmp_path):
+    path = write_raw(tmp_path / 'x.h5', {'video_1': field_video(), 'video_2': field_video()})
+    with h5py.File(path, 'a') as file:
+        if name in file['video_2']:
+            del file['video_2'][name]
+        file['video_2'][name] = h5py.Empty('f4')
+    _, faults = datasets.check_file(path)
+    assert f'video_2/{name}: expected numbers, found an empty data space' in faults
+
+
+def test_an_empty_data_space_is_no_text_no_scores_and_no_ratings(tmp_path):
+    path = write_raw(tmp_path / 'x.h5', {'video_1': field_video()})
+    with h5py.File(path, 'a') as file:
+        file.attrs['encoder'] = file['video_1/video_name'] = h5py.Empty('S4')
+    found = datasets.read_dataset(path)
+    assert found.encoder is None and not found.videos['video_1'].name
+    with h5py.File(tmp_path / 's.h5', 'w') as file:
+        file['video_1/scores'] = h5py.Empty('f4')
+    with pytest.raises(InputError, match=r'found damaged data \(an empty data space\)'):
+        read_scores(tmp_path / 's.h5', found.videos, ['video_1'])
+    with h5py.File(tmp_path / 's.mat', 'w') as file:
+        for field in ('video', 'user_anno', 'nframes'):
+            file[f'tvsum50/{field}'] = h5py.Empty('f4')
+    with pytest.raises(InputError, match='found an empty data space as video'):
+        annotations.read_user_scores(tmp_path / 's.mat')

@@ -73,6 +73,8 @@ def _read_mat(path: pathlib.Path) -> UserScores:
 def _referred(file: h5py.File, field: str) -> list[np.ndarray]:
     """What the struct's references refer to: each array once, so that all fit where each does."""
     references = file['tvsum50'][field]
+    if references.shape is None:
+        raise ValueError(f'an empty data space as {field}')
     if references.size > bounds.MOST_REFERENCES:
         raise ValueError(f'{references.size} videos')
     found, seen = [], set()

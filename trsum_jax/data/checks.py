@@ -30,6 +30,8 @@ class _Parts:
                 item = group[name]
                 if not isinstance(item, h5py.Dataset):
                     self.fault(name, 'numbers', 'a group')
+                elif item.shape is None:
+                    self.fault(name, 'numbers', 'an empty data space')
                 elif item.dtype.kind not in 'biuf':
                     self.fault(name, 'numbers', f'type {item.dtype}')
                 elif max(item.shape or (0,), default=0) > bounds.MOST_FRAMES:
@@ -245,7 +247,7 @@ def text(item: h5py.Dataset | np.ndarray | str | bytes) -> str:
     Raises:
         ValueError: longer than `bounds.LONGEST_TEXT`.
     """
-    if getattr(item, 'size', 1) == 0:
+    if getattr(item, 'size', 1) == 0 or getattr(item, 'shape', ()) is None:
         return ''
     value = item[(0,) * item.ndim] if hasattr(item, 'ndim') else item
     value = value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)

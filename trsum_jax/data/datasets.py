@@ -107,7 +107,7 @@ def check_file(
         try:
             names = list(file)
             synthetic = bool(file.attrs.get('synthetic', False))
-            encoder = checks.text(file.attrs['encoder']) if 'encoder' in file.attrs else None
+            encoder = (checks.text(file.attrs['encoder']) or None) if 'encoder' in file.attrs else None
         except DAMAGED as error:
             raise InputError(
                 f'{shown(path)}: expected an HDF5 file, found a damaged one ({error})'

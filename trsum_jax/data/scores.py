@@ -81,6 +81,8 @@ def _read_h5(
 
 def _array(item: h5py.Dataset) -> np.ndarray:
     """The numbers; of others only what they are, which `_checked` refuses."""
+    if item.shape is None:
+        raise ValueError('an empty data space')
     return item[()] if item.dtype.kind in 'fiub' else np.empty(item.shape, item.dtype)
 
 
