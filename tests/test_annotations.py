@@ -194,3 +194,10 @@ def test_mat_files_that_are_wrong(tmp_path):
         file['#refs#/nframes1'][...] = 7
     with pytest.raises(InputError, match=r'AwmHb44, user_anno: expected \[users, 7\].*\(3, 6\)'):
         annotations.read_user_scores(path)
+
+
+def test_two_videos_do_not_share_ones_ratings(tmp_path):
+    name, users = next(iter(RATINGS.items()))
+    path = rated_file(tmp_path / 'x.h5', (users.shape[1],) * 2, video_1=f'{name}.mp4', video_2=f'{name}.mov')
+    with pytest.raises(InputError, match=r'found one name for video_1 \(.*\.mp4\) and video_2 \(.*\.mov\)'):
+        datasets.read_dataset(path, user_scores=write_tsv(tmp_path / 'y.tsv'))

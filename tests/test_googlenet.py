@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from trsum_jax.errors import InputError
+from trsum_jax.files import sha256
 from trsum_jax.video import googlenet
 from trsum_jax.video.encoders import FILTERS, fit, load
 
@@ -261,7 +262,7 @@ def test_weights_come_from_the_cache(weights, tmp_path, monkeypatch):
     (tmp_path / 'googlenet-1378be20.pth').write_bytes(weights.read_bytes())
     with pytest.raises(InputError, match=r'expected the SHA-256 1378be20[0-9a-f]{56}, found'):
         load('googlenet')
-    digest = googlenet.download.sha256(weights)
+    digest = sha256(weights)
     monkeypatch.setattr(googlenet, 'DIGEST', digest)
     assert f'weights={digest[:8]} ' in load('googlenet').name
     # Eight digits are not enough: the rest counts as well.

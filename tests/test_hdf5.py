@@ -188,7 +188,9 @@ stranger.main()
 def failing(monkeypatch):
     def start():
         pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
-        return subprocess.Popen([sys.executable, '-c', FAILING], **pipes)
+        helper = subprocess.Popen([sys.executable, '-c', FAILING], **pipes)
+        assert helper.stdout.readline() == b'ready\n'
+        return helper
 
     hdf5._stop()
     monkeypatch.setattr(hdf5, '_start', start)
@@ -210,6 +212,15 @@ def test_a_crash_or_hang_of_the_library_is_a_sentence(tmp_path, failing):
     assert reads('again.h5')
     # A process that other files have worn out says nothing of this one.
     assert reads('worn.h5')
+
+
+def test_a_process_that_cannot_start_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    path = write_raw(tmp_path / 'x.h5', {'video_1': field_video()})
+    hdf5._stop()
+    monkeypatch.setattr(hdf5.stranger, '__name__', 'trsum_jax.nowhere')
+    with pytest.raises(InputError, match=r'does not start here; .* -m trsum_jax\.nowhere says why'):
+        hdf5.open_file(path)
+    assert not hdf5._helpers
 
 
 def test_an_interrupted_look_leaves_no_process(tmp_path, monkeypatch):

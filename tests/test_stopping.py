@@ -226,3 +226,36 @@ def test_folders_of_killed_processes_are_removed_and_no_others(tmp_path, monkeyp
             assert folder.exists()
             assert not ours.exists()
     assert [path.name for path in tmp_path.iterdir()] == [foreign.name]
+
+
+def test_closed_streams_are_no_fault_and_a_stop_still_cleans(start, tmp_path):
+    """As `>&- 2>&-`: the next file that is opened would take their numbers."""
+    report = tmp_path / 'report'
+    process = subprocess.Popen(
+        ['sh', '-c', 'exec "$@" >&- 2>&- <&-', '-', sys.executable, '-c', CLOSED, str(report)],
+        env=os.environ | {'PYTHONPATH': str(ROOT)},
+        cwd=tmp_path,
+    )
+    while not report.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert report.read_text() == '3'
+    assert len(list(tmp_path.glob('.out*'))) == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    assert not list(tmp_path.glob('.out*'))
+
+
+CLOSED = """
+from trsum_jax import stopping
+stopping.heed()
+import pathlib, sys, time
+from trsum_jax import files
+with files.replacing('out') as temporary:
+    temporary.write_text('half')
+    print('said'), print('said', file=sys.stderr, flush=True)
+    with open(sys.argv[1] + '.new', 'w') as file:
+        file.write(str(min(file.fileno(), 3)))
+    pathlib.Path(sys.argv[1] + '.new').rename(sys.argv[1])
+    time.sleep(60)
+"""

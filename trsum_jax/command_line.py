@@ -83,13 +83,13 @@ def load_config(named: str) -> Mapping[str, Any]:
         raise InputError(f'{told}: expected a config file, {found}{_of_near(place, _configs_near(path))}')
     try:
         get_config = runpy.run_path(str(path)).get('get_config')
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f'{told}: expected a config file, found that {_raised(error, path)}') from error
     if not callable(get_config):
         raise InputError(f'{told}: expected a Python file with a function get_config, found none in it')
     try:
         config = get_config(preset) if given else get_config()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f'{told}: {_raised(error, path)}') from error
     if not hasattr(config, 'items'):
         raise InputError(f'{told}: expected get_config to return a ConfigDict, found {type(config).__name__}')
@@ -176,7 +176,12 @@ def _read(define_flags: Callable[[], Any] | None, argv: Sequence[str]) -> list[s
         near = _of_near(error.flagname, names, '--') or '; --help shows all'
         raise InputError(f'--{shown(error.flagname)}: no such flag{near}') from error
     # The last ones are how a config's fields say that they cannot be set.
-    except (flags.Error, AttributeError, LookupError, TypeError) as error:
+    except LookupError as error:
+        named = ', '.join(arg for arg in argv[1:] if re.match(rf'--?{CONFIG}\.[^=]*\[', arg)) or 'a field'
+        raise InputError(
+            f'{shown(named)}: expected an element that the list has, found none there'
+        ) from error
+    except (flags.Error, AttributeError, TypeError) as error:
         raise InputError(_in_words(str(error))) from error
 
 

@@ -78,7 +78,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return 1, ''
     if isinstance(error, OSError):
         # Folders that cannot be written, full disks: the system's own words name the file.
-        return 1, printable(f'error: {error.strerror or error}: {error.filename or ""}')
+        where = f': {error.filename}' if error.filename else ''
+        return 1, printable(f'error: {error.strerror or error}{where}')
     return None
 
 

@@ -150,6 +150,10 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --videos=…?')
     given = flags.FLAGS
+    if given.skip_unreadable:
+        print(
+            'note: --skip_unreadable does nothing any more: what cannot be used is left out', file=sys.stderr
+        )
     encoder = encoders.from_flags(given)
     left_out = None if given.strict or pathlib.Path(given.videos).is_file() else {}
     videos = extract(

@@ -315,3 +315,9 @@ def kind_of(path: pathlib.Path) -> str:
     if path.is_dir():
         return 'a folder'
     return 'a pipe or a device' if path.exists() else 'nothing there'
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The SHA-256 of a file, in 64 hexadecimal digits."""
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -43,6 +43,7 @@ def heed(*, continues: bool = False) -> None:
     """
     global _continues
     _continues = continues
+    _open_streams()
     ours = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     signal.pthread_sigmask(signal.SIG_BLOCK, ours)
     os.register_at_fork(after_in_child=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, ours))
@@ -191,8 +192,19 @@ def _leave(exit_code: int, sentence: str, then: Callable[[], object] | None) -> 
         os._exit(exit_code)
 
 
+def _open_streams() -> None:
+    """Gives a stream that was closed from the start a place to go: else the next file takes its number."""
+    for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, 'w' if number else 'r', closefd=False))
+
+
 def _clean_up() -> None:
-    for action in [*reversed(_actions.values()), sys.stdout.flush]:
+    for action in [*reversed(_actions.values()), lambda: sys.stdout.flush()]:
         with contextlib.suppress(Exception):
             action()
 

@@ -87,14 +87,14 @@ def summarize_all(
         InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
             that make no sense.
     """
-    from trsum_jax.training import files, own_videos, trained
+    from trsum_jax.training import files, own_videos, settings, trained
     from trsum_jax.video import choosing, encoders
 
     choosing.check(budget, seconds)
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
-    if seed < 0:
-        raise InputError(f'--seed={seed}: expected a whole number from 0')
+    if not 0 <= seed <= settings.LARGEST_SEED:
+        raise InputError(f'--seed={seed}: expected a whole number from 0 to 2**63 - 1')
 
     scorer = None
     if checkpoint is not None:

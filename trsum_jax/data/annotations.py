@@ -159,6 +159,12 @@ def _matches(dataset: Dataset, scores: UserScores, path: str) -> dict[str, str]:
             f'suffix, found none of {len(without)} of {len(names)}: {listed}. The names there are such as '
             f'{shown(next(iter(scores)))}. By position they are matched only where no video has a name'
         )
+    shared = collections.Counter(found.values())
+    if twice := [dataset.videos[key].id for key, name in found.items() if shared[name] > 1]:
+        raise InputError(
+            f'{path}: expected scores of its own for every video of {dataset.path}, found one name for '
+            f'{" and ".join(twice[:5])}, without folder and suffix; leave one of them out, or rename it'
+        )
     return found
 
 

@@ -219,9 +219,9 @@ def read_dataset(
         more = ''
         if len(faults) > 1:
             flag = '' if require_features else ' --annotations_only'
-            more = (
-                f' (and {len(faults) - 1} more: `python -m trsum_jax.validate{flag} {path}` lists them all)'
-            )
+            # It knows of no second modality.
+            lists = f': `python -m trsum_jax.validate{flag} {path}` lists them all' if not side else ''
+            more = f' (and {len(faults) - 1} more{lists})'
         raise InputError(f'{path}: {faults[0]}{more}')
     if user_scores is not None:
         dataset = annotations.merge_user_scores(dataset, user_scores)

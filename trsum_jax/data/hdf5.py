@@ -157,7 +157,7 @@ def _start() -> subprocess.Popen:
     # Each thread of numpy's products would take address space, and it multiplies nothing.
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'OPENBLAS_NUM_THREADS': '1'}
     command = [sys.executable, '-m', stranger.__name__]
-    return subprocess.Popen(
+    helper = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -166,6 +166,14 @@ def _start() -> subprocess.Popen:
         # Ctrl-C is for us; it ends when its stdin does.
         start_new_session=True,
     )
+    if helper.stdout.readline().strip() != stranger.READY.encode():
+        helper.kill()
+        helper.communicate()
+        raise InputError(
+            'HDF5 files are looked through by another process, which does not start here; '
+            f'{sys.executable} -m {stranger.__name__} says why'
+        )
+    return helper
 
 
 @atexit.register
@@ -173,6 +181,7 @@ def _stop() -> None:
     """Ends this process's helper, at once where it is at work."""
     if (helper := _helpers.pop(os.getpid(), None)) is not None:
         helper.kill()
+        helper.communicate()
         helper.stdout.close()
         with contextlib.suppress(BrokenPipeError):
             helper.stdin.close()

@@ -19,6 +19,8 @@ import numpy as np
 
 from trsum_jax.data import bounds
 
+# What it says once it can be asked.
+READY = 'ready'
 # Seconds without progress. One step is an object's header, or a slab of data.
 PATIENCE = 10.0
 # Bytes of address space: a slab, a chunk, the library, and room.
@@ -237,6 +239,7 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    print(READY, flush=True)
     for line in sys.stdin.buffer:
         _progress()
         answer = inspect(bytes.fromhex(line.decode()))

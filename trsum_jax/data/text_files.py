@@ -58,7 +58,8 @@ def read_json(path: str | os.PathLike, expected: str) -> object:
         found = 'lists or objects within each other, too deep to read'
         raise InputError(f'{shown(path)}: expected {expected}, found {found}') from error
     except ValueError as error:
-        raise InputError(f'{shown(path)}: expected {expected}, found a fault in it: {error}') from error
+        fault = 'a number of thousands of digits' if 'int_max_str_digits' in str(error) else error
+        raise InputError(f'{shown(path)}: expected {expected}, found a fault in it: {fault}') from error
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -8,7 +8,6 @@ are read: a checkpoint does not remember the devices that it came from.
 
 import concurrent.futures
 import contextlib
-import hashlib
 import pathlib
 import sys
 import warnings
@@ -19,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from orbax.checkpoint import v1 as ocp
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import read_json, write_json
+from trsum_jax.files import read_json, sha256, write_json
 from trsum_jax.training import processes, sharding
 
 _FILES = 'files.sha256.json'
@@ -229,7 +228,7 @@ def _shapes_of_one_run(tree: Any) -> dict[str, tuple[int, ...]]:
 
 def _list_files(folder: pathlib.Path) -> None:
     digests = {
-        str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob('*')) if path.is_file()
+        str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob('*')) if path.is_file()
     }
     write_json(folder / _FILES, digests)
 
@@ -247,11 +246,6 @@ def _damage(folder: pathlib.Path) -> str:
         file = folder / name
         if not file.is_file():
             return f'damaged ({name} is missing)'
-        if _digest(file) != digest:
+        if sha256(file) != digest:
             return f'damaged ({name} has changed)'
     return ''
-
-
-def _digest(path: pathlib.Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -4,7 +4,6 @@
 more, so that a training outlives the loss of either.
 """
 
-import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ import ml_collections
 
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
-from trsum_jax.files import encodable, read_json, shown, write_json
+from trsum_jax.files import encodable, read_json, sha256, shown, write_json
 from trsum_jax.training import inputs, processes, settings
 
 CONFIG, RECORD, METRICS, RESULTS, TABLE = (
@@ -253,7 +252,7 @@ def seal(workdir: pathlib.Path) -> None:
     names = [RESULTS, *_MADE, 'human_alignment.json', 'failures.json']
     made = [workdir / name for name in names if (workdir / name).is_file()]
     made += [path for path in sorted((workdir / PICTURES).rglob('*')) if path.is_file()]
-    digests = {path.relative_to(workdir).as_posix(): _digest(path) for path in made}
+    digests = {path.relative_to(workdir).as_posix(): sha256(path) for path in made}
     write_json(workdir / CHECKPOINTS / MADE, digests)
 
 
@@ -303,7 +302,7 @@ def _lost(workdir: pathlib.Path) -> list[str]:
     return [
         name
         for name in names
-        if not (path := workdir / name).is_file() or digests.get(name) not in (None, _digest(path))
+        if not (path := workdir / name).is_file() or digests.get(name) not in (None, sha256(path))
     ]
 
 
@@ -313,12 +312,7 @@ def _table(workdir: pathlib.Path) -> str:
         text = (workdir / TABLE).read_text(encoding='utf-8')
     except (OSError, ValueError):
         return ''
-    return text if text.startswith('# ') and text.rstrip().endswith(f'{SCORES}.') else ''
-
-
-def _digest(path: pathlib.Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+    return text if text.startswith('# ') and f'{SCORES}.' in text else ''
 
 
 def _set_aside(workdir: pathlib.Path, epochs: list[int]) -> None:

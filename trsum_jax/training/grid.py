@@ -222,12 +222,14 @@ class Position(NamedTuple):
         told: by the steps of the epoch under way, [R, …]; None before the first.
         epoch: epochs done.
         steps: of the epoch under way that are done, in all of its passes.
+        coming: of all these steps, the last ones that may still be computed.
     """
 
     states: Any
     told: epoch.Told | None = None
     epoch: int = 0
     steps: int = 0
+    coming: int = 0
 
 
 def advance(
@@ -256,7 +258,7 @@ def advance(
     part, most = None, 1
     of_pass = stage.steps(feed.runs)
     under_way: collections.deque[Any] = collections.deque()
-    states, told, number, steps = at
+    states, told, number, steps, _ = at
     for passes in feed.epochs(number, epochs, steps // of_pass):
         for one in passes:
             while True:
@@ -278,14 +280,19 @@ def advance(
                     jax.block_until_ready(metrics)
                     seconds = time.perf_counter() - started
                     most = max(1, processes.from_first(int(_PART_S / seconds)))
-                under_way.append(metrics)
-                if len(under_way) > _UNDER_WAY:
-                    jax.block_until_ready(under_way.popleft())
+                under_way.append((last - first, metrics))
+                while under_way and (len(under_way) > _UNDER_WAY or _is_ready(under_way[0][1])):
+                    jax.block_until_ready(under_way.popleft()[1])
+                coming = sum(count for count, _ in under_way)
                 steps += last - first
                 if last == of_pass:
                     break
-                yield Position(states, told, number, steps), None
+                yield Position(states, told, number, steps, coming), None
             if steps < of_pass * feed.passes:
-                yield Position(states, told, number, steps), None
+                yield Position(states, told, number, steps, coming), None
         number, steps = number + 1, 0
-        yield Position(states, told, number, steps), metrics
+        yield Position(states, told, number, steps, coming), metrics
+
+
+def _is_ready(metrics: dict[str, jax.Array]) -> bool:
+    return all(value.is_ready() for value in metrics.values())

@@ -131,6 +131,11 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
             f'config.data.generate: expected a file or generated data, found both; add '
             f'--config.data.generate=False to use {settings.file}'
         )
+    if settings.user_scores and settings.generate:
+        raise InputError(
+            f'config.data.user_scores: expected none with generated data, which have their own, found '
+            f'{settings.user_scores}'
+        )
     if settings.file:
         return datasets.read_dataset(
             _existing(settings.file), user_scores=settings.user_scores or None, **_how(settings)

@@ -23,6 +23,7 @@ import numpy as np
 from trsum_jax.training import (
     checkpoint,
     compilation,
+    default_config,
     experiment,
     files,
     grid,
@@ -124,7 +125,15 @@ def _train_group(
     # What a program's shapes are made of has to be enough for every run.
     common.update_from_flattened_dict({name: max(values) for name, values in numbers.items()})
     # Another grid must not be taken for this one: a checkpoint does not tell its runs.
-    fixed = [{k: v for k, v in _read(c, stage).items() if not settings.is_free(k)} for c in configs]
+    usual = settings.flatten(default_config.get_config())
+    fixed = [
+        {
+            name: value
+            for name, value in _read(one, stage).items()
+            if not settings.is_free(name) and not (name in settings.LATER and value == usual[name])
+        }
+        for one in configs
+    ]
     told = json.dumps([members, fixed], sort_keys=True)
     folder = workdir / FOLDER / f'{stage}-{hashlib.sha256(told.encode()).hexdigest()[:12]}'
     joint = preparation.assemble(common, folder, given, places, dials)

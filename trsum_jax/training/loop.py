@@ -150,7 +150,8 @@ class _Pace:
 
     def note(self, at: Position) -> None:
         """Takes the time after a dispatch; compilation and the first one are before the first."""
-        self._now, self._done = time.perf_counter(), at.epoch * self._of_epoch + at.steps
+        self._now = time.perf_counter()
+        self._done = at.epoch * self._of_epoch + at.steps - at.coming
         self._begun = self._begun or (self._now, self._done)
 
     def seconds_per_step(self) -> float:

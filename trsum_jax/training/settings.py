@@ -65,6 +65,7 @@ AT_LEAST = {
     'layout.checkpoints': 1,
     'data.folds': 0,
     'data.split_seed': 0,
+    'data.synthetic.seed': 0,
 }
 # Lower and upper end, and whether a value may be at each.
 RANGES = {
@@ -105,6 +106,7 @@ RANGES = {
     'data.stream_mb': (0, math.inf, '[)'),
     'layout.grace': (0, math.inf, '[)'),
 }
+LARGEST_SEED = 2**63 - 1  # that JAX takes
 # Lists of texts: names of files, of columns.
 TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
 # Fields that workdirs of earlier versions lack; their defaults are what was done before.
@@ -157,11 +159,9 @@ def check(config: ml_collections.ConfigDict) -> None:
                 f'config.layout.microbatch: expected a divisor of config.{stage}.batch = {batch}, '
                 f'found {microbatch}'
             )
-    if config.model.heads > 0 and config.model.width % config.model.heads:
-        faults.append(
-            f'config.model.heads: expected a divisor of model.width = {config.model.width}, '
-            f'found {config.model.heads}'
-        )
+    width, heads = config.model.width, config.model.heads
+    if heads > 0 and width % heads:
+        faults.append(f'config.model.heads: expected a divisor of model.width = {width}, found {heads}')
     if config.masking.mask + config.masking.replace > 1:
         faults.append('config.masking: mask and replace are probabilities of one draw; they add up to over 1')
     faults += _faults_of_reward(config) + _faults_of_estimator(config)
@@ -188,8 +188,9 @@ def check(config: ml_collections.ConfigDict) -> None:
             f'found {mesh}'
         )
     seeds = tuple(config.seeds)
-    if not seeds or len(set(seeds)) != len(seeds) or not all(isinstance(s, int) and s >= 0 for s in seeds):
-        faults.append(f'config.seeds: expected one or more different whole numbers from 0, found {seeds}')
+    sound = [isinstance(seed, int) and 0 <= seed <= LARGEST_SEED for seed in seeds]
+    if not seeds or len(set(seeds)) != len(seeds) or not all(sound):
+        faults.append(f'config.seeds: expected different whole numbers from 0 to 2**63 - 1, found {seeds}')
     if faults:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
 

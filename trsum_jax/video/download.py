@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import http.client
 import os
 import pathlib
@@ -20,7 +19,7 @@ import platformdirs
 import tqdm
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import kind_of, shown
+from trsum_jax.files import kind_of, sha256, shown
 
 _PIECE = 1 << 18
 # Seconds for the beginning of an answer, and over which its rate is taken; then bytes a second.
@@ -31,12 +30,6 @@ _SLOWEST = 5_000
 def cache_folder() -> pathlib.Path:
     """Where fetched files stay: the platform's cache folder for this project (`XDG_CACHE_HOME` on Linux)."""
     return pathlib.Path(platformdirs.user_cache_dir('trsum_jax', appauthor=False))
-
-
-def sha256(path: pathlib.Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def fetch(

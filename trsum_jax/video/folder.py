@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from trsum_jax.data.datasets import natural_order
 from trsum_jax.errors import InputError
-from trsum_jax.files import LONGEST_NAME, shortened, shown
+from trsum_jax.files import LONGEST_NAME, kind_of, shortened, shown
+from trsum_jax.video.opening import ADDRESS
 from trsum_jax.video.reading import VideoReader
 
 # fmt: off
@@ -53,7 +54,8 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
         return [folder], []
     named = f'--videos={shown(folder)}'
     if not folder.is_dir():
-        raise InputError(f'{named}: expected a folder of videos or one video, found nothing there')
+        found = 'an address; download it first' if ADDRESS.match(str(folder)) else kind_of(folder)
+        raise InputError(f'{named}: expected a folder of videos or one video, found {found}')
     entries = sorted(folder.iterdir(), key=lambda path: (natural_order(path.name), path.name))
     seen = [path for path in entries if not path.name.startswith('.') and path.is_file()]
     by_name = [path for path in seen if _ending(path) in _OTHERS]

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import sha256, shown
 from trsum_jax.video import download, torch_file
 from trsum_jax.video.encoders import FILTERS, Encoder, fit, unit_rows
 
@@ -199,7 +199,7 @@ def load(weights: str | os.PathLike | None = None) -> Encoder:
     network = f"torchvision's GoogLeNet, which is published at {URL}"
     variables = jax.device_put(variables_of(torch_file.read(path, shapes(), network), path))
     features = jax.jit(lambda variables, pictures: GoogLeNet().apply(variables, normalise(pictures)))
-    digest = download.sha256(path)[:_PUBLISHED]
+    digest = sha256(path)[:_PUBLISHED]
     return Encoder(
         name=f'googlenet-1 weights={digest} resize={_RESIZE} crop={_SIDE} bilinear unit-length',
         batch=16 if jax.default_backend() == 'cpu' else 128,

@@ -52,7 +52,7 @@ _SOUNDS = (
     'wv',
 )
 # A scheme of two letters or more, which no drive has; `Path` makes one slash of two.
-_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
+ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
 
 
 def open_input(path: str | os.PathLike) -> av.container.InputContainer:
@@ -69,7 +69,7 @@ def open_input(path: str | os.PathLike) -> av.container.InputContainer:
     """
     place = pathlib.Path(path)
     if not place.is_file():
-        if _ADDRESS.match(str(path)):
+        if ADDRESS.match(str(path)):
             raise InputError(
                 f'{shown(path)}: expected a file on this machine, found an address; download it first'
             )

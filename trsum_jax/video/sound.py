@@ -144,9 +144,10 @@ def open_sound(path: pathlib.Path, clock: Clock, which: str = 'all') -> tuple[li
         which: `all` tracks, the `main` one, or `none`.
 
     Returns:
-        The tracks that decode, in the file's order, each to be closed; and a note of those that do not.
+        The tracks that decode, in the file's order, each to be closed; and notes of those that do not, or
+        have other channels than before.
     """
-    opened, silent = [], 0
+    opened, notes, silent = [], [], 0
     for index in sound_tracks(path, which):
         container = open_input(path)
         stream = container.streams[index]
@@ -158,11 +159,13 @@ def open_sound(path: pathlib.Path, clock: Clock, which: str = 'all') -> tuple[li
             if other is not stream:
                 other.discard = av.stream.Discard.all
         opened.append(SoundReader(container, stream, clock))
-    if not silent:
-        return opened, []
-    if opened:
-        return opened, [f'{silent} of its sound tracks do not decode here and are left out']
-    return [], ['its sound does not decode here; the summary is silent']
+        if opened[-1].n_channels != stream.channels:
+            notes.append(f'sound of {stream.channels} channels is written as {opened[-1].layout}')
+    if silent and not opened:
+        return [], ['its sound does not decode here; the summary is silent']
+    if silent:
+        notes.append(f'{silent} of its sound tracks do not decode here and are left out')
+    return opened, notes
 
 
 def sound_tracks(path: pathlib.Path, which: str = 'all') -> list[int]:

@@ -16,7 +16,7 @@ _FAST = (100, 120, 240, 120 * _NTSC, 240 * _NTSC)
 _CLOSE = 1e-3
 # NTSC's rates lie 0.1% below the whole ones.
 _EXACT = 4e-4
-_STAMP = re.compile(r'(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d{2,4})')
+_STAMP = re.compile(r'([01]\d|2[0-3]):([0-5]\d):([0-5]\d)([:;.,])(\d{2,4})')
 _DAY = 86_400
 
 
