@@ -20,7 +20,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.training import epoch, sharding
 
 ONE = (1, 1)
-SPLIT = [shape for shape in meshes.MESHES if shape != ONE]
+SPLIT = [(shape, runs) for shape, runs in meshes.TRAINED if shape != ONE]
 COLLECTIVES = 'all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast'
 # Sums over a batch are added up in another order, and Adam scales with its gradient's own size.
 TOLERANCE = 2e-5
@@ -38,16 +38,14 @@ def found(tmp_path_factory):
     return pickle.loads(path.read_bytes())
 
 
-@pytest.mark.parametrize('runs', meshes.RUNS)
-@pytest.mark.parametrize('shape', SPLIT)
+@pytest.mark.parametrize(('shape', 'runs'), SPLIT)
 def test_the_same_actions_and_masks_are_drawn_on_every_mesh(found, shape, runs):
     expected, drawn = found[ONE, runs][2], found[shape, runs][2]
     assert len(expected['actions']) >= 28 // 2 * runs // 2 * meshes.EPOCHS
     assert drawn == expected
 
 
-@pytest.mark.parametrize('runs', meshes.RUNS)
-@pytest.mark.parametrize('shape', SPLIT)
+@pytest.mark.parametrize(('shape', 'runs'), SPLIT)
 def test_parameters_scores_and_metrics_are_those_of_one_device(found, shape, runs):
     expected, drawn = found[ONE, runs][:2], found[shape, runs][:2]
     assert jax.tree.structure(drawn) == jax.tree.structure(expected)
@@ -157,8 +155,11 @@ def test_recomputing_blocks_changes_nothing():
     settings = [Setting(tiny_config(**{'layout.remat': on})) for on in (False, True)]
     counts = []
     for setting in settings:
-        given = setting.stage1.init(one_run(setting), ()), setting.corpus, one_run(setting), ()
-        counts.append(str(jax.make_jaxpr(functools.partial(epoch.blank_told, setting.stage1))(*given)))
+        stage, run = setting.stage1, one_run(setting)
+        state = stage.init(run, ())
+        told = epoch.blank_told(stage, state, setting.corpus, run, ())
+        given = state, told, epoch.Span(0, 0, 1, 0), setting.corpus, run, ()
+        counts.append(str(jax.make_jaxpr(functools.partial(epoch.part, stage))(*given)).count('remat'))
     assert counts[0] == 0 < counts[1]
     plain, remat = (setting.both(epochs=1) for setting in settings)
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(remat), strict=True):
