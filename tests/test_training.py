@@ -261,3 +261,15 @@ def test_learning_raises_the_reward_and_lowers_the_loss(how):
     _, rewards = setting.train(setting.stage2, first.params, how=how, epochs=30)
     assert np.all(rewards[-1]['p_mean'] > rewards[0]['p_mean'] + 0.1)
     assert np.all(rewards[-1]['reward'] > rewards[0]['reward'])
+
+
+def test_how_long_it_takes_is_said_once_it_is_known(monkeypatch):
+    """Of 100 epochs of 10 steps; the first step is done, the next one waits 5 s for its data."""
+    now = iter([0.0, 5.0, 6.0])
+    monkeypatch.setattr(loop.time, 'perf_counter', lambda: next(now))
+    pace, said = loop._Pace(40.0, 10), []
+    for at in ((0, 1, 0), (0, 2, 1), (0, 3, 1)):
+        pace.note(grid.Position(None, None, *at))
+        said.append(pace.announcement(100, 'generator'))
+    # One step in 6 s: 998 are left.
+    assert said == ['', '', 'generator: about 1:39:48 left, as measured on its first 6 s']

@@ -165,8 +165,8 @@ class _Pace:
 
     def announcement(self, epochs: int, what: str) -> str:
         """Once, when it can be told and the work is long: how long it will take."""
-        begun, _ = self._begun
-        if self._announced or self._now - begun < _MEASURED_S:
+        begun, done = self._begun
+        if self._announced or self._now - begun < _MEASURED_S or self._done == done:
             return ''
         self._announced = True
         left = (epochs * self._of_epoch - self._done) * self.seconds_per_step()
