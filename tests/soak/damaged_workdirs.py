@@ -1,6 +1,6 @@
 """Every file of a finished workdir, damaged in every way, one at a time; then the commands that read it.
 
-    PYTHONPATH=tests:. python tests/soak/damaged_workdirs.py
+    python -m tests.soak.damaged_workdirs
 
 Each case ends in the results as they were, or in one sentence; anything else is a failure, and told.
 """
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import conftest  # noqa: F401  (settings of the tests, before jax is imported)
 from test_workdir import DAMAGES, contents, damage, in_its_place_a_folder
 from tiny import tiny_config, write_data

@@ -1,6 +1,6 @@
 """`main` on disks of many sizes, each full at another moment.
 
-    PYTHONPATH=tests:. python tests/soak/full_disks.py
+    python -m tests.soak.full_disks
 
 Each run ends with its results or in one sentence; with room it then continues to the same results.
 """
@@ -11,11 +11,12 @@ import shutil
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import conftest  # noqa: F401  (settings of the tests, before jax is imported)
 from disks import on_small_disk
 from tiny import write_data
 
-from benchmarks import interruptions
+from tests.soak import interruptions
 
 FLAGS = ('--config.layout.checkpoint_every=1', '--config.evaluation.baselines=False')
 KILOBYTES = (*range(40, 320, 20), 400, 1000)
