@@ -41,7 +41,7 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
     from configs import default
     from trsum_jax.data.records import Video
     from trsum_jax.data.splits import Fold
-    from trsum_jax.training import corpus, grid, rivals
+    from trsum_jax.training import corpus, grid, methods
 
     n_videos, steps, width = _SIZES[size]
     config = default.get_config()
@@ -62,7 +62,7 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
         )
     keys = tuple(video.key for video in videos)
     whole = corpus.build(videos, steps, ('sequential',))
-    _, stage = rivals.build(config, width, n_videos)
+    (stage,) = methods.build(config, width, n_videos, steps).stages
     runs = grid.make_runs(grid.places((0,), 1), [Fold(keys, ())], keys, whole)
     step = grid.compile_epoch(stage, 'map')
     states, number = grid.init(stage, runs, ()), 0
@@ -92,7 +92,7 @@ def lstm(size: str = 'full', whose: str = 'ours', videos: int = 40, width: int =
     import jax.numpy as jnp
     from flax import linen as nn
 
-    from trsum_jax.method.recurrent import Lstm
+    from trsum_jax.rivals.recurrent import Lstm
 
     x = jax.random.normal(jax.random.key(0), (videos, _SIZES[size][1], width))
     valid = jnp.ones(x.shape[:2], bool)

@@ -7,6 +7,7 @@ import functools
 import itertools
 import sys
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +22,9 @@ from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.method import episodes, estimators
 from trsum_jax.method.rewards import reward_and_parts, unselected
-from trsum_jax.training import corpus, grid, stages
-from trsum_jax.training.policy import estimator_of
+from trsum_jax.training import config as door
+from trsum_jax.training import corpus, grid, trsum
+from trsum_jax.training.epoch import Stage
 
 LENGTH, EPISODES, SEEDS, EPOCHS = 128, 5, (0, 1), 12
 SMALL, SMALL_DRAWS = 4, 100_000
@@ -40,11 +42,12 @@ def config_of(fields: dict[str, Any]) -> Any:
 
 def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid: Any) -> Callable:
     """(key, logits) -> one estimate [L] of the gradient, at the end of its annealing."""
-    estimate = estimator_of(config_of(fields).summarizer, EPOCHS)
+    estimate = door.estimator(config_of(fields).summarizer)
+    segment = types.SimpleNamespace(valid=valid)
     baseline = episodes.Baseline(level, jnp.array(True))
 
     def one(key, logits):
-        return -jax.grad(lambda x: estimate(key, x, valid, rewards_of, baseline).surrogate)(logits)
+        return -jax.grad(lambda x: estimate(key, x, segment, rewards_of, baseline, EPOCHS).surrogate)(logits)
 
     return one
 
@@ -89,17 +92,17 @@ class Trained:
         self.width = self.videos[0].features.shape[1]
         self.corpus = corpus.build(self.videos, LENGTH, tuple(config.decomposition.views))
         self.runs = grid.make_runs(grid.places(SEEDS, 1), self.folds, keys, self.corpus)
-        self.generator, self.summarizer = stages.build_models(config, self.width)
-        first = stages.generator_stage(config, self.generator, self.width)
+        self.bound = door.bind(config, self.width, len(self.videos))
+        self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
+        first, _ = self.bound.stages
         states, epoch = grid.init(first, self.runs, ()), grid.compile_epoch(first, 'map')
         for number in range(config.generator.epochs):
             states, _ = epoch(states, np.int32(number), self.corpus, self.runs, ())
         self.frozen = states.params
 
-    def stage(self, fields: dict[str, Any]) -> stages.Stage:
+    def stage(self, fields: dict[str, Any]) -> Stage:
         """Stage 2 of a variant."""
-        config = config_of(fields)
-        return stages.summarizer_stage(config, self.generator, self.summarizer, self.width, len(self.videos))
+        return door.bind(config_of(fields), self.width, len(self.videos)).stages[1]
 
     def cost(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
         """Milliseconds of a step, each variant in turn, and the ratio to the first's in its round."""
@@ -125,7 +128,7 @@ class Trained:
     def variance(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
         """Variance of one estimate over the squared norm of the gradient, and its cosine with it."""
         params = jax.tree.map(lambda x: x[0], self.frozen)
-        heads = stages.init_summarizer(config_of({}), self.summarizer, jax.random.key(4), params, self.width)
+        heads = trsum.summarizer_params(self.bound.second, jax.random.key(4), params)
         found = {name: [] for name in variants}
         whole = np.flatnonzero(np.asarray(self.corpus.valid).all(axis=1))[:SEGMENTS]
         for at in whole:

@@ -119,8 +119,8 @@ def folds(size: str, stage: str, how: str) -> Callable[[], None]:
 
     from configs import demo
     from trsum_jax.data import splits, synthetic
-    from trsum_jax.training import corpus, grid, stages
-    from trsum_jax.training.steps import how_here
+    from trsum_jax.training import corpus, grid
+    from trsum_jax.training.config import bind, how_here
 
     config = demo.get_config()
     config.update_from_flattened_dict(SIZES[size])
@@ -129,9 +129,7 @@ def folds(size: str, stage: str, how: str) -> Callable[[], None]:
     segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
     chosen, places = splits.disjoint_folds(keys, FOLDS, 0), grid.places((0,), FOLDS)
     groups = [[place] for place in places] if how == 'alone' else [places]
-    generator, summarizer = stages.build_models(config, width)
-    first = stages.generator_stage(config, generator, width)
-    second = stages.summarizer_stage(config, generator, summarizer, width, len(videos))
+    first, second = bind(config, width, len(videos)).stages
     one = first if stage == 'generator' else second
     epoch = grid.compile_epoch(one, 'map' if how == 'alone' else how_here(how))
     kept = []

@@ -278,16 +278,13 @@ def _training(
     import jax
     import jax.numpy as jnp
 
-    from trsum_jax.training import corpus, grid, stages
-    from trsum_jax.training.steps import Run, how_here
+    from trsum_jax.training import corpus, grid
+    from trsum_jax.training.config import bind, how_here
+    from trsum_jax.training.steps import Run
 
     everything = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
     width = videos[0].features.shape[1]
-    generator, summarizer = stages.build_models(config, width)
-    both = (
-        stages.generator_stage(config, generator, width),
-        stages.summarizer_stage(config, generator, summarizer, width, len(videos)),
-    )
+    both = bind(config, width, len(videos)).stages
     chosen = jnp.tile(jnp.arange(segments or everything.n_segments, dtype=jnp.int32), (n_runs, 1))
     runs = Run(jax.random.split(jax.random.key(0), n_runs), chosen, jnp.ones(chosen.shape))
     start = grid.init(both[0], runs, ())
@@ -312,10 +309,11 @@ def _training(
 def _scoring(config: Any, videos: list[Any]) -> Callable[[], None]:
     import jax
 
-    from trsum_jax.training import corpus, scoring, stages
+    from trsum_jax.training import corpus, scoring
+    from trsum_jax.training.config import bind
 
     segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
-    _, summarizer = stages.build_models(config, videos[0].features.shape[1])
+    summarizer = bind(config, videos[0].features.shape[1], len(videos)).summarizer
     params = summarizer.init(jax.random.key(0), segments.frames[segments.index[0]], segments.valid[0])
     score = jax.jit(lambda params, segments: scoring.importance(summarizer, params, segments))
     return lambda: score(params['params'], segments).block_until_ready()

@@ -14,8 +14,10 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from trsum_jax.method.decomposition import decompose
-from trsum_jax.training import grid, sharding, stages
+from trsum_jax.training import grid, sharding
+from trsum_jax.training.config import bind
 from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.epoch import Stage
 from trsum_jax.training.steps import Run
 
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
@@ -166,19 +168,17 @@ def collectives(text: str) -> dict[str, int]:
 
 def _stage(
     config: ml_collections.ConfigDict, name: str, corpus: Corpus, n_runs: int, training: int, shards: int
-) -> tuple[stages.Stage, tuple[Any, ...]]:
+) -> tuple[Stage, tuple[Any, ...]]:
     """A stage, and the shapes of what its epoch takes."""
     width = corpus.frames.shape[1]
-    generator, summarizer = stages.build_models(config, width)
+    # One baseline a video; their number is nothing beside the parameters.
+    first, second = bind(config, width, corpus.n_segments, shards).stages
     chosen = jax.ShapeDtypeStruct((n_runs, training), jnp.int32)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), n_runs))
     runs = Run(keys, chosen, jax.ShapeDtypeStruct(chosen.shape, jnp.float32))
-    stage, frozen = stages.generator_stage(config, generator, width, shards), ()
+    stage, frozen = first, ()
     states = grid.like(stage, runs, frozen)
     if name == 'summarizer':
-        frozen = states.params
-        # One baseline a video; their number is nothing beside the parameters.
-        n_videos = corpus.n_segments
-        stage = stages.summarizer_stage(config, generator, summarizer, width, n_videos, shards)
+        stage, frozen = second, states.params
         states = grid.like(stage, runs, frozen)
     return stage, (states, jax.ShapeDtypeStruct((), jnp.int32), corpus, runs, frozen)

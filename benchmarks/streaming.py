@@ -47,9 +47,9 @@ def noise(videos: int, width: int) -> Iterator[Video]:
 
 def measure(file: str, stream_mb: float, workdir: str, answers: multiprocessing.Queue) -> None:
     """Both stages for an epoch and the scores of all videos, in this process: seconds and peak memory."""
-    from trsum_jax.training import default_config, experiment, outcome, preparation, settings
+    from trsum_jax.training import experiment, fields, outcome, preparation, settings
 
-    config = default_config.get_config()
+    config = fields.get_config()
     config.data.update({'file': file, 'folds': 0, 'stream_mb': stream_mb})
     config.decomposition.length = 64
     config.model.update({'width': 16, 'heads': 2, 'feed_forward': 32, 'layers': 1})
@@ -62,7 +62,7 @@ def measure(file: str, stream_mb: float, workdir: str, answers: multiprocessing.
     read = time.perf_counter()
     trained = experiment.train(start)
     learned = time.perf_counter()
-    scores = outcome.score(start, *trained, False)['trsum'][0]
+    scores = outcome.score(start, trained, False)['trsum'][0]
     done = time.perf_counter()
     assert len(scores) == len(start.given.dataset.videos)
     numbers = sum(np.prod(video.features.shape) for video in start.given.dataset.videos.values())

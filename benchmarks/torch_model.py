@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 # What is written here of the many choices of `configs/default.py`: those of its two presets.
 ONLY = {
-    'model.norm': 'pre',
     'model.positions': 'sinusoidal',
-    'model.activation': 'gelu',
     'model.dropout': 0.0,
     'model.mask_token': 'zero',
     'masking.strategy': 'dynamic',

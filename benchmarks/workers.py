@@ -55,19 +55,19 @@ def ours(size: str, stage: str, layout: dict[str, Any] | None = None, steps: int
     import jax
     import jax.numpy as jnp
 
-    from trsum_jax.training import grid, stages
-    from trsum_jax.training.steps import Run, how_here
+    from trsum_jax.training import grid
+    from trsum_jax.training.config import bind, how_here
+    from trsum_jax.training.steps import Run
 
     config, segments = setting(size, layout=layout)
-    generator, summarizer = stages.build_models(config, segments.frames.shape[1])
     width, n_videos = segments.frames.shape[1], int(segments.video.max()) + 1
     chosen = jnp.asarray(_batches(segments, config, steps).reshape(1, -1))
     runs = Run(jax.random.key(0)[None], chosen, jnp.ones(chosen.shape))
-    first = stages.generator_stage(config, generator, width)
+    first, second = bind(config, width, n_videos).stages
     states, frozen = grid.init(first, runs, ()), ()
     one = first
     if stage == 'summarizer':
-        one = stages.summarizer_stage(config, generator, summarizer, width, n_videos)
+        one = second
         frozen = states.params
         states = grid.init(one, runs, frozen)
     epoch = grid.compile_epoch(one, how_here(config.layout.runs))
@@ -95,20 +95,19 @@ def opponent(size: str, stage: str, name: str, steps: int = 1, **options: Any) -
     import jax
     import torch
 
-    from trsum_jax.training import stages
+    from trsum_jax.training.config import bind
     from trsum_jax.training.steps import Run
 
     module = importlib.import_module(f'benchmarks.{name}')
     config, segments = setting(size)
     width, n_videos = segments.frames.shape[1], int(segments.video.max()) + 1
-    generator, summarizer = stages.build_models(config, width)
+    first, second = bind(config, width, n_videos).stages
     run_of = Run(jax.random.key(0), np.zeros(1, np.int32), np.ones(1, np.float32))
-    params = stages.generator_stage(config, generator, width).init(run_of, ()).params
+    params = first.init(run_of, ()).params
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if stage == 'generator':
         one = module.Stage1(params, config, segments._asdict(), device=device, **options)
     else:
-        second = stages.summarizer_stage(config, generator, summarizer, width, n_videos)
         start = second.init(run_of, params).params
         one = module.Stage2(start, params, config, segments._asdict(), device=device, **options)
     batches = torch.tensor(_batches(segments, config, steps), device=device).long()
@@ -135,19 +134,19 @@ def step_flops(size: str, stage: str) -> float:
     import jax
     import jax.numpy as jnp
 
-    from trsum_jax.training import epoch, stages
+    from trsum_jax.training import epoch
+    from trsum_jax.training.config import bind
     from trsum_jax.training.steps import Run
 
     # Loops are counted once by the analysis, so everything is one product here.
     config, segments = setting(size, layout={'episodes': 'vmap', 'microbatch': 0})
     width, n_videos = segments.frames.shape[1], int(segments.video.max()) + 1
-    generator, summarizer = stages.build_models(config, width)
     chosen = jnp.asarray(_batches(segments, config, 1)[0])
     run = Run(jax.random.key(0), chosen, jnp.ones(chosen.shape))
-    first = stages.generator_stage(config, generator, width)
+    first, second = bind(config, width, n_videos).stages
     state, frozen, one = jax.eval_shape(first.init, run, ()), (), first
     if stage == 'summarizer':
-        one = stages.summarizer_stage(config, generator, summarizer, width, n_videos)
+        one = second
         frozen = state.params
         state = jax.eval_shape(one.init, run, frozen)
 
@@ -164,15 +163,17 @@ def scorer(size: str, name: str, n_videos: int = 8) -> Callable[[], None]:
     """Scores videos with a trained summarizer, by us (`ours`) or by `torch_best`."""
     import jax
 
-    from trsum_jax.training import scoring, stages
+    from trsum_jax.training import scoring, trsum
+    from trsum_jax.training.config import bind
     from trsum_jax.training.steps import Run
 
     config, segments = setting(size, n_videos)
     width = segments.frames.shape[1]
-    generator, summarizer = stages.build_models(config, width)
+    bound = bind(config, width, n_videos)
+    summarizer = bound.summarizer
     run_of = Run(jax.random.key(0), np.zeros(1, np.int32), np.ones(1, np.float32))
-    frozen = stages.generator_stage(config, generator, width).init(run_of, ()).params
-    params = stages.init_summarizer(config, summarizer, jax.random.key(1), frozen, width)
+    frozen = bound.stages[0].init(run_of, ()).params
+    params = trsum.summarizer_params(bound.second, jax.random.key(1), frozen)
     if name == 'ours':
         score = jax.jit(lambda params, segments: scoring.importance(summarizer, params, segments))
         return lambda: score(params, segments).block_until_ready()

@@ -1,11 +1,15 @@
 """A rival in a grid at toy size, as `tiny.Setting` is for TR-SUM."""
 
+import importlib
+import types
+
 import numpy as np
 from tiny import RECIPE, tiny_config
 
 from trsum_jax.data.splits import Fold
 from trsum_jax.data.synthetic import Recipe, generate
-from trsum_jax.training import corpus, grid, rivals
+from trsum_jax.training import corpus, grid
+from trsum_jax.training.config import dtype_here
 
 # Of different length, so that one is padded.
 FOLDS = [
@@ -27,7 +31,10 @@ class RivalSetting:
         self.places = grid.places(seeds, len(folds))
         self.runs = grid.make_runs(self.places, folds, keys, self.corpus)
         width = self.videos[0].features.shape[1]
-        self.module, self.stage = rivals.build(self.config, width, len(keys))
+        fields, scale = types.SimpleNamespace(**self.config[method]), width**0.5
+        dtype = dtype_here(self.config.model.dtype)
+        build = importlib.import_module(f'trsum_jax.rivals.{method}.training').build
+        self.module, self.stage = build(fields, width, len(keys), dtype=dtype, scale=scale)
 
     def train(self, epochs=2, runs=None, how='map'):
         """States and the metrics of every epoch, [epochs][name][R]."""

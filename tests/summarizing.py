@@ -9,11 +9,11 @@ from tiny import shorten
 
 from trsum_jax import summarize
 from trsum_jax.errors import InputError
-from trsum_jax.training import default_config
+from trsum_jax.training import fields
 
 
 def toy_config(videos=(), seed=0):
-    config = shorten(default_config.get_config())
+    config = shorten(fields.get_config())
     config.seeds = (seed,)
     config.data.folds = 0
     return config

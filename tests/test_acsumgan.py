@@ -4,13 +4,14 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from rivals_setting import FOLDS, RivalSetting
 
-from trsum_jax.method import acsumgan, actor_critic
-from trsum_jax.method.acsumgan import PARTS, AcSumGan
-from trsum_jax.training import adversarial, corpus, grid
+from trsum_jax.rivals.acsumgan import game, net, training
+from trsum_jax.rivals.acsumgan.net import PARTS, AcSumGan
+from trsum_jax.training import corpus, grid
+from trsum_jax.training.epoch import Batch
+from trsum_jax.training.steps import adam
 
 T, WIDTH, FRAGMENTS = 11, 6, 4
 FAST = {
@@ -22,7 +23,7 @@ FAST = {
 
 @pytest.mark.parametrize(('n', 'fragments'), [(11, 4), (8, 4), (3, 5), (1, 2), (11, 11)])
 def test_fragments_partition_the_frames_into_runs_of_even_length(n, fragments):
-    found = np.asarray(acsumgan.fragments_of(jnp.arange(T) < n, fragments))[:n]
+    found = np.asarray(net.fragments_of(jnp.arange(T) < n, fragments))[:n]
     assert np.all(np.diff(found) >= 0)
     counts = np.bincount(found, minlength=fragments)
     assert counts.sum() == n
@@ -32,40 +33,40 @@ def test_fragments_partition_the_frames_into_runs_of_even_length(n, fragments):
 def test_a_fragments_score_is_the_mean_of_its_frames():
     scores = jnp.array([0.1, 0.3, 0.5, 0.9, 7.0, 7.0])
     fragment, valid = jnp.array([0, 0, 2, 2, 2, 2]), jnp.arange(6) < 4
-    state, present = acsumgan.fragment_scores(scores, fragment, valid, 3)
+    state, present = net.fragment_scores(scores, fragment, valid, 3)
     np.testing.assert_allclose(state, [0.2, 0.0, 0.7], rtol=1e-6)
     assert present.tolist() == [True, False, True]
 
 
 def test_the_divergence_from_the_prior_by_hand():
     # KL(N(1, 4) || N(0, 1)) = (4 + 1 - 1 - ln 4) / 2; that of the prior itself is 0.
-    found = acsumgan.prior_loss(jnp.array([1.0, 0.0]), jnp.log(jnp.array([4.0, 1.0])))
+    found = net.prior_loss(jnp.array([1.0, 0.0]), jnp.log(jnp.array([4.0, 1.0])))
     assert float(found) == pytest.approx((4 - np.log(4)) / 2 / 2, rel=1e-6)
 
 
 def test_sparsity_is_the_distance_of_the_mean_score_from_its_share():
-    found = acsumgan.sparsity_loss(jnp.array([0.2, 0.4, 9.0]), jnp.arange(3) < 2, 0.5)
+    found = net.sparsity_loss(jnp.array([0.2, 0.4, 9.0]), jnp.arange(3) < 2, 0.5)
     assert float(found) == pytest.approx(0.2)
 
 
 def test_the_actor_picks_every_present_fragment_once_and_sees_what_it_has_picked():
     present = jnp.array([True, False, True, True])
     scores = jnp.array([0.2, 0.0, 0.3, 0.4])
-    game = actor_critic.play(jax.random.key(3), jnp.zeros_like, scores, present, 5)
-    assert game.live.tolist() == [True] * 3 + [False] * 2
-    picks = np.asarray(game.picks)[:3]
+    played = game.play(jax.random.key(3), jnp.zeros_like, scores, present, 5)
+    assert played.live.tolist() == [True] * 3 + [False] * 2
+    picks = np.asarray(played.picks)[:3]
     assert sorted(picks) == [0, 2, 3]
     for n in range(3):
         before = [f in picks[:n] for f in range(4)]
-        np.testing.assert_allclose(game.states[n], np.where(before, 1.0, scores))
-        assert game.free[n].tolist() == [bool(present[f]) and not before[f] for f in range(4)]
-        assert game.taken[n].tolist() == [f in picks[: n + 1] for f in range(4)]
-    np.testing.assert_array_equal(game.taken[4], game.taken[2])
+        np.testing.assert_allclose(played.states[n], np.where(before, 1.0, scores))
+        assert played.free[n].tolist() == [bool(present[f]) and not before[f] for f in range(4)]
+        assert played.taken[n].tolist() == [f in picks[: n + 1] for f in range(4)]
+    np.testing.assert_array_equal(played.taken[4], played.taken[2])
 
 
 def test_the_actor_picks_by_its_probabilities():
     logits = jnp.log(jnp.array([0.2, 0.5, 0.3]))
-    play = functools.partial(actor_critic.play, actor=lambda _: logits, n_picks=1)
+    play = functools.partial(game.play, actor=lambda _: logits, n_picks=1)
     games = jax.vmap(lambda key: play(key, scores=jnp.zeros(3), present=jnp.ones(3, bool)))(
         jax.random.split(jax.random.key(0), 20_000)
     )
@@ -75,13 +76,13 @@ def test_the_actor_picks_by_its_probabilities():
 
 
 def test_returns_are_discounted_sums_of_what_follows():
-    found = actor_critic.returns(jnp.array([1.0, 2.0, 4.0, 8.0]), jnp.arange(4) < 3, 0.5)
+    found = game.returns(jnp.array([1.0, 2.0, 4.0, 8.0]), jnp.arange(4) < 3, 0.5)
     np.testing.assert_allclose(found, [1 + 1 + 1, 2 + 2, 4, 0])
 
 
 def all_first_picks(n):
     """A game of one pick for each of n fragments, all free."""
-    return actor_critic.Game(
+    return game.Game(
         jnp.zeros((n, 1, n)), jnp.ones((n, 1, n), bool), jnp.arange(n)[:, None], jnp.ones((n, 1), bool),
         jnp.eye(n, dtype=bool)[:, None],
     )  # fmt: skip
@@ -92,9 +93,9 @@ def test_the_actors_gradient_is_that_of_the_expected_reward():
     rewards, logits = jnp.array([0.3, 1.0, 0.1, 0.6]), jnp.array([0.5, -0.2, 0.1, 0.9])
     policy, games = jax.nn.softmax(logits), all_first_picks(4)
 
-    def of_pick(logits, game, reward):
+    def of_pick(logits, played, reward):
         # A constant baseline changes nothing in the mean.
-        return actor_critic.actor_loss(logits[None], game, reward[None] - 0.4, 0.1)[0]
+        return game.actor_loss(logits[None], played, reward[None] - 0.4, 0.1)[0]
 
     each = jax.vmap(jax.grad(of_pick), (None, 0, 0))(logits, games, rewards)
 
@@ -106,9 +107,9 @@ def test_the_actors_gradient_is_that_of_the_expected_reward():
 
 
 def test_fragments_that_cannot_be_picked_have_no_gradient_and_no_entropy():
-    game = jax.tree.map(lambda leaf: leaf[0], all_first_picks(3))
-    game = game._replace(free=jnp.array([[True, True, False]]))
-    loss = functools.partial(actor_critic.actor_loss, game=game, advantages=jnp.ones(1), entropy_weight=0.1)
+    played = jax.tree.map(lambda leaf: leaf[0], all_first_picks(3))
+    played = played._replace(free=jnp.array([[True, True, False]]))
+    loss = functools.partial(game.actor_loss, game=played, advantages=jnp.ones(1), entropy_weight=0.1)
     grads, entropy = jax.grad(loss, has_aux=True)(jnp.zeros((1, 3)))
     assert float(entropy) == pytest.approx(np.log(2), rel=1e-6)
     np.testing.assert_allclose(grads, [[-0.5, 0.5, 0.0]], atol=1e-6)
@@ -116,13 +117,13 @@ def test_fragments_that_cannot_be_picked_have_no_gradient_and_no_entropy():
 
 def test_the_critic_learns_a_constant_reward():
     """Of 1 a pick, undiscounted, 3 picks: values 3, 2 and 1 from states that tell them apart."""
-    returned = actor_critic.returns(jnp.ones(3), jnp.ones(3, bool), 1.0)
-    critic = acsumgan.Perceptron(16, 1)
+    returned = game.returns(jnp.ones(3), jnp.ones(3, bool), 1.0)
+    critic = net.Perceptron(16, 1)
     states = jnp.tril(jnp.ones((3, 3)), -1)
     params = critic.init(jax.random.key(0), states)
 
     def loss(params):
-        return actor_critic.critic_loss(critic.apply(params, states)[:, 0], returned, jnp.ones(3, bool))
+        return game.critic_loss(critic.apply(params, states)[:, 0], returned, jnp.ones(3, bool))
 
     @jax.jit
     def step(_, params):
@@ -160,19 +161,17 @@ def alone(learnt):
 def alternate(setting, params, rates, rows, weight, key):
     """The parameters after one step, with a rate for each update."""
     optimizers = {
-        name: optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(rates[name]))
-        for name in adversarial.UPDATES
+        name: adam(learning_rate=rates[name], weight_decay=0.0, clip=1e9) for name in training.UPDATES
     }
     moments = {
         name: optimizers[name].init({part: params[part] for part in parts})
-        for name, parts in adversarial.UPDATES.items()
+        for name, parts in training.UPDATES.items()
     }
-    batch = jax.vmap(corpus.gather, (None, 0))(setting.corpus, rows)
-    state = adversarial.GanState(params, moments)
-    keys = jax.random.split(key, len(rows))
-    return adversarial.alternate(
-        setting.module, setting.config.acsumgan, optimizers, state, batch, weight, keys
-    )[0].params
+    videos = jax.vmap(corpus.gather, (None, 0))(setting.corpus, rows)
+    state = training.GanState(params, moments)
+    batch = Batch(rows, weight, jax.random.split(key, len(rows)), jnp.float32(0))
+    fields = setting.config.acsumgan
+    return training.alternate(setting.module, fields, optimizers, state, videos, batch)[0].params
 
 
 @pytest.fixture(scope='module')
@@ -183,20 +182,20 @@ def step(setting, alone):
     )
 
 
-@pytest.mark.parametrize('name', adversarial.UPDATES)
+@pytest.mark.parametrize('name', training.UPDATES)
 def test_an_update_moves_its_own_parts_and_no_other(step, alone, name):
-    rates = {one: 1e-2 if one == name else 0.0 for one in adversarial.UPDATES}
+    rates = {one: 1e-2 if one == name else 0.0 for one in training.UPDATES}
     after = step(rates, jnp.arange(3), jnp.ones(3))
     moved = {
         part
         for part in PARTS
         if any(jax.tree.leaves(jax.tree.map(lambda a, b: bool(np.any(a != b)), after[part], alone[part])))
     }
-    assert moved == set(adversarial.UPDATES[name])
+    assert moved == set(training.UPDATES[name])
 
 
 def test_the_updates_together_move_every_part():
-    assert sorted(part for parts in adversarial.UPDATES.values() for part in parts) == sorted(PARTS)
+    assert sorted(part for parts in training.UPDATES.values() for part in parts) == sorted(PARTS)
 
 
 def test_padding_reaches_no_valid_frame(setting, alone):
@@ -225,7 +224,7 @@ def test_padding_reaches_no_valid_frame(setting, alone):
 
 
 def test_a_row_that_is_no_video_changes_nothing(step):
-    rates, weight = dict.fromkeys(adversarial.UPDATES, 1e-2), jnp.array([1.0, 1.0, 0.0])
+    rates, weight = dict.fromkeys(training.UPDATES, 1e-2), jnp.array([1.0, 1.0, 0.0])
     one, other = (step(rates, jnp.array([1, 2, row]), weight) for row in (0, 3))
     chex.assert_trees_all_equal(one, other)
     third = step(rates, jnp.array([1, 2, 3]), jnp.ones(3))

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import Setting, tiny_config
 
-from trsum_jax.method.augmentation import permuted
+from trsum_jax.training.variations import permuted
 
 
 def test_what_frames_are_to_each_other_stays_and_nothing_else():

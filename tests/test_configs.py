@@ -108,7 +108,7 @@ def test_a_variant_with_an_unknown_field_is_named():
 @pytest.mark.parametrize(
     ('field', 'value', 'message'),
     [
-        ('model.norm', 'middle', 'pre, post'),
+        ('model.positions', 'learned', 'sinusoidal, none'),
         ('model.heads', 3, 'divisor of model.width'),
         ('summarizer.episodes', 0, '1 or more'),
         ('masking.mask_ratio', 1.5, r'in \(0, 1\], found 1.5'),

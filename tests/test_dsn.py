@@ -8,7 +8,8 @@ from tiny import tiny_config
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import read_json
-from trsum_jax.method import dsn
+from trsum_jax.method import reward_terms
+from trsum_jax.rivals.drdsn import net
 from trsum_jax.training import experiment, files, trained
 
 # Cosines: of 0 and 1 it is 0, of 0 and 2 it is .6, of 1 and 2 it is .8.
@@ -25,7 +26,7 @@ def chosen(*frames):
     [((0, 1), 20, 1.0), ((0, 2), 20, 0.4), ((0, 2), 1, 1.0), ((0, 1, 2), 20, 1.6 / 3), ((1,), 20, 0.0)],
 )
 def test_diversity_by_hand(frames, window, expected):
-    found = dsn.diversity(dsn.dissimilarities(FRAMES, window), chosen(*frames))
+    found = net.diversity(net.dissimilarities(FRAMES, window), chosen(*frames))
     assert float(found) == pytest.approx(expected, abs=1e-6)
 
 
@@ -35,7 +36,7 @@ def test_diversity_by_hand(frames, window, expected):
 )
 def test_representativeness_by_hand(frames, expected):
     # From (1.8, 2.4) to (3, 0): 1.2² + 2.4² = 7.2; to (0, 4): 1.8² + 1.6² = 5.8.
-    found = dsn.representativeness(dsn.distances(FRAMES), ALL, chosen(*frames))
+    found = reward_terms.nearness(reward_terms.distances(FRAMES), ALL, chosen(*frames))
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -49,18 +50,18 @@ def test_rewards_are_those_of_the_double_loop():
         for s in picked for t in picked if s != t
     ]  # fmt: skip
     nearest = [min(np.linalg.norm(frame - frames[s]) for s in picked) for frame in frames]
-    found = dsn.diversity(dsn.dissimilarities(frames, 3), jnp.asarray(action))
+    found = net.diversity(net.dissimilarities(frames, 3), jnp.asarray(action))
     assert float(found) == pytest.approx(np.mean(pairs), rel=1e-5)
-    found = dsn.representativeness(dsn.distances(frames), jnp.ones(12, bool), jnp.asarray(action))
+    found = reward_terms.nearness(reward_terms.distances(frames), jnp.ones(12, bool), jnp.asarray(action))
     assert float(found) == pytest.approx(np.exp(-np.mean(nearest)), rel=1e-5)
 
 
 def test_padded_frames_change_no_reward():
     padded = jnp.pad(FRAMES, ((0, 4), (0, 0)))
     action = jnp.pad(chosen(0, 2), (0, 4))
-    found = dsn.diversity(dsn.dissimilarities(padded, 20), action)
+    found = net.diversity(net.dissimilarities(padded, 20), action)
     assert float(found) == pytest.approx(0.4, abs=1e-6)
-    found = dsn.representativeness(dsn.distances(padded), jnp.pad(ALL, (0, 4)), action)
+    found = reward_terms.nearness(reward_terms.distances(padded), jnp.pad(ALL, (0, 4)), action)
     assert float(found) == pytest.approx(np.exp(-(5.8**0.5) / 3), rel=1e-5)
 
 

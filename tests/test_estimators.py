@@ -12,7 +12,8 @@ from tiny import Setting, shorten, tiny_config
 from configs.studies import estimators as study
 from trsum_jax.errors import InputError
 from trsum_jax.method import episodes, estimators, relaxations, rewards
-from trsum_jax.training import policy, settings, suite
+from trsum_jax.training import settings, suite
+from trsum_jax.training.config import BY_FRAME, ESTIMATORS
 
 LOGITS = jnp.array([0.3, -1.2, 0.8, 5.0])
 VALID = jnp.array([True, True, True, False])  # padding last, with a logit that would choose it
@@ -246,7 +247,7 @@ def generator():
     return setting.train(setting.stage1, epochs=1)[0].params
 
 
-@pytest.mark.parametrize('name', ['greedy', *policy.ESTIMATORS])
+@pytest.mark.parametrize('name', ['greedy', *ESTIMATORS])
 def test_stage_2_trains_with_every_estimator(name, generator):
     field = {'summarizer.baseline': name} if name == 'greedy' else {'summarizer.estimator': name}
     clip = {'summarizer.estimate_clip': 0.01, 'summarizer.temperature_end': 0.5}
@@ -264,7 +265,7 @@ def test_local_credit_of_one_episode_is_refused():
         settings.check(config)
 
 
-@pytest.mark.parametrize('name', policy.BY_FRAME)
+@pytest.mark.parametrize('name', BY_FRAME)
 def test_an_estimator_that_needs_more_of_a_reward_than_its_value_is_refused_other_terms(name):
     fields = {'summarizer.estimator': name, 'summarizer.reward_terms.coverage': 0.5}
     with pytest.raises(InputError, match=f'{name} needs .* expected 0 for reward_terms coverage'):
@@ -277,4 +278,4 @@ def test_every_variant_of_the_study_can_run_and_no_two_are_the_same():
         settings.check(config)
     told = [str(settings.flatten(config.summarizer)) for config in variants.values()]
     assert len(set(told)) == len(told) > 10
-    assert {config.summarizer.estimator for config in variants.values()} == set(policy.ESTIMATORS)
+    assert {config.summarizer.estimator for config in variants.values()} == set(ESTIMATORS)

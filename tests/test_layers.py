@@ -13,8 +13,10 @@ MAY_IMPORT = {
     'command_line': {'errors', 'files'},
     'data': {'errors', 'files'},
     'protocol': {'errors', 'files', 'data'},
+    'fields': set(),
     'method': {'errors'},
-    'training': {'stopping', 'errors', 'files', 'data', 'protocol', 'method'},
+    'rivals': {'fields', 'method', 'training'},
+    'training': {'stopping', 'errors', 'files', 'fields', 'data', 'protocol', 'method', 'rivals'},
     'video': {'errors', 'files', 'data', 'protocol', 'method'},
     'commands': {
         *('stopping', 'errors', 'files', 'command_line', 'data', 'protocol', 'method', 'training', 'video'),

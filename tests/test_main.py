@@ -161,8 +161,7 @@ def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished):
     dataset = datasets.read_dataset(workdir / 'synthetic.h5')
     found = trained.score(trained.load(workdir), dataset)
     start = preparation.prepare(config, workdir)
-    generator, summarizer = experiment.train(start)
-    runs = outcome.score(start, generator, summarizer, False)['trsum']
+    runs = outcome.score(start, experiment.train(start), False)['trsum']
     for key in dataset.videos:
         np.testing.assert_allclose(found[key], np.mean([run[key] for run in runs], axis=0), atol=1e-6)
 

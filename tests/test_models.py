@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from configs import default
-from trsum_jax.method import models
-from trsum_jax.training import stages
+from trsum_jax.method import encoder, models
+from trsum_jax.training.config import bind
 
-ENCODER = models.Encoder(width=8, layers=2, heads=2, feed_forward=16)
+
+def encoder_of(**options):
+    sizes = {'width': 8, 'layers': 2, 'heads': 2, 'feed_forward': 16}
+    return encoder.Encoder(encoder.EncoderConfig(**sizes, **options))
+
+
+ENCODER = encoder_of()
 WIDTH = 6
 
 
@@ -24,7 +30,7 @@ def generator(**options):
 
 def test_published_preset_has_the_papers_number_of_parameters():
     config = default.get_config('published')
-    module, _ = stages.build_models(config, 1024)
+    module = bind(config, 1024, 1).generator
     shapes = jax.eval_shape(
         lambda key: module.init(key, jnp.zeros((128, 1024)), jnp.ones(128, bool), jnp.zeros(128, bool)),
         jax.random.key(0),
@@ -32,30 +38,25 @@ def test_published_preset_has_the_papers_number_of_parameters():
     assert models.count_parameters(shapes) == 37_788_672
 
 
-@pytest.mark.parametrize('norm', models.NORMS)
-@pytest.mark.parametrize('positions', models.POSITIONS)
+@pytest.mark.parametrize('positions', encoder.POSITIONS)
 @pytest.mark.parametrize('mask_token', models.MASK_TOKENS)
-def test_a_longer_padding_changes_nothing(norm, positions, mask_token):
-    encoder = ENCODER.clone(norm=norm, positions=positions)
+def test_a_longer_padding_changes_nothing(positions, mask_token):
+    inside = encoder_of(positions=positions)
     # Centred, a masked frame without a position is a vector of zeros up to rounding, which norms blow up.
     centred = positions != 'none'
-    module = models.Generator(encoder, mask_token=mask_token, feature_scale=2.0, centred=centred)
-    summarizer = models.Summarizer(encoder, feature_scale=2.0)
+    module = models.Generator(inside, mask_token=mask_token, feature_scale=2.0, centred=centred)
+    summarizer = models.Summarizer(inside, feature_scale=2.0)
     frames, valid = data(length=9, n_valid=5)
     masked = jnp.arange(9) == 2
     params = module.init(jax.random.key(1), frames, valid, masked)
     scores = summarizer.init(jax.random.key(2), frames, valid)
 
-    def shorter(tree):
-        # Learned positions are cut to the shorter segment.
-        return jax.tree.map(lambda x: x[:6] if x.shape == (9, 8) else x, tree)
-
     garbage = frames.at[5:].set(1e3)
     long = module.apply(params, garbage, valid, masked)[:5]
-    short = module.apply(shorter(params), frames[:6], valid[:6], masked[:6])[:5]
+    short = module.apply(params, frames[:6], valid[:6], masked[:6])[:5]
     np.testing.assert_allclose(long, short, atol=1e-5)
     long = summarizer.apply(scores, garbage, valid)[:5]
-    short = summarizer.apply(shorter(scores), frames[:6], valid[:6])[:5]
+    short = summarizer.apply(scores, frames[:6], valid[:6])[:5]
     np.testing.assert_allclose(long, short, atol=1e-5)
 
 
@@ -95,9 +96,8 @@ def test_a_centred_summarizer_ignores_a_common_shift():
     np.testing.assert_allclose(moved[:5], module.apply(params, frames, valid)[:5], atol=1e-4)
 
 
-@pytest.mark.parametrize('norm', models.NORMS)
-def test_wanted_frames_are_those_of_the_whole_segment(norm):
-    module = models.Generator(ENCODER.clone(norm=norm), feature_scale=2.0)
+def test_wanted_frames_are_those_of_the_whole_segment():
+    module = models.Generator(ENCODER, feature_scale=2.0)
     frames = jax.random.normal(jax.random.key(0), (3, 7, WIDTH))
     valid = jnp.arange(7)[None] < jnp.array([[7], [5], [2]])
     masked = jnp.zeros((3, 7), bool).at[:, 1].set(True)
@@ -117,7 +117,7 @@ def test_wanted_frames_are_those_of_the_whole_segment(norm):
 
 
 def test_attention_is_that_of_jax():
-    module = models.Attention(heads=2, dropout=0.0, cosine_start=False, dtype=jnp.float32)
+    module = encoder.Attention(encoder.EncoderConfig(heads=2))
     x = jax.random.normal(jax.random.key(0), (5, 8))
     valid = jnp.array([True, True, True, True, False])
     params = module.init(jax.random.key(1), x, valid, True)['params']
@@ -129,7 +129,7 @@ def test_attention_is_that_of_jax():
 
 
 def test_cosine_start_subtracts_an_average_of_similar_frames():
-    module = models.Attention(heads=1, dropout=0.0, cosine_start=True, dtype=jnp.float32)
+    module = encoder.Attention(encoder.EncoderConfig(heads=1, cosine_start=True), first=True)
     x = jax.random.normal(jax.random.key(0), (6, 4))
     valid = jnp.ones(6, bool)
     params = module.init(jax.random.key(1), x, valid, True)
@@ -138,7 +138,7 @@ def test_cosine_start_subtracts_an_average_of_similar_frames():
 
 
 def test_only_the_first_attention_starts_as_a_comparison():
-    module = models.Generator(ENCODER.clone(cosine_start=True))
+    module = models.Generator(encoder_of(cosine_start=True))
     frames, valid = data()
     encoder = module.init(jax.random.key(0), frames, valid, ~valid)['params']['encoder']
     first, second = (encoder[f'block_{i}']['attention']['out']['kernel'] for i in range(2))
@@ -147,13 +147,13 @@ def test_only_the_first_attention_starts_as_a_comparison():
 
 
 def test_sinusoids_by_hand():
-    table = models.sinusoids(3, 4)
+    table = encoder.sinusoids(3, 4)
     np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
     np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=1e-6)
 
 
 def test_dropout_is_random_in_training_only():
-    module = models.Summarizer(ENCODER.clone(dropout=0.5))
+    module = models.Summarizer(encoder_of(dropout=0.5))
     frames, valid = data()
     params = module.init(jax.random.key(0), frames, valid)
     quiet = module.apply(params, frames, valid)
@@ -167,7 +167,7 @@ def test_dropout_is_random_in_training_only():
 def test_bfloat16_stays_near_float32_and_gives_float32():
     frames, valid = data()
     exact = models.Generator(ENCODER)
-    rough = models.Generator(ENCODER.clone(dtype=jnp.bfloat16))
+    rough = models.Generator(encoder_of(dtype=jnp.bfloat16))
     params = exact.init(jax.random.key(0), frames, valid, ~valid)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
     output = rough.apply(params, frames, valid, ~valid)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from trsum_jax.method.recurrent import Lstm
+from trsum_jax.rivals.recurrent import Lstm
 
 BATCH, STEPS, WIDTH, HIDDEN = 3, 7, 5, 4
 LENGTHS = np.array([7, 4, 1])

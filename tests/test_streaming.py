@@ -84,7 +84,7 @@ def test_scores_in_chunks_are_those_of_the_whole_dataset(streamed, data):
     trained = experiment.train(start)
     whole = preparation.prepare(config_of(data), workdir.parent / 'whole')
     assert whole.feed.passes == 1
-    in_chunks, at_once = (outcome.score(one, *trained, True) for one in (start, whole))
+    in_chunks, at_once = (outcome.score(one, trained, True) for one in (start, whole))
     assert set(in_chunks) == set(at_once) == {'trsum', 'untrained', 'one_out'}
     for row in in_chunks:
         for one, other in zip(in_chunks[row], at_once[row], strict=True):

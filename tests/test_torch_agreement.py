@@ -337,5 +337,5 @@ def test_timed_steps_learn_and_keep_the_generator(opponent):
 
 
 def test_a_config_that_they_do_not_compute_is_refused():
-    with pytest.raises(ValueError, match=r'model\.norm'):
-        torch_model.check(tiny_config(**{'model.norm': 'post'}))
+    with pytest.raises(ValueError, match=r'model\.dropout'):
+        torch_model.check(tiny_config(**{'model.dropout': 0.5}))

@@ -7,7 +7,7 @@ import pytest
 from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
-from trsum_jax.training import policy, settings
+from trsum_jax.training import config, settings
 
 
 def setting_of(unfrozen):
@@ -58,6 +58,6 @@ def test_without_a_reconstruction_to_learn_by_it_is_refused():
 
 
 def test_with_a_relaxation_it_is_refused():
-    for name in policy.RELAXED:
+    for name in config.RELAXED:
         with pytest.raises(InputError, match=f'expected False with estimator={name}'):
             settings.check(tiny_config(**{'summarizer.train_generator': True, 'summarizer.estimator': name}))

@@ -9,7 +9,8 @@ from configs import default
 from trsum_jax.data import datasets
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.data.synthetic import Recipe, generate
-from trsum_jax.training import corpus, feed, grid, sharding, stages
+from trsum_jax.training import corpus, feed, grid, sharding
+from trsum_jax.training.config import bind
 
 RECIPE = {'videos': 6, 'width': 6, 'steps': (10, 24), 'shot_steps': (2, 5), 'pool': 20, 'users': 3, 'seed': 3}
 
@@ -68,11 +69,9 @@ class Setting:
         )
         self.places = grid.places(seeds, len(self.folds))[:only]
         self.runs = grid.make_runs(self.places, self.folds, keys, self.corpus, self.mesh)
-        self.generator, self.summarizer = stages.build_models(config, width)
-        self.stage1 = stages.generator_stage(config, self.generator, width, shards)
-        self.stage2 = stages.summarizer_stage(
-            config, self.generator, self.summarizer, width, len(keys), shards
-        )
+        self.bound = bind(config, width, len(keys), shards)
+        self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
+        self.stage1, self.stage2 = self.bound.stages
 
     def feed(self):
         """The same as an experiment is fed with."""

@@ -49,13 +49,39 @@ def representativeness(frames: chex.Array, valid: chex.Array, action: chex.Array
         A float32 scalar in [0, 1]; 0 where no frame is selected.
     """
     chex.assert_rank([frames, valid, action], [2, 1, 1])
-    chosen = valid & action
     x = jnp.where(valid[:, None], frames.astype(jnp.float32), 0.0)
-    squares = jnp.sum(jnp.square(x), axis=1)
-    distances = jnp.sqrt(jnp.maximum(squares[:, None] + squares[None] - 2 * x @ x.T, 0.0))
-    # A frame's distance to itself is 0, whatever the rounding above makes of it.
-    distances = jnp.where(jnp.eye(len(valid), dtype=bool), 0.0, distances)
-    nearest = jnp.min(jnp.where(chosen[None], distances, jnp.inf), axis=1)
+    return nearness(distances(x), valid, valid & action)
+
+
+def distances(frames: chex.Array) -> chex.Array:
+    """`‖x_t - x_s‖` between all frames.
+
+    Args:
+        frames: [L, D] float32.
+
+    Returns:
+        [L, L] float32, 0 on the diagonal.
+    """
+    chex.assert_rank(frames, 2)
+    squares = jnp.sum(jnp.square(frames), axis=1)
+    apart = jnp.sqrt(jnp.maximum(squares[:, None] + squares[None] - 2 * frames @ frames.T, 0.0))
+    # A frame's distance to itself is 0, whatever the rounding above makes of it: its root is not small.
+    return jnp.where(jnp.eye(frames.shape[0], dtype=bool), 0.0, apart)
+
+
+def nearness(distance: chex.Array, valid: chex.Array, chosen: chex.Array) -> chex.Array:
+    """`exp(-mean_t min_{s chosen} d_ts)`: `representativeness` from distances that are known.
+
+    Args:
+        distance: [L, L] float32.
+        valid: [L] bool; padding is not averaged over.
+        chosen: [L] bool, the selected frames, all of them valid.
+
+    Returns:
+        A float32 scalar in [0, 1]; 0 where nothing is chosen.
+    """
+    chex.assert_rank([distance, valid, chosen], [2, 1, 1])
+    nearest = jnp.min(jnp.where(chosen[None], distance, jnp.inf), axis=1)
     return jnp.where(jnp.any(chosen), jnp.exp(-mean_over(nearest, valid)), 0.0)
 
 

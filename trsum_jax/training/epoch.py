@@ -66,12 +66,14 @@ class Span(NamedTuple):
         first: step of the pass to begin with.
         last: the one after the last.
         row: of the pass's first step among all steps of its epoch.
+        passes: in an epoch.
     """
 
     number: chex.Numeric
     first: chex.Numeric
     last: chex.Numeric
     row: chex.Numeric
+    passes: chex.Numeric = 1
 
 
 class Told(NamedTuple):
@@ -133,7 +135,8 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
     def one(i, carry):
         state, told = carry
         keys = jax.random.split(jax.random.fold_in(step_key, i), stage.batch)
-        batch = Batch(segments[i], weight[i], keys, span.number + i / own_steps)
+        progress = (span.number + i / own_steps) / span.passes
+        batch = Batch(segments[i], weight[i], keys, progress)
         after, metrics = stage.step(state, batch, corpus, run, frozen)
         kept = jnp.any(batch.weight > 0)
         after = jax.tree.map(lambda new, old: jnp.where(kept, new, old), after, state)

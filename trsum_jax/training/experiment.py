@@ -67,38 +67,37 @@ def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     compilation.remember()
     experiment = prepare(config, workdir)
     complete = all(
-        config[stage.name].epochs in checkpoint.whole(experiment.folder(stage)) for stage in experiment.stages
+        config[stage.name].epochs in checkpoint.whole(experiment.folder(stage))
+        for stage in experiment.method.stages
     )
     if text := files.finished(workdir, complete):
         processes.say(f'{workdir} holds the finished results of this very config; nothing was run again.')
         return text if processes.first() else ''
-    generator, summarizer = train(experiment)
-    return outcome.write(experiment, generator, summarizer)
+    return outcome.write(experiment, train(experiment))
 
 
-def train(experiment: Experiment, *, words: str = '') -> tuple[Any, Any]:
-    """Trains both stages of every run, or what is left of them, with checkpoints on the way.
+def train(experiment: Experiment, *, words: str = '') -> tuple[Any, ...]:
+    """Trains all stages of every run, or what is left of them, with checkpoints on the way.
 
     Args:
         experiment: from `prepare`.
         words: what is learned, for people who do not know the method; see `loop.train`.
 
     Returns:
-        The parameters of all generators and of all summarizers, with a leading run axis; both a rival's own.
+        The parameters of each stage, of all runs, with a leading run axis.
 
     Raises:
         InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than
             asked for.
         Preempted: a signal came; all is saved.
     """
-    frozen: Any = ()
-    for number, stage in enumerate(experiment.stages, start=1):
+    stages, trained = experiment.method.stages, []
+    for number, stage in enumerate(stages, start=1):
         logs = [[experiment.workdir / files.METRICS]]
-        part = f'{words}, part {number} of {len(experiment.stages)}' if words else ''
-        states = train_stage(experiment, stage, frozen, logs=logs, words=part)
-        if stage is experiment.stages[0]:
-            frozen = states.params
-    return frozen, states.params
+        part = f'{words}, part {number} of {len(stages)}' if words else ''
+        frozen = trained[0] if trained else ()
+        trained.append(train_stage(experiment, stage, frozen, logs=logs, words=part).params)
+    return tuple(trained)
 
 
 def train_stage(

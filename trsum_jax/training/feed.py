@@ -2,8 +2,8 @@
 
 A chunk is a small corpus of whole videos. All chunks have one shape, so that one compiled program serves all.
 Which videos share a chunk is fixed, balanced by length; the order of the chunks is drawn anew every epoch. An
-epoch of a stage is then so many *passes*, one a chunk, and the stages count passes where they count epochs
-otherwise: with a single chunk nothing differs from the whole dataset.
+epoch of a stage is then so many *passes*, one a chunk: with a single chunk nothing differs from the whole
+dataset.
 """
 
 import heapq
@@ -25,6 +25,8 @@ from trsum_jax.training.steps import Run
 _MB = 2**20
 # Chunks that the loader reads ahead while the devices work on one.
 _AHEAD = 1
+# Of the chunks' order, the same in all runs.
+_ORDER_SEED = 0
 
 
 class Pass(NamedTuple):
@@ -105,7 +107,6 @@ class Stream:
         dials: Mapping[str, Sequence[float]] | None = None,
         *,
         most_mb: float,
-        seed: int,
     ):
         """Plans the chunks; nothing is read yet.
 
@@ -118,7 +119,6 @@ class Stream:
             mesh: of the devices.
             dials: as in `grid.make_runs`.
             most_mb: MB (2^20 bytes) of features in a chunk at most.
-            seed: of the chunks' order.
 
         Raises:
             InputError: a video that is larger than a chunk may be; grain is not installed.
@@ -130,7 +130,7 @@ class Stream:
                 f'config.data.stream_mb: expected grain to be installed, found none ({error}); run: '
                 'pip install "trsum_jax[stream]"'
             ) from error
-        self._grain, self._mesh, self._seed = grain, mesh, seed
+        self._grain, self._mesh = grain, mesh
         self._videos, self._length, self._views = videos, length, views
         steps = np.array([video.n_steps for video in videos])
         self._chunks = plan([video.id for video in videos], steps, videos[0].features.shape[1], most_mb)
@@ -185,7 +185,7 @@ class Stream:
 
     def _chunk_of(self, number: int) -> int:
         epoch, place = divmod(number, self.passes)
-        return int(np.random.default_rng((self._seed, epoch)).permutation(self.passes)[place])
+        return int(np.random.default_rng((_ORDER_SEED, epoch)).permutation(self.passes)[place])
 
     def _loaded(self, wanted: list[tuple[int, int]]) -> Iterator[tuple]:
         """Numbers and chunks on the host, in order, read ahead by the loader's thread."""

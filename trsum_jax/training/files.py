@@ -13,7 +13,7 @@ import ml_collections
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
 from trsum_jax.files import encodable, read_json, sha256, shown, write_json
-from trsum_jax.training import inputs, processes, settings
+from trsum_jax.training import inputs, methods, processes, settings
 
 CONFIG, RECORD, METRICS, RESULTS, TABLE = (
     'config.json',
@@ -75,7 +75,7 @@ def config_of(workdir: pathlib.Path) -> dict[str, Any] | None:
         InputError: both are lost, and there are checkpoints.
     """
     found = _told(workdir, CONFIG, ())
-    return found if found is None else settings.with_later_fields(found)
+    return found if found is None else settings.of_this_version(found)
 
 
 def record_of(workdir: pathlib.Path, *needed: str) -> dict[str, Any] | None:
@@ -208,7 +208,7 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
         InputError: the data or folds are not those of the earlier session; more epochs of a generator on
             which a summarizer was trained already.
     """
-    now = [config[stage].epochs for stage in settings.STAGES[config.method]]
+    now = [config[stage].epochs for stage in methods.STAGES[config.method]]
     there = record_of(workdir) or {}
     told = there.get('epochs', [])
     # Else a slow process would find what the first one has just written.

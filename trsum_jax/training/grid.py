@@ -269,7 +269,8 @@ def advance(
                     )
                 first = steps % of_pass
                 last = min(first + most, of_pass)
-                span = Span(*(np.int32(value) for value in (one.number, first, last, steps - first)))
+                where = one.number, first, last, steps - first, feed.passes
+                span = Span(*map(np.int32, where))
                 given = states, told, span, one.corpus, one.runs, frozen
                 begun = part is None
                 # Before the clock starts.

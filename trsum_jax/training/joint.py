@@ -23,15 +23,16 @@ import numpy as np
 from trsum_jax.training import (
     checkpoint,
     compilation,
-    default_config,
     experiment,
     files,
     grid,
+    methods,
     preparation,
     processes,
     settings,
     sharding,
 )
+from trsum_jax.training.fields import FIELDS
 from trsum_jax.training.preparation import Experiment
 
 STAGES = ('generator', 'summarizer')
@@ -69,7 +70,7 @@ def train(variants: Variants, workdir: pathlib.Path) -> None:
         Preempted: a signal came; all is saved.
     """
     compilation.remember()
-    variants = {name: config for name, config in variants.items() if config.method == 'trsum'}
+    variants = {name: config for name, config in variants.items() if methods.is_ours(config)}
     for stage in STAGES:
         for group in alike(variants, stage):
             together = [variants[same[0]] for same in group]
@@ -125,12 +126,11 @@ def _train_group(
     # What a program's shapes are made of has to be enough for every run.
     common.update_from_flattened_dict({name: max(values) for name, values in numbers.items()})
     # Another grid must not be taken for this one: a checkpoint does not tell its runs.
-    usual = settings.flatten(default_config.get_config())
     fixed = [
         {
             name: value
             for name, value in _read(one, stage).items()
-            if not settings.is_free(name) and not (name in settings.LATER and value == usual[name])
+            if not settings.is_free(name) and not (name in settings.LATER and value == FIELDS[name].default)
         }
         for one in configs
     ]
@@ -143,7 +143,7 @@ def _train_group(
         stacked = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
         frozen = _on_mesh(stacked, slice(None), joint)
     logs = [[workdir / name / files.METRICS for name in same] for same in group]
-    run_of = joint.stages[STAGES.index(stage)]
+    run_of = joint.method.stages[STAGES.index(stage)]
     states = experiment.train_stage(joint, run_of, frozen, logs=logs)
     host, epochs = processes.gather(states), common[stage].epochs
     for part, same in enumerate(group):
@@ -159,7 +159,7 @@ def _generators(joint: Experiment, workdir: pathlib.Path, each: int) -> Any:
     rows = sharding.padded(each, joint.mesh)
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
-        grid.like(joint.stages[0], joint.runs, ()),
+        grid.like(joint.method.stages[0], joint.runs, ()),
     )
     _, states = checkpoint.restore(workdir / files.CHECKPOINTS / STAGES[0], like, joint.mesh)
     return jax.tree.map(lambda leaf: leaf[:each], processes.gather(states.params))
@@ -182,8 +182,9 @@ def _folder(workdir: pathlib.Path, name: str, stage: str) -> pathlib.Path:
 
 def _read(config: ml_collections.ConfigDict, stage: str) -> dict[str, Any]:
     """The fields that a stage reads, flat."""
-    flat = settings.flatten(config).items()
-    return {name: value for name, value in flat if name.split('.')[0] in READS[stage]}
+    # Grids of earlier versions are found under names that their constants are part of.
+    flat = settings.GONE | settings.flatten(config)
+    return {name: value for name, value in flat.items() if name.split('.')[0] in READS[stage]}
 
 
 def _at(config: ml_collections.ConfigDict, name: str) -> float:

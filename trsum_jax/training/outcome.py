@@ -1,11 +1,9 @@
 """What trained parameters come to: scores of all videos, and everything that an experiment leaves to read."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -21,83 +19,62 @@ from trsum_jax.training import (
     processes,
     report,
     scoring,
-    stages,
 )
+from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.methods import Row
 from trsum_jax.training.preparation import Experiment
-from trsum_jax.training.steps import Run, over, stream
 
 _DRAWN_VIDEOS = 4
 
 
 def score(
-    experiment: Experiment, generator: Any, summarizer: Any, labelled: bool
+    experiment: Experiment, params: tuple[Any, ...], labelled: bool
 ) -> dict[str, list[dict[str, np.ndarray]]]:
-    """Scores all videos with every run: the model, its untrained heads, and the one-out loss.
+    """Scores all videos with every run: the model, and what the method compares it with.
 
     Args:
         experiment: from `prepare`.
-        generator: parameters of all runs.
-        summarizer: parameters of all runs.
+        params: of each stage, of all runs.
         labelled: whether there are people to compare with; without them the model alone is scored.
 
     Returns:
         By row, for every run, by video key: [n_steps] float32, for `untrained` [heads, n_steps].
     """
-    evaluated = experiment.config.evaluation
-    beside = labelled and evaluated.baselines
-    videos = list(experiment.given.dataset.videos.values())
-    importance = functools.partial(scoring.importance, experiment.summarizer)
-    scored: dict[str, tuple[Callable, Any]] = {report.MODEL: (importance, summarizer)}
-    if beside:
-        untrained = functools.partial(_untrained, experiment, importance, videos[0].features.shape[1])
-        scored['untrained'] = untrained, (experiment.runs.key, generator)
-    if beside and evaluated.one_out and experiment.generator is not None:
-        for window in (1, *evaluated.one_out_windows):
-            one_out = functools.partial(scoring.one_out_loss, experiment.generator, window=window)
-            scored['one_out' if window == 1 else f'one_out_{window}'] = one_out, generator
-    rows = {}
-    silent = len(scored) == 1 or not processes.first()
-    with tqdm(total=len(scored), unit='row', mininterval=1.0, disable=silent) as bar:
-        for name, (function, params) in scored.items():
+    videos, rows = list(experiment.given.dataset.videos.values()), experiment.method.rows
+    beside = labelled and experiment.config.evaluation.baselines
+    names = list(rows) if beside else [report.MODEL]
+    found = {}
+    silent = len(names) == 1 or not processes.first()
+    with tqdm(total=len(names), unit='row', mininterval=1.0, disable=silent) as bar:
+        for name in names:
             bar.set_description(f'scoring all videos: {name}')
-            every = scoring.jit_over_runs(function, experiment.how, experiment.mesh)
-            rows[name] = experiment.feed.score(every, params)
+            one = functools.partial(_row, rows[name])
+            every = scoring.jit_over_runs(one, experiment.how, experiment.mesh)
+            found[name] = experiment.feed.score(every, (experiment.runs.key, params))
             bar.update()
     n_runs = len(experiment.places)
     return {
         name: [corpus.per_video(videos, of_run) for of_run in np.asarray(values)[:n_runs]]
-        for name, values in rows.items()
+        for name, values in found.items()
     }
 
 
-def _untrained(experiment: Experiment, importance: Callable, width: int, one: Any, corpus: Any) -> jax.Array:
-    """Scores by untrained heads on one run's generator, [heads, F]."""
-    key, generator = one
-    keys = jax.random.split(stream(key, 'untrained heads'), experiment.config.evaluation.untrained_heads)
-
-    def head(key):
-        if experiment.generator is None:
-            run = Run(key, jnp.zeros(1, jnp.int32), jnp.ones(1))
-            return importance(experiment.stages[0].init(run, ()).params, corpus)
-        params = stages.init_summarizer(experiment.config, experiment.summarizer, key, generator, width)
-        return importance(params, corpus)
-
-    return over('map', head, keys)
+def _row(row: Row, key_and_params: tuple[Any, tuple[Any, ...]], corpus: Corpus) -> jax.Array:
+    return row(*key_and_params, corpus)
 
 
-def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
+def write(experiment: Experiment, params: tuple[Any, ...]) -> str:
     """Writes tables, scores, summaries and pictures; `results.json` last, as the mark of a finished run.
 
     Args:
         experiment: from `prepare`.
-        generator: parameters of all runs.
-        summarizer: parameters of all runs.
+        params: of each stage, of all runs.
 
     Returns:
         The results as Markdown, with where the pictures are; '' in all processes but the first.
     """
     config, given, workdir = experiment.config, experiment.given, experiment.workdir
-    scores = score(experiment, generator, summarizer, given.labelled)
+    scores = score(experiment, params, given.labelled)
     if not processes.first():
         return ''
     of_model = report.mean_scores(given, scores[report.MODEL], experiment.places)
@@ -125,8 +102,10 @@ def write(experiment: Experiment, generator: Any, summarizer: Any) -> str:
     outputs.write_scores(workdir / files.SCORES, of_model)
     outputs.write_summaries(workdir / files.SUMMARIES, given.dataset, of_model, config.evaluation.budget)
     drawn = workdir / files.PICTURES
-    curves = {stage.name: metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.stages}
-    if config.method == 'trsum':
+    curves = {
+        stage.name: metric_log.read(workdir / files.METRICS, stage.name) for stage in experiment.method.stages
+    }
+    if len(curves) == 2:
         pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
     else:
         pictures.every_curve(drawn / 'learning_curves.png', config.method, curves[config.method])

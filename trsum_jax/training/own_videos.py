@@ -13,8 +13,8 @@ from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.training import (
-    default_config,
     experiment,
+    fields,
     files,
     inputs,
     locking,
@@ -44,7 +44,7 @@ def small_config(videos: list[Video], seed: int = 0) -> ml_collections.ConfigDic
     Returns:
         A config of the main job, `data.file` still to be set.
     """
-    config = default_config.get_config()
+    config = fields.get_config()
     config.name = 'own-videos'
     config.seeds = (seed,)
     config.data.folds = 0
@@ -100,8 +100,8 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
             steps, count = sum(video.n_steps for video in dataset.videos.values()), len(dataset.videos)
             what = 'this video' if count == 1 else f'{count} videos'
             print(f'training on {what}, {steps} pictures')
-            generator, summarizer = experiment.train(prepared, words=f'learning {what}')
-        scores = outcome.score(prepared, generator, summarizer, labelled=False)[report.MODEL]
+            trained = experiment.train(prepared, words=f'learning {what}')
+        scores = outcome.score(prepared, trained, labelled=False)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 
 

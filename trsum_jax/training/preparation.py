@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import ml_collections
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from trsum_jax.files import to_json
-from trsum_jax.method.models import Generator
-from trsum_jax.training import feed, files, grid, inputs, processes, rivals, sharding, stages
+from trsum_jax.training import feed, files, grid, inputs, methods, processes, sharding
+from trsum_jax.training.config import how_here
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.steps import Run, how_here
+from trsum_jax.training.steps import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +23,9 @@ class Experiment:
         config: the whole config, checked.
         workdir: where all files go.
         given: videos and folds.
-        feed: their segments on the device; for a rival, whole videos.
+        feed: their segments on the device.
         places: the grid, [R].
-        generator: the module; None for a rival, which has none.
-        summarizer: the module that scores.
-        stages: stage 1 and stage 2; a rival's only one.
+        method: what is trained, and how it scores.
         how: the runs' layout, `map` or `vmap`.
         mesh: the devices that they are on.
     """
@@ -38,9 +35,7 @@ class Experiment:
     given: inputs.Inputs
     feed: feed.Whole | feed.Stream
     places: list[grid.Place]
-    generator: Generator | None
-    summarizer: nn.Module
-    stages: tuple[Stage, ...]
+    method: methods.Method
     how: str
     mesh: Mesh
 
@@ -130,50 +125,20 @@ def assemble(
     Raises:
         InputError: a mesh that cannot be.
     """
-    # A rival's batch is not split over devices.
-    batches = (config.generator.batch, config.summarizer.batch) if config.method == 'trsum' else (1,)
-    mesh = sharding.make_mesh(sharding.choose(config.layout.mesh, jax.device_count(), len(places), batches))
+    wanted, batches = config.layout.mesh, methods.batches(config)
+    mesh = sharding.make_mesh(sharding.choose(wanted, jax.device_count(), len(places), batches))
     videos = list(given.dataset.videos.values())
-    width = videos[0].features.shape[1]
-    shards = mesh.shape[sharding.DATA]
-    if config.method == 'trsum':
-        segments = _feed(config, videos, places, given.folds, mesh, dials)
-        counted = _in_passes(config, segments.passes)
-        generator, summarizer = stages.build_models(config, width)
-        of_method = (
-            stages.generator_stage(counted, generator, width, shards),
-            stages.summarizer_stage(counted, generator, summarizer, width, len(videos), shards),
-        )
-    else:
-        longest = max(video.n_steps for video in videos)
-        segments = feed.Whole(videos, longest, ('sequential',), places, given.folds, mesh)
-        generator, (summarizer, stage) = None, rivals.build(config, width, len(videos))
-        of_method = (stage,)
+    longest, width = max(video.n_steps for video in videos), videos[0].features.shape[1]
+    method = methods.build(config, width, len(videos), longest, mesh.shape[sharding.DATA])
+    segments = videos, method.length, method.views, places, given.folds, mesh, dials
+    most_mb = config.data.stream_mb
     return Experiment(
         config=config,
         workdir=workdir,
         given=given,
-        feed=segments,
+        feed=feed.Stream(*segments, most_mb=most_mb) if most_mb else feed.Whole(*segments),
         places=list(places),
-        generator=generator,
-        summarizer=summarizer,
-        stages=of_method,
+        method=method,
         how=how_here(config.layout.runs),
         mesh=mesh,
     )
-
-
-def _feed(config, videos, places, folds, mesh, dials) -> feed.Whole | feed.Stream:
-    decomposition = config.decomposition
-    given = videos, decomposition.length, tuple(decomposition.views), places, folds, mesh, dials
-    if config.data.stream_mb:
-        return feed.Stream(*given, most_mb=config.data.stream_mb, seed=config.data.stream_seed)
-    return feed.Whole(*given)
-
-
-def _in_passes(config: ml_collections.ConfigDict, passes: int) -> ml_collections.ConfigDict:
-    """The config for the stages, whose epochs are passes over a part of the dataset."""
-    config = config.copy_and_resolve_references()
-    for name in ('generator', 'summarizer'):
-        config[name].epochs *= passes
-    return config

@@ -9,110 +9,26 @@ import ml_collections
 
 from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
-from trsum_jax.method import decomposition, episodes, models, reward_terms, rewards, shot_actions
-from trsum_jax.training import default_config
-from trsum_jax.training.policy import BY_FRAME, ESTIMATORS, RELAXED
+from trsum_jax.method import decomposition, reward_terms
+from trsum_jax.training import methods
+from trsum_jax.training.config import BY_FRAME, RELAXED
+from trsum_jax.training.fields import FIELDS, get_config
 
-# The stages of every method, in order; each has a part of the config.
-STAGES = {'trsum': ('generator', 'summarizer'), 'drdsn': ('drdsn',), 'acsumgan': ('acsumgan',)}
-CHOICES = {
-    'method': tuple(STAGES),
-    'drdsn.log_probability': episodes.REDUCTIONS,
-    'data.shots': ('file', 'kts', 'uniform'),
-    'data.setting': ('canonical', 'augmented', 'transfer'),
-    'model.norm': models.NORMS,
-    'model.positions': models.POSITIONS,
-    'model.activation': models.ACTIVATIONS,
-    'model.mask_token': models.MASK_TOKENS,
-    'model.dtype': ('auto', 'float32', 'bfloat16'),
-    'masking.strategy': ('dynamic', 'fixed', 'random'),
-    'generator.loss_frames': ('candidates', 'all'),
-    'summarizer.estimator': tuple(ESTIMATORS),
-    'summarizer.actions': shot_actions.ACTIONS,
-    'summarizer.baseline': episodes.BASELINES,
-    'summarizer.baseline_start': episodes.STARTS,
-    'summarizer.log_probability': episodes.REDUCTIONS,
-    'summarizer.penalty': episodes.PENALTIES,
-    'summarizer.reward_reconstruction': rewards.RECONSTRUCTIONS,
-    'summarizer.reward_frames': rewards.FRAMES,
-    'evaluation.rank': ('per-user', 'mean-user'),
-    'layout.runs': ('auto', 'map', 'vmap'),
-    'layout.episodes': ('auto', 'map', 'vmap'),
-}
-AT_LEAST = {
-    **{f'drdsn.{name}': 1 for name in ('epochs', 'batch', 'width', 'episodes')},
-    'drdsn.window': 0,
-    **{f'acsumgan.{name}': 1 for name in ('epochs', 'batch', 'width', 'layers', 'picks', 'actor_width')},
-    'acsumgan.fragments': 2,
-    'decomposition.length': 2,
-    'model.width': 1,
-    'model.layers': 1,
-    'model.heads': 1,
-    'model.feed_forward': 1,
-    'masking.fixed_length': 1,
-    'generator.epochs': 1,
-    'generator.batch': 1,
-    'summarizer.epochs': 1,
-    'summarizer.batch': 1,
-    'summarizer.episodes': 1,
-    'summarizer.credit_radius': 0,
-    'evaluation.random_draws': 1,
-    'evaluation.untrained_heads': 1,
-    'layout.log_every': 1,
-    'layout.microbatch': -1,
-    'data.stream_seed': 0,
-    'layout.checkpoint_every': 1,
-    'layout.checkpoints': 1,
-    'data.folds': 0,
-    'data.split_seed': 0,
-    'data.synthetic.seed': 0,
-}
-# Lower and upper end, and whether a value may be at each.
-RANGES = {
-    'acsumgan.learning_rate': (0, math.inf, '()'),
-    'acsumgan.discriminator_learning_rate': (0, math.inf, '()'),
-    'acsumgan.weight_decay': (0, math.inf, '[)'),
-    'acsumgan.clip': (0, math.inf, '()'),
-    'acsumgan.share': (0, 1, '[]'),
-    'acsumgan.entropy_weight': (0, math.inf, '[)'),
-    'acsumgan.discount': (0, 1, '[]'),
-    'drdsn.learning_rate': (0, math.inf, '()'),
-    'drdsn.weight_decay': (0, math.inf, '[)'),
-    'drdsn.clip': (0, math.inf, '()'),
-    'drdsn.share': (0, 1, '[]'),
-    'drdsn.penalty_weight': (0, math.inf, '[)'),
-    'drdsn.baseline_momentum': (0, 1, '[)'),
-    'masking.window_ratio': (0, 1, '(]'),
-    'masking.mask_ratio': (0, 1, '(]'),
-    'masking.mask': (0, 1, '[]'),
-    'masking.replace': (0, 1, '[]'),
-    'model.dropout': (0, 1, '[)'),
-    'model.score_std': (0, math.inf, '()'),
-    'generator.learning_rate': (0, math.inf, '()'),
-    'generator.warmup': (0, 1, '[)'),
-    'generator.weight_decay': (0, math.inf, '[)'),
-    'generator.clip': (0, math.inf, '()'),
-    'summarizer.learning_rate': (0, math.inf, '()'),
-    'summarizer.warmup': (0, 1, '[)'),
-    'summarizer.weight_decay': (0, math.inf, '[)'),
-    'summarizer.clip': (0, math.inf, '()'),
-    'summarizer.share': (0, 1, '[]'),
-    'summarizer.penalty_weight': (0, math.inf, '[)'),
-    'summarizer.temperature': (0, math.inf, '()'),
-    'summarizer.temperature_end': (0, math.inf, '()'),
-    'summarizer.estimate_clip': (0, math.inf, '[)'),
-    'summarizer.baseline_momentum': (0, 1, '[)'),
-    'evaluation.budget': (0, 1, '(]'),
-    'data.stream_mb': (0, math.inf, '[)'),
-    'layout.grace': (0, math.inf, '[)'),
-}
 LARGEST_SEED = 2**63 - 1  # that JAX takes
 # Lists of texts: names of files, of columns.
 TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
 # Fields that workdirs of earlier versions lack; their defaults are what was done before.
 LATER = ('data.partial_splits', 'layout.grace')
+# Fields of earlier versions, which are constants now, with the only value that is still done.
+GONE = {
+    'model.norm': 'pre',
+    'model.activation': 'gelu',
+    'model.score_std': 0.02,
+    'data.stream_seed': 0,
+    'acsumgan.discount': 0.99,
+}
 # What may differ between two sessions of one experiment: a part, or a field.
-FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in STAGES.values() for stage in stages))
+FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in methods.STAGES.values() for stage in stages))
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -132,20 +48,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         )
     if faults := _faults_of_types(config):
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+    # A variant has no study, and a reward may lack terms.
+    there = flatten(config)
     faults = [
-        f'config.{name}: expected one of {", ".join(choices)}, found {_at(config, name)!r}'
-        for name, choices in CHOICES.items()
-        if _at(config, name) not in choices
-    ]
-    faults += [
-        f'config.{name}: expected {least} or more, found {_at(config, name)}'
-        for name, least in AT_LEAST.items()
-        if _at(config, name) < least
-    ]
-    faults += [
-        f'config.{name}: expected a number in {ends[0]}{low}, {high}{ends[1]}, found {_at(config, name)}'
-        for name, (low, high, ends) in RANGES.items()
-        if not _within(_at(config, name), low, high, ends)
+        f'config.{name}: {fault}, found {there[name]!r}'
+        for name, field in FIELDS.items()
+        if name in there and (fault := field.fault(there[name]))
     ]
     views = tuple(config.decomposition.views)
     if not views or set(views) - set(decomposition.VIEWS):
@@ -170,7 +78,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         faults.append(
             f'config.evaluation.one_out_windows: expected different whole numbers from 2, found {windows}'
         )
-    if config.data.stream_mb and config.method != 'trsum':
+    if config.data.stream_mb and not methods.is_ours(config):
         faults.append(
             f'config.data.stream_mb: expected 0 with config.method={config.method}, whose corpus is whole '
             f'videos, found {config.data.stream_mb}'
@@ -195,21 +103,24 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
 
 
-def with_later_fields(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config of an earlier version with the fields that came later (`LATER`).
+def of_this_version(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version with the fields that came since (`LATER`), without those that went.
 
     Args:
         config: what a `config.json` holds.
 
     Returns:
-        The same where it has them all.
+        The same where it is of this version. A field that went stays where its value was another one.
     """
-    defaults = flatten(default_config.get_config())
     whole = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
     for name in LATER:
         part, field = name.split('.')
         if isinstance(whole.get(part), dict):
-            whole[part].setdefault(field, defaults[name])
+            whole[part].setdefault(field, FIELDS[name].default)
+    for name, constant in GONE.items():
+        part, field = name.split('.')
+        if isinstance(whole.get(part), dict) and whole[part].get(field) == constant:
+            del whole[part][field]
     return whole
 
 
@@ -225,7 +136,7 @@ def missing_fields(config: Mapping[str, Any]) -> list[str]:
     there = flatten(config)
     return [
         name
-        for name in flatten(default_config.get_config())
+        for name in flatten(get_config())
         if name not in there
         and not (name == 'variants' and 'variants' in config)
         and not (name.startswith('study.') and 'study' in there)
@@ -235,7 +146,7 @@ def missing_fields(config: Mapping[str, Any]) -> list[str]:
 def _faults_of_types(config: Mapping[str, Any]) -> list[str]:
     """Fields of another type than in the default config: a file may hold anything."""
     there, faults = flatten(config), []
-    for name, usual in flatten(default_config.get_config()).items():
+    for name, usual in flatten(get_config()).items():
         value = there.get(name, usual)
         whole = isinstance(value, int) and not isinstance(value, bool)
         if isinstance(usual, bool):
@@ -337,14 +248,3 @@ def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
 def is_free(name: str) -> bool:
     """Whether a field, such as `layout.mesh`, may differ between two sessions of one experiment."""
     return bool({name, name.split('.')[0]} & set(FREE))
-
-
-def _within(value: float, low: float, high: float, ends: str) -> bool:
-    above = value > low or (ends[0] == '[' and value == low)
-    return above and (value < high or (ends[1] == ']' and value == high))
-
-
-def _at(config: ml_collections.ConfigDict, name: str) -> Any:
-    for part in name.split('.'):
-        config = config[part]
-    return config

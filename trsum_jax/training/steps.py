@@ -1,17 +1,16 @@
-"""What every stage's step is made of: gradients, the optimizer, and how loops are laid out."""
+"""What the steps of all stages are made of: a run and its random streams, gradients, optimizers, loops."""
 
-import math
-import types
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
-import ml_collections
 import optax
 
 from trsum_jax.training import sharding
+
+Numbers = TypeVar('Numbers', bound=NamedTuple)
 
 
 class Run(NamedTuple):
@@ -31,54 +30,36 @@ class Run(NamedTuple):
     dials: Mapping[str, chex.Array] = {}
 
 
-def own(config: ml_collections.ConfigDict, part: str, run: Run) -> types.SimpleNamespace:
-    """A part of the config with the numbers in which a run differs from the others of its grid.
+class Optimizer(NamedTuple):
+    """An optimizer with its learning rate.
+
+    Attributes:
+        init: params -> moments.
+        update: (params, moments, gradient, epochs behind the run) -> (params, moments).
+    """
+
+    init: Callable[[Any], Any]
+    update: Callable[[Any, Any, Any, chex.Numeric], tuple[Any, Any]]
+
+
+def own(numbers: Numbers, part: str, run: Run) -> Numbers:
+    """Numbers of the config with those in which a run differs from the others of its grid.
 
     Args:
-        config: the whole config.
-        part: such as `summarizer`.
-        run: whose `dials` are taken before the config's numbers.
+        numbers: what all runs share, by the name of the field.
+        part: of the config that they stand in, such as `summarizer`.
+        run: whose `dials` are taken before them.
 
     Returns:
-        The part's fields.
+        The run's numbers.
     """
-    return types.SimpleNamespace(
-        **{name: run.dials.get(f'{part}.{name}', value) for name, value in config[part].items()}
-    )
+    dials = {name: run.dials[f'{part}.{name}'] for name in numbers._fields if f'{part}.{name}' in run.dials}
+    return numbers._replace(**dials)
 
 
 def over(how: str, function: Callable, items: chex.ArrayTree) -> chex.ArrayTree:
     """Applies a function over the leading axis: `vmap`, one big product; `map`, one after another."""
     return jax.vmap(function)(items) if how == 'vmap' else jax.lax.map(function, items)
-
-
-def how_here(how: str) -> str:
-    """What `auto` means here: `map` on a CPU, where big temporaries cost more than loops; else `vmap`."""
-    if how != 'auto':
-        return how
-    return 'map' if jax.default_backend() == 'cpu' else 'vmap'
-
-
-def dtype_here(config: ml_collections.ConfigDict) -> Any:
-    """The type that `config.model.dtype` asks for: for `auto`, float32 on a CPU and bfloat16 elsewhere."""
-    dtype = config.model.dtype
-    if dtype == 'auto':
-        dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
-    return jnp.dtype(dtype)
-
-
-def microbatch_here(microbatch: int, batch: int) -> int:
-    """Segments at a time: what `layout.microbatch` means here for a device's `batch` segments.
-
-    -1 stands for the whole batch, but on a CPU for 8, or the next smaller divisor: there the temporaries of
-    a large batch do not fit the caches. 0 stands for the whole batch everywhere. A number that does not
-    divide a device's part of the batch becomes their greatest common divisor.
-    """
-    if microbatch > 0:
-        return math.gcd(microbatch, batch)
-    if microbatch == 0 or jax.default_backend() != 'cpu':
-        return batch
-    return max(size for size in range(1, 9) if batch % size == 0)
 
 
 def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
@@ -90,37 +71,50 @@ def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
     return jax.random.fold_in(key, names.index(name))
 
 
-def adamw(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """AdamW behind a gradient clip, without its learning rate: `update` knows how far the run is."""
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.scale_by_adam(),
-        optax.add_decayed_weights(settings.weight_decay),
-    )
+def adamw(*, learning_rate: float, warmup: float, epochs: int, weight_decay: float, clip: float) -> Optimizer:
+    """AdamW behind a gradient clip, at a learning rate that warms up and then falls along a cosine.
 
+    The rate goes by epochs with fractions, not by steps: runs of different length share one schedule,
+    whatever the number of steps that the grid's padding gives them.
 
-def adam(settings: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """Adam at a constant rate behind a gradient clip, with the weight decay that is called L2."""
-    return optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.add_decayed_weights(settings.weight_decay),
-        optax.scale_by_adam(),
-        optax.scale(-settings.learning_rate),
-    )
+    Args:
+        learning_rate: the highest.
+        warmup: share of the epochs in which it rises from 0.
+        epochs: at whose end it is 0.
+        weight_decay: times the rate, off every parameter at each step.
+        clip: largest norm of the gradient.
 
-
-def update(settings, optimizer, params, moments, grads, progress):
-    """One step at a learning rate that warms up and then falls along a cosine.
-
-    `progress` counts epochs, with fractions: runs of different length share one schedule, whatever the
-    number of steps that the grid's padding gives them.
+    Returns:
+        The optimizer.
     """
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, settings.learning_rate, settings.warmup * settings.epochs, settings.epochs
+    chain = optax.chain(
+        optax.clip_by_global_norm(clip), optax.scale_by_adam(), optax.add_decayed_weights(weight_decay)
     )
-    updates, moments = optimizer.update(grads, moments, params)
-    rate = schedule(progress)
-    return jax.tree.map(lambda p, u: p - rate * u, params, updates), moments
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup * epochs, epochs)
+
+    def update(params, moments, grads, progress):
+        updates, moments = chain.update(grads, moments, params)
+        rate = schedule(progress)
+        return jax.tree.map(lambda p, u: p - rate * u, params, updates), moments
+
+    return Optimizer(chain.init, update)
+
+
+def adam(*, learning_rate: float, weight_decay: float, clip: float) -> Optimizer:
+    """Adam at a constant rate behind a gradient clip, with the weight decay that is called L2."""
+    chain = optax.chain(
+        optax.clip_by_global_norm(clip),
+        optax.add_decayed_weights(weight_decay),
+        optax.scale_by_adam(),
+        optax.scale(-learning_rate),
+    )
+
+    def update(params, moments, grads, progress):
+        del progress
+        updates, moments = chain.update(grads, moments, params)
+        return optax.apply_updates(params, updates), moments
+
+    return Optimizer(chain.init, update)
 
 
 def apply(module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array) -> chex.Array:
@@ -135,7 +129,7 @@ def apply(module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array) -> 
     Returns:
         What the module gives, [B, …].
     """
-    if module.encoder.dropout == 0:
+    if module.encoder.config.dropout == 0:
         return module.apply({'params': params}, *inputs)
 
     def one(key, *inputs):

@@ -12,7 +12,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.files import read_json
 from trsum_jax.protocol import comparison, evaluation, stability, tables
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.training import files, metric_log, planted_failures, settings
+from trsum_jax.training import files, methods, metric_log, planted_failures
 
 _SETS = {'test': '', 'train': 'train_'}
 # What is measured of runs, not of videos: in the last epoch of their stage.
@@ -56,7 +56,7 @@ def measure(workdir: pathlib.Path) -> dict[str, Cells]:
         for part, prefix in _SETS.items()
         for metric in evaluation.METRICS
     }
-    cells |= _of_log(workdir, settings.STAGES[model])
+    cells |= _of_log(workdir, methods.STAGES[model])
     planted = workdir / f'{planted_failures.NAME}.json'
     if planted.exists():
         runs = [

@@ -18,6 +18,7 @@ from trsum_jax.training import (
     files,
     joint,
     locking,
+    methods,
     pictures,
     processes,
     report,
@@ -79,7 +80,7 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
         settings.check(one)
         expanded[name] = one
     if config.study.across:
-        rivals = [name for name, one in expanded.items() if one.method != 'trsum']
+        rivals = [name for name, one in expanded.items() if not methods.is_ours(one)]
         if rivals or not config.study.columns:
             found = f'another method in {", ".join(rivals)}' if rivals else 'no config.study.columns'
             raise InputError(

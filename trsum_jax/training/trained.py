@@ -21,11 +21,12 @@ from trsum_jax.training import (
     corpus,
     files,
     inputs,
+    methods,
     scoring,
     settings,
-    stages,
 )
-from trsum_jax.training.steps import Run, how_here
+from trsum_jax.training.config import bind, how_here
+from trsum_jax.training.steps import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Trained:
         width: D of the features that they were trained on.
         encoder: what made those features, or None where the file did not say.
         digests: of the videos that it was trained or tested on (`inputs.digest`).
-        summarizer: the module.
-        params: of all runs, with a leading run axis.
+        row: what scores frames.
+        params: of the summarizers of all runs, with a leading run axis.
         places: seed and fold of every run.
     """
 
@@ -80,15 +81,14 @@ def load(workdir: pathlib.Path) -> Trained:
             f'{", ".join(missing)}; train again, or score with the version that trained it'
         )
     settings.check(config)
-    if config.method != 'trsum':
+    if not methods.is_ours(config):
         raise InputError(
             f'{workdir}: expected a training of trsum, found one of config.method = {config.method!r}, whose '
             'scores are in its scores.h5; it scores no other videos. Train with --config.method=trsum.'
         )
     width, n_runs = record['width'], len(record['runs'])
-    generator, summarizer = stages.build_models(config, width)
-    first = stages.generator_stage(config, generator, width)
-    second = stages.summarizer_stage(config, generator, summarizer, width, record['n_videos'])
+    bound = bind(config, width, record['n_videos'])
+    first, second = bound.stages
 
     def states() -> Any:
         keys = jax.random.split(jax.random.key(0), n_runs)
@@ -109,7 +109,7 @@ def load(workdir: pathlib.Path) -> Trained:
     digests = frozenset(record['videos'].values())
     places = tuple((seed, fold) for seed, fold in record['runs'])
     params = states_of_runs.params
-    return Trained(workdir, config, width, record['encoder'], digests, summarizer, params, places)
+    return Trained(workdir, config, width, record['encoder'], digests, bound.summarizer, params, places)
 
 
 def known_videos(trained: Trained, dataset: Dataset) -> list[str]:

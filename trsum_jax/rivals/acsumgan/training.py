@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_collections
-import optax
 
-from trsum_jax.method import actor_critic, losses
-from trsum_jax.method.acsumgan import (
+from trsum_jax.fields import Field
+from trsum_jax.method import losses
+from trsum_jax.rivals.acsumgan import game
+from trsum_jax.rivals.acsumgan.net import (
     PARTS,
     AcSumGan,
     fragment_scores,
@@ -30,8 +30,24 @@ from trsum_jax.method.acsumgan import (
 )
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.epoch import Batch, Stage
-from trsum_jax.training.steps import Run, adam, dtype_here, stream
+from trsum_jax.training.steps import Optimizer, Run, adam, stream
 
+# From the paper as it is known, whose full text was not at hand.
+FIELDS = {
+    'epochs': Field(100, 'of the training', 'R', least=1),
+    'batch': Field(40, 'whole videos; more than a fold trains on cost time for nothing', 'R', least=1),
+    'width': Field(512, 'of the compressed features and the LSTMs', 'R', least=1),
+    'layers': Field(2, 'of every LSTM', 'R', least=1),
+    'fragments': Field(60, 'M', 'R', least=2),
+    'picks': Field(9, 'of a game, 15% of the fragments', 'R', least=1),
+    'actor_width': Field(256, 'of the hidden layers of actor and critic', 'O', least=1),
+    'learning_rate': Field(1e-4, 'of all but the discriminator', 'R', within='(0, inf)'),
+    'discriminator_learning_rate': Field(1e-5, 'of the discriminator', 'R', within='(0, inf)'),
+    'weight_decay': Field(0.0, 'that is called L2', 'O', within='[0, inf)'),
+    'clip': Field(5.0, "largest norm of the gradient [R], of each part's update", 'O', within='(0, inf)'),
+    'share': Field(0.5, 'σ; the paper tries several', 'R', within='[0, 1]'),
+    'entropy_weight': Field(0.1, 'δ', 'R', within='[0, inf)'),
+}
 UPDATES = {
     'encoder': ('compression', 'estimator', 'encoder'),
     'decoder': ('decoder',),
@@ -49,31 +65,26 @@ class GanState(NamedTuple):
     optimizer: dict[str, Any]
 
 
-def build_module(config: ml_collections.ConfigDict, width: int) -> AcSumGan:
-    """The networks that `config.acsumgan` describes, for features of a width."""
-    settings = config.acsumgan
-    scale = float(width) ** 0.5 if config.model.scale_features else 1.0
-    return AcSumGan(
-        settings.width, settings.layers, settings.fragments, settings.actor_width, scale, dtype_here(config)
-    )
-
-
-def acsumgan_stage(config: ml_collections.ConfigDict, module: AcSumGan, width: int) -> Stage:
-    """The training of one run.
+def build(settings: Any, width: int, n_videos: int, *, dtype: Any, scale: float) -> tuple[AcSumGan, Stage]:
+    """The networks and their training.
 
     Args:
-        config: the whole config.
-        module: the networks.
+        settings: its part of the config, an attribute for each of `FIELDS`.
         width: D.
+        n_videos: V; not used.
+        dtype: of the operands of the large products.
+        scale: factor on features going in.
 
     Returns:
-        The stage. Its metrics: `loss_` and the name of every loss, `reward` (mean over picks), `entropy` of
-        the actor, `p_mean` and `p_std` of the frame scores.
+        The module and the stage. Its metrics: `loss_` and the name of every loss, `reward` (mean over picks),
+        `entropy` of the actor, `p_mean` and `p_std` of the frame scores.
     """
-    settings = config.acsumgan
-    slow = config.acsumgan.copy_and_resolve_references()
-    slow.learning_rate = settings.discriminator_learning_rate
-    optimizers = {name: adam(slow if name == 'discriminator' else settings) for name in UPDATES}
+    del n_videos
+    module = AcSumGan(settings.width, settings.layers, settings.fragments, settings.actor_width, scale, dtype)
+    shared = {'weight_decay': settings.weight_decay, 'clip': settings.clip}
+    rates = dict.fromkeys(UPDATES, settings.learning_rate)
+    rates['discriminator'] = settings.discriminator_learning_rate
+    optimizers = {name: adam(learning_rate=rate, **shared) for name, rate in rates.items()}
 
     def init(run: Run, frozen: tuple[()]) -> GanState:
         del frozen
@@ -86,37 +97,35 @@ def acsumgan_stage(config: ml_collections.ConfigDict, module: AcSumGan, width: i
     def step(state: GanState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]):
         del run, frozen
         videos = jax.vmap(gather, (None, 0))(corpus, batch.segments)
-        return alternate(module, settings, optimizers, state, videos, batch.weight, batch.keys)
+        return alternate(module, settings, optimizers, state, videos, batch)
 
     shown = ('loss_recon', 'loss_orig', 'loss_sum', 'reward', 'p_mean')
-    return Stage('acsumgan', 'rival', settings.batch, init, step, shown)
+    return module, Stage('acsumgan', 'rival', settings.batch, init, step, shown)
 
 
 def alternate(
     module: AcSumGan,
-    settings: ml_collections.ConfigDict,
-    optimizers: dict[str, optax.GradientTransformation],
+    settings: Any,
+    optimizers: dict[str, Optimizer],
     state: GanState,
-    batch: Segment,
-    weight: jax.Array,
-    keys: jax.Array,
+    videos: Segment,
+    batch: Batch,
 ) -> tuple[GanState, dict[str, jax.Array]]:
     """The four updates on one batch of videos.
 
     Args:
         module: the networks.
-        settings: the config's `acsumgan`.
+        settings: as for `build`.
         optimizers: one for each of `UPDATES`.
         state: before.
-        batch: B whole videos.
-        weight: [B] float32, 0 for a row that is no video.
-        keys: [B] typed keys.
+        videos: B whole videos.
+        batch: their weights, 0 for a row that is no video, and their keys.
 
     Returns:
         The state after, and every video's metrics, [B] each, as they were before the update that uses them.
     """
-    share = weight / jnp.maximum(jnp.sum(weight), 1.0)
-    noise_key, again_key, game_key = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
+    share = batch.weight / jnp.maximum(jnp.sum(batch.weight), 1.0)
+    noise_key, again_key, game_key = jax.vmap(functools.partial(jax.random.split, num=3))(batch.keys).T
     draw = jax.vmap(functools.partial(jax.random.normal, shape=(settings.width,)))
     noise, again = draw(noise_key), draw(again_key)
     metrics: dict[str, jax.Array] = {}
@@ -125,18 +134,18 @@ def alternate(
         return module.apply({'params': params}, *inputs, method=method)
 
     def apart(params, rebuilt, real):
-        hidden, probability = call(params, AcSumGan.judge, rebuilt, batch.valid)
+        hidden, probability = call(params, AcSumGan.judge, rebuilt, videos.valid)
         return jnp.mean(jnp.square(hidden - real), axis=-1), probability
 
     def encoder_losses(params):
-        compressed, scores = call(params, AcSumGan.score, batch.frames, batch.valid)
-        mean, log_variance, latent = call(params, AcSumGan.encode, compressed, scores, batch.valid, noise)
-        real, _ = call(params, AcSumGan.judge, jax.lax.stop_gradient(compressed), batch.valid)
-        recon, _ = apart(params, call(params, AcSumGan.decode, latent, batch.valid), real)
+        compressed, scores = call(params, AcSumGan.score, videos.frames, videos.valid)
+        mean, log_variance, latent = call(params, AcSumGan.encode, compressed, scores, videos.valid, noise)
+        real, _ = call(params, AcSumGan.judge, jax.lax.stop_gradient(compressed), videos.valid)
+        recon, _ = apart(params, call(params, AcSumGan.decode, latent, videos.valid), real)
         prior = jax.vmap(prior_loss)(mean, log_variance)
-        sparsity = jax.vmap(sparsity_loss, (0, 0, None))(scores, batch.valid, settings.share)
-        mean_score = jax.vmap(losses.mean_over)(scores, batch.valid)
-        spread = jax.vmap(losses.mean_over)(jnp.square(scores - mean_score[:, None]), batch.valid)
+        sparsity = jax.vmap(sparsity_loss, (0, 0, None))(scores, videos.valid, settings.share)
+        mean_score = jax.vmap(losses.mean_over)(scores, videos.valid)
+        spread = jax.vmap(losses.mean_over)(jnp.square(scores - mean_score[:, None]), videos.valid)
         told = {'loss_recon': recon, 'loss_prior': prior, 'loss_sparsity': sparsity}
         told |= {'p_mean': mean_score, 'p_std': jnp.sqrt(spread)}
         return recon + prior + sparsity, told
@@ -151,42 +160,41 @@ def alternate(
         own = _only(state.params, UPDATES[name])
         grads, told = jax.grad(loss, has_aux=True)(own)
         metrics.update(told)
-        updates, moments = optimizers[name].update(grads, state.optimizer[name], own)
-        params = {**state.params, **optax.apply_updates(own, updates)}
-        return GanState(params, {**state.optimizer, name: moments})
+        after, moments = optimizers[name].update(own, state.optimizer[name], grads, batch.progress)
+        return GanState({**state.params, **after}, {**state.optimizer, name: moments})
 
     state = update(state, 'encoder', encoder_losses)
     # Neither of these three is touched by the updates that follow.
-    compressed, scores = call(state.params, AcSumGan.score, batch.frames, batch.valid)
-    _, _, latent = call(state.params, AcSumGan.encode, compressed, scores, batch.valid, again)
-    real, _ = call(state.params, AcSumGan.judge, compressed, batch.valid)
+    compressed, scores = call(state.params, AcSumGan.score, videos.frames, videos.valid)
+    _, _, latent = call(state.params, AcSumGan.encode, compressed, scores, videos.valid, again)
+    real, _ = call(state.params, AcSumGan.judge, compressed, videos.valid)
 
     def decoder_losses(params):
-        recon, probability = apart(params, call(params, AcSumGan.decode, latent, batch.valid), real)
+        recon, probability = apart(params, call(params, AcSumGan.decode, latent, videos.valid), real)
         gen = jnp.square(1 - probability)
         return recon + gen, {'loss_gen': gen}
 
     state = update(state, 'decoder', decoder_losses)
-    rebuilt = call(state.params, AcSumGan.decode, latent, batch.valid)
+    rebuilt = call(state.params, AcSumGan.decode, latent, videos.valid)
 
     def discriminator_losses(params):
-        _, of_original = call(params, AcSumGan.judge, compressed, batch.valid)
-        _, of_rebuilt = call(params, AcSumGan.judge, rebuilt, batch.valid)
+        _, of_original = call(params, AcSumGan.judge, compressed, videos.valid)
+        _, of_rebuilt = call(params, AcSumGan.judge, rebuilt, videos.valid)
         orig, rest = jnp.square(1 - of_original), jnp.square(of_rebuilt)
         return orig + rest, {'loss_orig': orig, 'loss_sum': rest}
 
     state = update(state, 'discriminator', discriminator_losses)
-    games, rewards = _games(module, settings, state.params, batch, compressed, scores, again, game_key)
+    games, rewards = _games(module, settings, state.params, videos, compressed, scores, again, game_key)
 
     def game_losses(params):
         values = call(params, AcSumGan.value, games.states)
-        returned = jax.vmap(actor_critic.returns, (0, 0, None))(rewards, games.live, settings.discount)
+        returned = jax.vmap(game.returns, (0, 0))(rewards, games.live)
         advantages = returned - jax.lax.stop_gradient(values)
         logits = call(params, AcSumGan.act, games.states)
-        actor, entropy = jax.vmap(actor_critic.actor_loss, (0, 0, 0, None))(
+        actor, entropy = jax.vmap(game.actor_loss, (0, 0, 0, None))(
             logits, games, advantages, settings.entropy_weight
         )
-        critic = jax.vmap(actor_critic.critic_loss)(values, returned, games.live)
+        critic = jax.vmap(game.critic_loss)(values, returned, games.live)
         reward = jax.vmap(losses.mean_over)(rewards, games.live)
         told = {'loss_actor': actor, 'loss_critic': critic, 'entropy': entropy, 'reward': reward}
         return actor + critic, told
@@ -204,8 +212,8 @@ def _games(module, settings, params, batch: Segment, compressed, scores, noise, 
         fragment = fragments_of(valid, settings.fragments)
         state, present = fragment_scores(scores, fragment, valid, settings.fragments)
         actor = functools.partial(call, AcSumGan.act)
-        game = actor_critic.play(key, actor, state, present, settings.picks)
-        return game, game.taken[:, fragment]
+        played = game.play(key, actor, state, present, settings.picks)
+        return played, played.taken[:, fragment]
 
     games, kept = jax.vmap(play)(keys, scores, batch.valid)
     _, of_original = call(AcSumGan.judge, compressed, batch.valid)

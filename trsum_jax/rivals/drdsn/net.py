@@ -12,8 +12,7 @@ import chex
 import jax.numpy as jnp
 from flax import linen as nn
 
-from trsum_jax.method.losses import mean_over
-from trsum_jax.method.recurrent import Lstm
+from trsum_jax.rivals.recurrent import Lstm
 
 _EPSILON = 1e-8
 
@@ -81,35 +80,3 @@ def diversity(dissimilarity: chex.Array, action: chex.Array) -> chex.Array:
     count = jnp.sum(chosen)
     pairs = chosen @ (dissimilarity @ chosen) - chosen @ jnp.diagonal(dissimilarity)
     return jnp.where(count > 1, pairs / jnp.maximum(count * (count - 1), 1.0), 0.0)
-
-
-def distances(frames: chex.Array) -> chex.Array:
-    """`||x_t - x_t'||_2` between all frames.
-
-    Args:
-        frames: [T, D] float32.
-
-    Returns:
-        [T, T] float32, 0 on the diagonal.
-    """
-    chex.assert_rank(frames, 2)
-    square = jnp.sum(jnp.square(frames), axis=-1)
-    apart = square[:, None] + square[None] - 2.0 * frames @ frames.T
-    # Rounding leaves a remainder on the diagonal, and its root is not small.
-    return jnp.where(jnp.eye(frames.shape[0], dtype=bool), 0.0, jnp.sqrt(jnp.maximum(apart, 0.0)))
-
-
-def representativeness(distance: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
-    """`R_rep = exp(-mean_t min_{t' selected} ||x_t - x_t'||)`.
-
-    Args:
-        distance: [T, T] float32.
-        valid: [T] bool; padding is not averaged over.
-        action: [T] bool, the selected frames, all of them valid.
-
-    Returns:
-        A float32 scalar in (0, 1]; 0 where nothing is selected.
-    """
-    chex.assert_rank([distance, valid, action], [2, 1, 1])
-    nearest = jnp.min(jnp.where(action[None], distance, jnp.inf), axis=1)
-    return jnp.where(jnp.any(action), jnp.exp(-mean_over(nearest, valid)), 0.0)

@@ -1,7 +1,8 @@
 """The game in which AC-SUM-GAN's actor picks the fragments of a summary, and its two losses.
 
 Our choices [O], where we could not confirm the paper's: a picked fragment stands in the state as 1 and is not
-picked again; the reward of a pick is `1 - |D(original) - D(rebuilt)|`; rewards to come are discounted.
+picked again; the reward of a pick is `1 - |D(original) - D(rebuilt)|`; rewards to come are discounted
+by `DISCOUNT`.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from trsum_jax.method.losses import mean_over
 
 _NEVER = -1e9
+DISCOUNT = 0.99
 
 
 class Game(NamedTuple):
@@ -59,7 +61,7 @@ def play(key: chex.PRNGKey, actor: Callable, scores: chex.Array, present: chex.A
     return jax.lax.scan(step, jnp.zeros_like(present), jax.random.split(key, n_picks))[1]
 
 
-def returns(rewards: chex.Array, live: chex.Array, discount: float) -> chex.Array:
+def returns(rewards: chex.Array, live: chex.Array, discount: float = DISCOUNT) -> chex.Array:
     """`R_n = r_n + γ R_(n+1)`, every pick's reward and the discounted ones that follow.
 
     Args:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from trsum_jax.method.losses import mean_over
-from trsum_jax.method.recurrent import Linear, Lstm
+from trsum_jax.rivals.recurrent import Linear, Lstm
 
 _LEAST = 1e-6
 

@@ -1,0 +1,1 @@
+"""AC-SUM-GAN (Apostolidis et al., TCSVT 2021)."""

@@ -1,0 +1,1 @@
+"""DR-DSN (Zhou et al., AAAI 2018)."""

@@ -1,0 +1,330 @@
+"""TR-SUM's two stages: of each the `init` and the `step` of one run, as pure functions.
+
+A run is one fold with one seed. What the config says is bound before (`Pretraining`, `Reinforcement`).
+Nothing here knows of a grid: `training.grid` adds the run axis, and `training.epoch` calls the steps.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from trsum_jax.method import episodes, losses, masking
+from trsum_jax.method.estimators import Estimate, Outcome
+from trsum_jax.method.models import Generator, Summarizer
+from trsum_jax.method.rewards import unselected
+from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.epoch import Batch, Stage
+from trsum_jax.training.steps import Optimizer, Run, apply, gradients, over, own, stream
+
+
+class MaskingNumbers(NamedTuple):
+    """Numbers of `config.masking`, in which the runs of a grid may differ."""
+
+    window_ratio: chex.Numeric
+    mask_ratio: chex.Numeric
+    mask: chex.Numeric
+    replace: chex.Numeric
+
+
+class PolicyNumbers(NamedTuple):
+    """Numbers of `config.summarizer`, in which the runs of a grid may differ."""
+
+    share: chex.Numeric
+    penalty_weight: chex.Numeric
+    baseline_momentum: chex.Numeric
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretraining:
+    """What stage 1 is made of.
+
+    Attributes:
+        generator: the module.
+        width: D.
+        length: L.
+        windows: (key, valid [L], shot [L], `MaskingNumbers`) -> [L] int32, as the strategies of
+            `method.masking`.
+        numbers: of the masking.
+        everywhere: whether the loss is over all valid frames, not over the candidates alone.
+        most: frames that are compared in a segment, at most.
+        optimizer: of the generator.
+        batch: B, segments in a step.
+        at_once: segments at a time.
+        shards: devices that share a batch (`sharding.DATA`).
+    """
+
+    generator: Generator
+    width: int
+    length: int
+    windows: Callable[..., chex.Array]
+    numbers: MaskingNumbers
+    everywhere: bool
+    most: int
+    optimizer: Optimizer
+    batch: int
+    at_once: int
+    shards: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Reinforcement:
+    """What stage 2 is made of.
+
+    Attributes:
+        summarizer: the module that learns.
+        generator: the frozen module; its parameters are the stage's `frozen`.
+        width: D.
+        length: L.
+        n_videos: V, for the baselines.
+        view: (keys [B], frames [B, L, D]) -> what the summarizer sees of them.
+        estimate: (key, logits [L], segment, rewards_of, baseline, progress) -> `Estimate`, an estimator of
+            `method.estimators` with its options bound.
+        reward: (frames, valid, action, reconstruction, shot, change, side) -> reward and parts, as
+            `reward_terms.weighted_sum`.
+        penalty: (logits [L], valid [L], share) -> scalar.
+        numbers: share δ, weight β of the penalty, and momentum of the baselines.
+        baseline_start: `first` or `zero`.
+        from_generator: whether the encoder starts with the generator's weights.
+        optimizer: of the summarizer.
+        batch: B, segments in a step.
+        at_once: segments at a time.
+        how: the episodes' layout, `map` or `vmap`.
+        shards: devices that share a batch (`sharding.DATA`).
+    """
+
+    summarizer: Summarizer
+    generator: Generator
+    width: int
+    length: int
+    n_videos: int
+    view: Callable[[chex.PRNGKey, chex.Array], chex.Array]
+    estimate: Callable[..., Estimate]
+    reward: Callable[..., tuple[chex.Array, chex.Array]]
+    penalty: Callable[..., chex.Array]
+    numbers: PolicyNumbers
+    baseline_start: str
+    from_generator: bool
+    optimizer: Optimizer
+    batch: int
+    at_once: int
+    how: str
+    shards: int = 1
+
+
+class GeneratorState(NamedTuple):
+    """Stage 1: parameters and optimizer state."""
+
+    params: Any
+    optimizer: Any
+
+
+class SummarizerState(NamedTuple):
+    """Stage 2: parameters, optimizer state, and the baseline of every video.
+
+    `generator` is empty; where the generator goes on learning (`variations.unfrozen`) it holds its parameters
+    and optimizer state.
+    """
+
+    params: Any
+    optimizer: Any
+    baseline: episodes.Baseline
+    generator: tuple[Any, ...] = ()
+
+
+def generator_stage(of: Pretraining) -> Stage:
+    """Stage 1: the generator learns to reconstruct corrupted segments, by default their candidate frames.
+
+    Args:
+        of: what it is made of.
+
+    Returns:
+        The stage. Its metrics: `loss`, and for the same frames the loss of the two trivial
+        reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
+    """
+    init, step = functools.partial(start_generator, of), functools.partial(pretrain, of)
+    shown = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
+    return Stage('generator', 'generator', of.batch, init, step, shown)
+
+
+def start_generator(of: Pretraining, run: Run, frozen: tuple[()]) -> GeneratorState:
+    """Random parameters."""
+    del frozen
+    blank = jnp.zeros((of.length, of.width)), jnp.ones(of.length, bool), jnp.zeros(of.length, bool)
+    params = of.generator.init(stream(run.key, 'generator init'), *blank)['params']
+    return GeneratorState(params, of.optimizer.init(params))
+
+
+def pretrain(
+    of: Pretraining, state: GeneratorState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]
+):
+    """A step of stage 1: corrupt, reconstruct, compare, learn."""
+    del frozen
+
+    def loss(params, numbers, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, numbers)
+        return reconstruction_losses(of, params, segments, keys, corpus, own(of.numbers, 'masking', run))
+
+    items = batch.segments, batch.keys
+    grads, metrics = gradients(loss, state.params, items, batch.weight, of.at_once, of.shards)
+    params, moments = of.optimizer.update(state.params, state.optimizer, grads, batch.progress)
+    return GeneratorState(params, moments), metrics
+
+
+def reconstruction_losses(
+    of: Pretraining, params: Any, batch: Segment, keys: chex.PRNGKey, corpus: Corpus, numbers: MaskingNumbers
+):
+    """The loss of every segment [B], and the metrics [B] each."""
+    window_keys, fate_keys, dropout_keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
+    each = jax.vmap(functools.partial(corrupt, of, numbers, corpus))
+    shown, masked, compared, wanted = each(batch, window_keys, fate_keys)
+    rebuilt = apply(of.generator, params, dropout_keys, shown, batch.valid, masked, wanted)
+    metrics = jax.vmap(compare)(batch, shown, masked, compared, wanted, rebuilt)
+    return metrics['loss'], metrics
+
+
+def corrupt(
+    of: Pretraining,
+    numbers: MaskingNumbers,
+    corpus: Corpus,
+    segment: Segment,
+    window_key: chex.PRNGKey,
+    fate_key: chex.PRNGKey,
+):
+    """What the generator sees of a segment [L, D], what is masked, what is compared, and where that is."""
+    window = of.windows(window_key, segment.valid, segment.shot, numbers)
+    fate = masking.corrupt(fate_key, window, segment.n_steps, mask=numbers.mask, replace=numbers.replace)
+    shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
+    compared = segment.valid if of.everywhere else window >= 0
+    # What is compared comes first: nothing else need be rebuilt.
+    return shown, fate.masked, compared, jnp.argsort(~compared)[: of.most]
+
+
+def compare(segment: Segment, shown, masked, compared, wanted, rebuilt) -> dict[str, chex.Array]:
+    """The metrics of a segment: the loss of its reconstruction, and of two that need no generator."""
+    visible = segment.valid & ~masked
+    flat = jnp.broadcast_to(losses.mean_frame(shown, visible), shown.shape)
+    reconstructions = {
+        'loss': rebuilt,
+        'loss_segment_mean': flat[wanted],
+        'loss_copy_nearest': losses.copy_nearest(shown, visible)[wanted],
+    }
+    return {
+        name: losses.mean_over(losses.frame_losses(segment.frames[wanted], found), compared[wanted])
+        for name, found in reconstructions.items()
+    }
+
+
+def summarizer_stage(of: Reinforcement) -> Stage:
+    """Stage 2: a policy gradient, the reward being what the frozen generator rebuilds from the selection.
+
+    Args:
+        of: what it is made of.
+
+    Returns:
+        The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
+        (over frames), `penalty` (before β), `gradient_norm` (of a step, before the clip).
+        `advantage_rms` is over all that the estimator gives, zeros at padding included where it gives one for
+        each frame: it compares trainings of one estimator.
+    """
+    init, step = functools.partial(start_summarizer, of), functools.partial(reinforce, of)
+    shown = ('reward', 'reward_std', 'p_mean', 'p_std')
+    return Stage('summarizer', 'summarizer', of.batch, init, step, shown, roots=('advantage_rms',))
+
+
+def start_summarizer(of: Reinforcement, run: Run, frozen: Any) -> SummarizerState:
+    """The generator's encoder and a random score head; no video has a baseline yet."""
+    params = summarizer_params(of, stream(run.key, 'summarizer init'), frozen)
+    baseline = episodes.start_baseline(of.n_videos, of.baseline_start)
+    return SummarizerState(params, of.optimizer.init(params), baseline)
+
+
+def summarizer_params(of: Reinforcement, key: chex.PRNGKey, generator: Any) -> Any:
+    """Parameters of a summarizer before training: the generator's encoder and a random score head.
+
+    Args:
+        of: what stage 2 is made of.
+        key: a typed key.
+        generator: the generator's parameters.
+
+    Returns:
+        The parameters.
+    """
+    blank = jnp.zeros((of.length, of.width)), jnp.ones(of.length, bool)
+    params = of.summarizer.init(key, *blank)['params']
+    return {**params, 'encoder': generator['encoder']} if of.from_generator else params
+
+
+def reinforce(of: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any):
+    """A step of stage 2: sample, reconstruct, reward, learn from the advantages, move the baselines."""
+
+    def loss(params, numbers, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, numbers)
+        return policy_losses(of, params, segments, keys, frozen, state.baseline, batch.progress, run)
+
+    items = batch.segments, batch.keys
+    grads, metrics = gradients(loss, state.params, items, batch.weight, of.at_once, of.shards)
+    metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
+    params, moments = of.optimizer.update(state.params, state.optimizer, grads, batch.progress)
+    videos, momentum = corpus.video[batch.segments], own(of.numbers, 'summarizer', run).baseline_momentum
+    baseline = episodes.update_baseline(state.baseline, videos, metrics['reward'], batch.weight, momentum)
+    return SummarizerState(params, moments, baseline), metrics
+
+
+def policy_losses(
+    of: Reinforcement,
+    params: Any,
+    batch: Segment,
+    keys: chex.PRNGKey,
+    frozen: Any,
+    baseline: episodes.Baseline,
+    progress: chex.Numeric,
+    run: Run,
+):
+    """The loss of every segment [B], and the metrics [B] each."""
+    sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
+    seen = of.view(keys, batch.frames)
+    logits = apply(of.summarizer, params, dropout_keys, seen, batch.valid)
+    numbers = own(of.numbers, 'summarizer', run)
+    return jax.vmap(functools.partial(policy_loss, of, frozen, baseline, progress, numbers))(
+        batch, sample_keys, logits
+    )
+
+
+def policy_loss(
+    of: Reinforcement,
+    frozen: Any,
+    baselines: episodes.Baseline,
+    progress: chex.Numeric,
+    numbers: PolicyNumbers,
+    segment: Segment,
+    key: chex.PRNGKey,
+    logits: chex.Array,
+):
+    """The surrogate loss of one segment with its length penalty, and its metrics."""
+    rewards_of = functools.partial(over, of.how, functools.partial(outcome, of, frozen, segment))
+    baseline = episodes.baseline_of(baselines, segment.video)
+    surrogate, rewards, advantages = of.estimate(key, logits, segment, rewards_of, baseline, progress)
+    penalty = of.penalty(logits, segment.valid, numbers.share)
+    p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
+    p_mean = losses.mean_over(p, segment.valid)
+    return surrogate + numbers.penalty_weight * penalty, {
+        'reward': jnp.mean(rewards),
+        'reward_std': jnp.std(rewards),
+        'advantage_rms': jnp.mean(jnp.square(advantages)),
+        'p_mean': p_mean,
+        'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
+        'penalty': penalty,
+    }
+
+
+def outcome(of: Reinforcement, frozen: Any, segment: Segment, action: chex.Array) -> Outcome:
+    """What an action [L] brings: the generator rebuilds what it hides, and that is compared."""
+    rebuilt = of.generator.apply({'params': frozen}, segment.frames, segment.valid, unselected(action))
+    beside = segment.shot, segment.change, segment.side
+    return Outcome(*of.reward(segment.frames, segment.valid, action, rebuilt, *beside))

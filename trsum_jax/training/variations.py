@@ -1,0 +1,75 @@
+"""What single variants of studies change in stage 2, beside the core: no branch there knows of them."""
+
+import functools
+from typing import Any
+
+import chex
+import jax
+
+from trsum_jax.training import trsum
+from trsum_jax.training.corpus import Corpus, gather
+from trsum_jax.training.epoch import Batch, Stage
+from trsum_jax.training.steps import Run, gradients
+from trsum_jax.training.trsum import Reinforcement, SummarizerState
+
+
+def permuted(key: chex.PRNGKey, frames: chex.Array) -> chex.Array:
+    """A random order and random signs of the features, the same for all frames of a segment (ours).
+
+    What frames are to each other stays, inner products and distances; what each shows does not: nothing else
+    can be learned from.
+
+    Args:
+        key: a typed key.
+        frames: [L, D] float.
+
+    Returns:
+        [L, D], of the same type.
+    """
+    chex.assert_rank(frames, 2)
+    order_key, sign_key = jax.random.split(key)
+    width = frames.shape[1]
+    signs = jax.random.rademacher(sign_key, (width,), frames.dtype)
+    return frames[:, jax.random.permutation(order_key, width)] * signs[None]
+
+
+def permuted_view(keys: chex.PRNGKey, frames: chex.Array) -> chex.Array:
+    """`Reinforcement.view`: every segment `permuted`, [B, L, D]."""
+    # Another stream than the actions' and the dropout's, which both stay as they are.
+    return jax.vmap(permuted)(jax.vmap(jax.random.fold_in, (0, None))(keys, 2), frames)
+
+
+def unfrozen(of: Reinforcement) -> Stage:
+    """Stage 2 in which a copy of the generator goes on learning to rebuild what the episodes do not select.
+
+    The actions do not depend on the generator: it learns by the mean reward, at the summarizer's rates. The
+    frozen one stays as it was.
+
+    Args:
+        of: what stage 2 is made of.
+
+    Returns:
+        The stage, with the metrics of `trsum.summarizer_stage`.
+    """
+    init, step = functools.partial(_start, of), functools.partial(_step, of)
+    return trsum.summarizer_stage(of)._replace(init=init, step=step)
+
+
+def _start(of: Reinforcement, run: Run, frozen: Any) -> SummarizerState:
+    return trsum.start_summarizer(of, run, frozen)._replace(generator=(frozen, of.optimizer.init(frozen)))
+
+
+def _step(of: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any):
+    del frozen
+    generator, moments = state.generator
+    after, metrics = trsum.reinforce(of, state, batch, corpus, run, generator)
+
+    def loss(generator, numbers, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, numbers)
+        now = generator, state.baseline, batch.progress
+        _, told = trsum.policy_losses(of, state.params, segments, keys, *now, run)
+        return -told['reward'], {}
+
+    items = batch.segments, batch.keys
+    grads, _ = gradients(loss, generator, items, batch.weight, of.at_once, of.shards)
+    return after._replace(generator=of.optimizer.update(generator, moments, grads, batch.progress)), metrics
