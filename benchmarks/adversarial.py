@@ -41,7 +41,8 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
     from configs import default
     from trsum_jax.data.records import Video
     from trsum_jax.data.splits import Fold
-    from trsum_jax.training import corpus, grid, methods
+    from trsum_jax.experiment import methods
+    from trsum_jax.training import corpus, grid, runs
 
     n_videos, steps, width = _SIZES[size]
     config = default.get_config()
@@ -63,7 +64,7 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
     keys = tuple(video.key for video in videos)
     whole = corpus.build(videos, steps, ('sequential',))
     (stage,) = methods.build(config, width, n_videos, steps).stages
-    runs = grid.make_runs(grid.places((0,), 1), [Fold(keys, ())], keys, whole)
+    runs = runs.make_runs(runs.places((0,), 1), [Fold(keys, ())], keys, whole)
     step = grid.compile_epoch(stage, 'map')
     states, number = grid.init(stage, runs, ()), 0
 

@@ -18,12 +18,12 @@ import numpy as np
 from benchmarks import measure
 from configs import demo
 from configs.studies.estimators import VARIANTS
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import disjoint_folds
-from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.experiment import config as door
 from trsum_jax.method import episodes, estimators
 from trsum_jax.method.rewards import reward_and_parts, unselected
-from trsum_jax.training import config as door
-from trsum_jax.training import corpus, grid, trsum
+from trsum_jax.training import corpus, grid, runs, trsum
 from trsum_jax.training.epoch import Stage
 
 LENGTH, EPISODES, SEEDS, EPOCHS = 128, 5, (0, 1), 12
@@ -91,7 +91,7 @@ class Trained:
         self.folds = disjoint_folds(keys, 3, 0)[:1]
         self.width = self.videos[0].features.shape[1]
         self.corpus = corpus.build(self.videos, LENGTH, tuple(config.decomposition.views))
-        self.runs = grid.make_runs(grid.places(SEEDS, 1), self.folds, keys, self.corpus)
+        self.runs = runs.make_runs(runs.places(SEEDS, 1), self.folds, keys, self.corpus)
         self.bound = door.bind(config, self.width, len(self.videos))
         self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
         first, _ = self.bound.stages

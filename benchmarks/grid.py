@@ -118,23 +118,24 @@ def folds(size: str, stage: str, how: str) -> Callable[[], None]:
     import jax
 
     from configs import demo
-    from trsum_jax.data import splits, synthetic
-    from trsum_jax.training import corpus, grid
-    from trsum_jax.training.config import bind, how_here
+    from trsum_jax.data import splits
+    from trsum_jax.data.made import synthetic
+    from trsum_jax.experiment.config import bind, how_here
+    from trsum_jax.training import corpus, grid, runs
 
     config = demo.get_config()
     config.update_from_flattened_dict(SIZES[size])
     videos = synthetic.generate(synthetic.Recipe(**config.data.synthetic))
     keys, width = [video.key for video in videos], config.data.synthetic.width
     segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
-    chosen, places = splits.disjoint_folds(keys, FOLDS, 0), grid.places((0,), FOLDS)
+    chosen, places = splits.disjoint_folds(keys, FOLDS, 0), runs.places((0,), FOLDS)
     groups = [[place] for place in places] if how == 'alone' else [places]
     first, second = bind(config, width, len(videos)).stages
     one = first if stage == 'generator' else second
     epoch = grid.compile_epoch(one, 'map' if how == 'alone' else how_here(how))
     kept = []
     for group in groups:
-        runs = grid.make_runs(group, chosen, keys, segments)
+        runs = runs.make_runs(group, chosen, keys, segments)
         frozen = () if stage == 'generator' else grid.init(first, runs, ()).params
         kept.append((grid.init(one, runs, frozen), runs, frozen))
 
@@ -212,7 +213,8 @@ def measure_all(size: str = 'demo', rounds: int = 1, repetitions: int = 7, **gri
 def _write_data(folder: pathlib.Path, size: str, n_folds: int) -> list[str]:
     """Writes the demo's videos, and each fold as a splits file of its own; the flags of every process."""
     from configs import demo
-    from trsum_jax.data import datasets, splits, synthetic
+    from trsum_jax.data import datasets, splits
+    from trsum_jax.data.made import synthetic
 
     config = demo.get_config()
     config.update_from_flattened_dict(SIZES[size])

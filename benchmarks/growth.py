@@ -278,9 +278,9 @@ def _training(
     import jax
     import jax.numpy as jnp
 
+    from trsum_jax.experiment.config import bind, how_here
     from trsum_jax.training import corpus, grid
-    from trsum_jax.training.config import bind, how_here
-    from trsum_jax.training.steps import Run
+    from trsum_jax.training.runs import Run
 
     everything = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
     width = videos[0].features.shape[1]
@@ -309,8 +309,8 @@ def _training(
 def _scoring(config: Any, videos: list[Any]) -> Callable[[], None]:
     import jax
 
+    from trsum_jax.experiment.config import bind
     from trsum_jax.training import corpus, scoring
-    from trsum_jax.training.config import bind
 
     segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
     summarizer = bind(config, videos[0].features.shape[1], len(videos)).summarizer

@@ -11,8 +11,8 @@ import numpy as np
 import tabulate
 
 from configs.studies import mark
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Video
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.protocol import tables
 from trsum_jax.protocol.baselines import distance_to_mean
 from trsum_jax.protocol.evaluation import rank_correlations, rank_references

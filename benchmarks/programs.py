@@ -13,12 +13,13 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
 
+from trsum_jax.experiment.config import bind
 from trsum_jax.method.decomposition import decompose
-from trsum_jax.training import grid, sharding
-from trsum_jax.training.config import bind
+from trsum_jax.runtime import sharding
+from trsum_jax.training import grid
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.steps import Run
+from trsum_jax.training.runs import Run
 
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'f64': 8}

@@ -18,14 +18,15 @@ import numpy as np
 import tabulate
 
 from configs.studies import rewards as study
-from trsum_jax.data import planted
-from trsum_jax.data.synthetic import Recipe
+from trsum_jax.data.made import planted
+from trsum_jax.data.made.synthetic import recipe_of
 from trsum_jax.errors import InputError
 from trsum_jax.files import replacing
 from trsum_jax.method import episodes, reward_terms
 from trsum_jax.protocol import tables
-from trsum_jax.training import corpus, inputs, planted_failures
-from trsum_jax.training.report import MODEL
+from trsum_jax.results import planted_failures
+from trsum_jax.results.report import MODEL
+from trsum_jax.training import corpus
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
@@ -172,7 +173,7 @@ def spreads(config: ml_collections.ConfigDict, n_episodes: int = 64) -> dict[str
     Returns:
         By term, the standard deviation within a segment, averaged over segments.
     """
-    videos = planted.generate(Recipe(**inputs.plain(config.data.synthetic)))
+    videos = planted.videos_of(recipe_of(config.data.synthetic))
     segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
     options = {'reconstruct': 'composed', 'over': 'all'}
 

@@ -10,7 +10,8 @@ import sys
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import read_json
-from trsum_jax.training import files, stability
+from trsum_jax.results import filenames
+from trsum_jax.studies import stability
 
 
 def main(argv: list[str]) -> None:
@@ -18,14 +19,16 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog='python -m benchmarks.stability')
     parser.add_argument('--workdir', required=True, type=pathlib.Path, help='of a finished suite')
     workdir = parser.parse_args(argv).workdir
-    if not (workdir / files.RESULTS).exists():
-        raise InputError(f'--workdir={workdir}: expected a finished suite, with {files.RESULTS}; found none')
-    variants = read_json(workdir / files.RESULTS).get('variants', {})
+    if not (workdir / filenames.RESULTS).exists():
+        raise InputError(
+            f'--workdir={workdir}: expected a finished suite, with {filenames.RESULTS}; found none'
+        )
+    variants = read_json(workdir / filenames.RESULTS).get('variants', {})
     if not variants:
         raise InputError(
             f'--workdir={workdir}: expected a suite of several variants, found a lone experiment'
         )
-    print(stability.compare({name: workdir / name for name in variants}, workdir))
+    print(stability.compare_curves({name: workdir / name for name in variants}, workdir))
 
 
 if __name__ == '__main__':

@@ -47,7 +47,8 @@ def noise(videos: int, width: int) -> Iterator[Video]:
 
 def measure(file: str, stream_mb: float, workdir: str, answers: multiprocessing.Queue) -> None:
     """Both stages for an epoch and the scores of all videos, in this process: seconds and peak memory."""
-    from trsum_jax.training import experiment, fields, outcome, preparation, settings
+    from trsum_jax.experiment import check, fields, preparation
+    from trsum_jax.experiment.run import train
 
     config = fields.get_config()
     config.data.update({'file': file, 'folds': 0, 'stream_mb': stream_mb})
@@ -55,14 +56,14 @@ def measure(file: str, stream_mb: float, workdir: str, answers: multiprocessing.
     config.model.update({'width': 16, 'heads': 2, 'feed_forward': 32, 'layers': 1})
     config.generator.update({'epochs': 1, 'batch': 64})
     config.summarizer.update({'epochs': 1, 'batch': 64, 'episodes': 2})
-    settings.check(config)
+    check.check(config)
     started = time.perf_counter()
     pathlib.Path(workdir).mkdir()
     start = preparation.prepare(config, pathlib.Path(workdir))
     read = time.perf_counter()
-    trained = experiment.train(start)
+    trained = train(start)
     learned = time.perf_counter()
-    scores = outcome.score(start, trained, False)['trsum'][0]
+    scores = start.score(trained, False)['trsum'][0]
     done = time.perf_counter()
     assert len(scores) == len(start.given.dataset.videos)
     numbers = sum(np.prod(video.features.shape) for video in start.given.dataset.videos.values())

@@ -28,7 +28,7 @@ def setting(size: str, n_videos: int = 0, layout: dict[str, Any] | None = None) 
     Returns:
         The config, and the corpus.
     """
-    from trsum_jax.data.synthetic import Recipe, generate
+    from trsum_jax.data.made.synthetic import Recipe, generate
     from trsum_jax.training import corpus
 
     sizes = SIZES[size]
@@ -55,9 +55,9 @@ def ours(size: str, stage: str, layout: dict[str, Any] | None = None, steps: int
     import jax
     import jax.numpy as jnp
 
+    from trsum_jax.experiment.config import bind, how_here
     from trsum_jax.training import grid
-    from trsum_jax.training.config import bind, how_here
-    from trsum_jax.training.steps import Run
+    from trsum_jax.training.runs import Run
 
     config, segments = setting(size, layout=layout)
     width, n_videos = segments.frames.shape[1], int(segments.video.max()) + 1
@@ -95,8 +95,8 @@ def opponent(size: str, stage: str, name: str, steps: int = 1, **options: Any) -
     import jax
     import torch
 
-    from trsum_jax.training.config import bind
-    from trsum_jax.training.steps import Run
+    from trsum_jax.experiment.config import bind
+    from trsum_jax.training.runs import Run
 
     module = importlib.import_module(f'benchmarks.{name}')
     config, segments = setting(size)
@@ -134,9 +134,9 @@ def step_flops(size: str, stage: str) -> float:
     import jax
     import jax.numpy as jnp
 
+    from trsum_jax.experiment.config import bind
     from trsum_jax.training import epoch
-    from trsum_jax.training.config import bind
-    from trsum_jax.training.steps import Run
+    from trsum_jax.training.runs import Run
 
     # Loops are counted once by the analysis, so everything is one product here.
     config, segments = setting(size, layout={'episodes': 'vmap', 'microbatch': 0})
@@ -163,9 +163,9 @@ def scorer(size: str, name: str, n_videos: int = 8) -> Callable[[], None]:
     """Scores videos with a trained summarizer, by us (`ours`) or by `torch_best`."""
     import jax
 
+    from trsum_jax.experiment.config import bind
     from trsum_jax.training import scoring, trsum
-    from trsum_jax.training.config import bind
-    from trsum_jax.training.steps import Run
+    from trsum_jax.training.runs import Run
 
     config, segments = setting(size, n_videos)
     width = segments.frames.shape[1]

@@ -1,9 +1,9 @@
-"""The main job with every setting at its default; the fields are in `trsum_jax/training/fields.py`.
+"""The main job with every setting at its default; the fields are in `trsum_jax/experiment/fields.py`.
 
 python -m trsum_jax.main --config=configs/default.py --config.data.file=FILE.h5 --workdir=DIR
 python -m trsum_jax.main --config=configs/default.py:published --config.data.file=FILE.h5
 """
 
-from trsum_jax.training.fields import PRESETS, PUBLISHED, get_config
+from trsum_jax.experiment.fields import PRESETS, PUBLISHED, get_config
 
 __all__ = ['PRESETS', 'PUBLISHED', 'get_config']

@@ -6,7 +6,7 @@ import sys
 
 _PROGRAM = """
 import json, os, runpy, sys, tempfile, traceback
-import trsum_jax.evaluate, trsum_jax.training.fields, trsum_jax.video.encoders
+import trsum_jax.evaluate, trsum_jax.experiment.fields, trsum_jax.video.encoders.loading
 
 def run(command):
     streams = [tempfile.TemporaryFile() for _ in range(2)]

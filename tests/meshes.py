@@ -12,7 +12,8 @@ import numpy as np
 from tiny import Setting, tiny_config
 
 from trsum_jax.method import episodes, masking
-from trsum_jax.training import grid, scoring, sharding
+from trsum_jax.runtime import sharding
+from trsum_jax.training import grid, scoring
 
 MESHES = ((1, 1), (8, 1), (4, 2), (2, 4), (1, 8))
 # Five runs fill no mesh; one run and ten are trained where they differ most.

@@ -6,10 +6,10 @@ import types
 import numpy as np
 from tiny import RECIPE, tiny_config
 
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
-from trsum_jax.data.synthetic import Recipe, generate
-from trsum_jax.training import corpus, grid
-from trsum_jax.training.config import dtype_here
+from trsum_jax.experiment.config import dtype_here
+from trsum_jax.training import corpus, grid, runs
 
 # Of different length, so that one is padded.
 FOLDS = [
@@ -28,8 +28,8 @@ class RivalSetting:
         keys = [video.key for video in self.videos]
         longest = longest or max(video.n_steps for video in self.videos)
         self.corpus = corpus.build(self.videos, longest, ('sequential',))
-        self.places = grid.places(seeds, len(folds))
-        self.runs = grid.make_runs(self.places, folds, keys, self.corpus)
+        self.places = runs.places(seeds, len(folds))
+        self.runs = runs.make_runs(self.places, folds, keys, self.corpus)
         width = self.videos[0].features.shape[1]
         fields, scale = types.SimpleNamespace(**self.config[method]), width**0.5
         dtype = dtype_here(self.config.model.dtype)

@@ -1,6 +1,7 @@
 """A stop signal at a chosen moment of a training, without a signal."""
 
-from trsum_jax.training import grid, interruption
+from trsum_jax.runtime import interruption
+from trsum_jax.training import grid
 
 
 def stop_after(patch, *, epochs=0, steps=0):

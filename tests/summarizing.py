@@ -9,7 +9,7 @@ from tiny import shorten
 
 from trsum_jax import summarize
 from trsum_jax.errors import InputError
-from trsum_jax.training import fields
+from trsum_jax.experiment import fields
 
 
 def toy_config(videos=(), seed=0):
@@ -34,7 +34,7 @@ class Command:
             name = f'DEFINE_{kind}'
             monkeypatch.setattr(flags, name, functools.partial(getattr(flags, name), flag_values=self.flags))
         monkeypatch.setattr(flags, 'FLAGS', self.flags)
-        monkeypatch.setattr('trsum_jax.training.own_videos.small_config', toy_config)
+        monkeypatch.setattr('trsum_jax.experiment.own_videos.small_config', toy_config)
         summarize.define_flags()
 
     def __call__(self, *arguments, code: int = 0) -> str | None:

@@ -8,7 +8,7 @@ from scipy import stats
 from tiny import RECIPE
 
 from trsum_jax.data import datasets
-from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.protocol import agreement, evaluation
 from trsum_jax.protocol.agreement import Pair
 
@@ -107,7 +107,7 @@ def test_constant_scores_are_counted_and_left_out():
     given = videos()
     scores = {key: video.user_scores[:, video.picks].mean(axis=0) for key, video in given.items()}
     scores['video_2'] = np.full(given['video_2'].n_steps, 0.5)
-    found = agreement.measure(given, scores, resamples=20, permutations=99)
+    found = agreement.measure_agreement(given, scores, resamples=20, permutations=99)
     assert found['constant_scores'] == 1
     assert found['mean_user']['kendall_tau']['missing'] == 1
     assert np.isnan(found['videos']['video_2']['per_user']['kendall_tau'])
@@ -121,7 +121,9 @@ def test_the_mean_rating_agrees_fully_with_itself_and_noise_with_nothing():
         ({key: video.user_scores[:, video.picks].mean(axis=0) for key, video in given.items()}, 1, 0.01),
         ({key: rng.random(video.n_steps) for key, video in given.items()}, 0, None),
     ):
-        found = agreement.measure(given, scores, resamples=20, permutations=999)['mean_user']['kendall_tau']
+        found = agreement.measure_agreement(given, scores, resamples=20, permutations=999)['mean_user'][
+            'kendall_tau'
+        ]
         assert found['mean'] == pytest.approx(tau, abs=0.15 if p is None else 1e-12)
         assert found['p'] <= p if p else found['p'] > 0.05
 
@@ -139,14 +141,14 @@ def test_videos_without_users_are_left_out():
     given = videos()
     given['video_1'] = dataclasses.replace(given['video_1'], user_scores=None, user_summary=None)
     scores = {key: np.arange(video.n_steps) for key, video in given.items()}
-    found = agreement.measure(given, scores, resamples=20, permutations=99)
+    found = agreement.measure_agreement(given, scores, resamples=20, permutations=99)
     assert set(found['videos']) == set(given) - {'video_1'}
 
 
 def test_real_annotators_mean_reaches_the_published_agreement(shared):
     given = datasets.read_dataset(shared / 'data' / 'tvsum_annotations.h5', require_features=False).videos
     scores = {key: evaluation.rank_references(video).mean(axis=0) for key, video in given.items()}
-    found = agreement.measure(given, scores, resamples=20, permutations=999)
+    found = agreement.measure_agreement(given, scores, resamples=20, permutations=999)
     assert found['per_user']['kendall_tau']['mean'] == pytest.approx(0.378, abs=5e-4)
     assert found['per_user']['spearman_rho']['mean'] == pytest.approx(0.473, abs=5e-4)
     assert found['mean_user']['kendall_tau']['mean'] == pytest.approx(1)

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from benchmarks import programs, roofline, scaling
-from trsum_jax.training import sharding
+from trsum_jax.runtime import sharding
 
 # A block of width 8 and feed-forward 16: query, key, value, out; widen, narrow; two norms.
 BLOCK = (8 * 24 + 24) + (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 2 * 16

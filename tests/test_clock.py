@@ -13,8 +13,9 @@ import av
 from rendered import flash_and_beep, levels
 from summaries import summary_of
 
-from trsum_jax.video import choosing, describing, encoders
+from trsum_jax.video import choosing, describing
 from trsum_jax.video.clock import Clock, Following
+from trsum_jax.video.encoders import loading
 from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.sound import open_sound
 from trsum_jax.video.writing import write_video
@@ -96,7 +97,7 @@ def test_ten_parts_of_unlike_lengths_in_the_film(tmp_path):
 
 def test_what_describes_a_video_hands_its_clock_on(tmp_path):
     one = part(tmp_path / 'one.ts')
-    video, _ = describing.describe(joined(tmp_path / 'all.ts', one, one), 'a', encoders.load('descriptor'))
+    video, _ = describing.describe(joined(tmp_path / 'all.ts', one, one), 'a', loading.load('descriptor'))
     summary, _ = choosing.make_summary(tmp_path / 'all.ts', video, np.linspace(0, 1, video.n_steps))
     assert [float(one.time) for one in summary.clock.parts] == pytest.approx([0, 2])
 

@@ -19,20 +19,20 @@ jax.monitoring.register_event_listener(count)
 EXPERIMENT = f"""{COUNTING}
 sys.path.insert(0, 'tests')
 from tiny import tiny_config
-from trsum_jax.training import experiment
+from trsum_jax.experiment.run import run_experiment
 config = tiny_config(**{{'evaluation.baselines': False, 'model.layers': 1}})
-experiment.run(config, pathlib.Path(sys.argv[1]))
+run_experiment(config, pathlib.Path(sys.argv[1]))
 print(*counts.values())
 """
 SMALL = f"""{COUNTING}
-from trsum_jax.training import compilation
+from trsum_jax.runtime import compilation
 compilation.remember()
 jax.jit(lambda x: x + 1)(1).block_until_ready()
 print(*counts.values())
 """
 REMEMBER = """
 import jax
-from trsum_jax.training import compilation
+from trsum_jax.runtime import compilation
 print(compilation.remember(), jax.config.jax_compilation_cache_dir)
 """
 

@@ -7,8 +7,12 @@ from tiny import RECIPE, shorten, tiny_config
 
 from configs import default
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import check
+from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
-from trsum_jax.training import experiment, files, settings, study, suite
+from trsum_jax.results import filenames
+from trsum_jax.studies import comparison
+from trsum_jax.studies.variants import expand, run_variants
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
@@ -25,9 +29,9 @@ def load(path: pathlib.Path, preset: str) -> ml_collections.ConfigDict:
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_every_config_loads_and_is_sound(path, preset):
     config = load(path, preset)
-    settings.check(config)
+    check.check(config)
     assert config.preset == preset
-    for one in suite.expand(config).values():
+    for one in expand(config).values():
         assert not one.variants
 
 
@@ -43,10 +47,10 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     if config.study.columns and config.variants:
         run_as_a_study(config, tmp_path)
         return
-    first = next(iter(suite.expand(config).values()), config)
-    text = experiment.run(first, tmp_path / 'run')
+    first = next(iter(expand(config).values()), config)
+    text = run_experiment(first, tmp_path / 'run')
     assert 'synthetic data' in text
-    results = read_json(tmp_path / 'run' / files.RESULTS)
+    results = read_json(tmp_path / 'run' / filenames.RESULTS)
     assert results['train_mean']['kendall_tau']['mean'] is not None
 
 
@@ -58,51 +62,51 @@ def run_as_a_study(config, workdir):
     first = config.study.first or next(iter(config.variants))
     for name in [name for name in config.variants if name != first][1:]:
         del config.variants[name]
-    text = suite.run(config, workdir)
+    text = run_variants(config, workdir)
     assert text.startswith(f'# {config.name} (default), synthetic data')
-    found = read_json(workdir / study.JSON)
+    found = read_json(workdir / comparison.JSON)
     assert set(found['variants']) == set(config.variants)
     for column in found['columns']:
         # What was not planted in a dataset cannot be measured there.
         if 'one_out' not in column and not column.endswith(('repeated', 'preference')):
             values = [of[column]['mean'] for of in found['variants'].values()]
             assert None not in values, column
-    assert (workdir / study.TABLE).read_text('utf-8') in text
-    assert (workdir / study.PICTURE).stat().st_size > 1000
+    assert (workdir / comparison.TABLE).read_text('utf-8') in text
+    assert (workdir / comparison.PICTURE).stat().st_size > 1000
 
 
 def test_a_suite_runs_every_variant_and_finishes_what_was_begun(tmp_path, capsys):
     config = tiny_config(**{'evaluation.one_out': False})
     data = {'synthetic': {'annotators': 'null'}}
     config.variants = ml_collections.ConfigDict({'base': {}, 'null': {'data': data, **default.PUBLISHED}})
-    text = suite.run(config, tmp_path)
-    results = read_json(tmp_path / files.RESULTS)['variants']
+    text = run_variants(config, tmp_path)
+    results = read_json(tmp_path / filenames.RESULTS)['variants']
     assert set(results) == {'base', 'null'}
     assert results['null']['preset'] == 'published'
     assert '| null ' in text
     assert (tmp_path / 'pictures' / 'variants.png').stat().st_size > 1000
-    lone = experiment.run(suite.expand(config)['base'], tmp_path / 'lone')
-    assert lone.splitlines()[6:12] == (tmp_path / 'base' / files.TABLE).read_text().splitlines()[6:12]
+    lone = run_experiment(expand(config)['base'], tmp_path / 'lone')
+    assert lone.splitlines()[6:12] == (tmp_path / 'base' / filenames.TABLE).read_text().splitlines()[6:12]
     capsys.readouterr()
-    assert suite.run(config, tmp_path) == text
+    assert run_variants(config, tmp_path) == text
     assert capsys.readouterr().out.count('nothing was run again') == 2
 
 
 def test_a_suite_overwrites_no_other_run(tmp_path):
     config = tiny_config()
-    experiment.run(config, tmp_path)
-    before = (tmp_path / files.RESULTS).read_bytes()
+    run_experiment(config, tmp_path)
+    before = (tmp_path / filenames.RESULTS).read_bytes()
     config.variants = ml_collections.ConfigDict({'base': {}})
     with pytest.raises(InputError, match='variants'):
-        suite.run(config, tmp_path)
-    assert (tmp_path / files.RESULTS).read_bytes() == before
+        run_variants(config, tmp_path)
+    assert (tmp_path / filenames.RESULTS).read_bytes() == before
 
 
 def test_a_variant_with_an_unknown_field_is_named():
     config = tiny_config()
     config.variants = ml_collections.ConfigDict({'odd': {'model': {'widht': 3}}})
     with pytest.raises(InputError, match=r'variants\.odd.*widht'):
-        suite.expand(config)
+        expand(config)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_a_config_that_cannot_run_is_refused_with_its_field(field, value, messag
     with config.ignore_type():
         config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=message):
-        settings.check(config)
+        check.check(config)
 
 
 def test_several_faults_are_listed_together():
@@ -139,7 +143,7 @@ def test_several_faults_are_listed_together():
     )
     config.seeds = ()
     with pytest.raises(InputError) as error:
-        settings.check(config)
+        check.check(config)
     assert all(word in str(error.value) for word in ('model.heads', 'leave_one_out', 'config.seeds'))
 
 
@@ -147,14 +151,14 @@ def test_an_unknown_field_of_the_recipe_is_named():
     config = tiny_config()
     config.data.synthetic.colour = 3
     with pytest.raises(InputError, match='colour unknown'):
-        settings.check(config)
+        check.check(config)
     config = tiny_config()
     config.variants = ml_collections.ConfigDict({'odd': {'data': {'synthetic': {'colour': 3}}}})
     with pytest.raises(InputError, match=r'variants\.odd.*colour'):
-        suite.expand(config)
+        expand(config)
 
 
 def test_published_differs_from_default_in_what_it_names_alone():
-    one, other = (settings.flatten(default.get_config(preset)) for preset in default.PRESETS)
+    one, other = (check.flatten(default.get_config(preset)) for preset in default.PRESETS)
     changed = {name for name in one if one[name] != other[name]}
-    assert changed == set(settings.flatten(default.PUBLISHED))
+    assert changed == set(check.flatten(default.PUBLISHED))

@@ -9,8 +9,9 @@ import pytest
 from feature_files import N_STEPS, field_video, write_raw
 from test_annotations import RATINGS, rated_file, write_mat, write_tsv
 
-from trsum_jax.data import annotations, datasets, splits, text_files
+from trsum_jax.data import annotations, datasets, splits
 from trsum_jax.data.scores import read_scores
+from trsum_jax.data.stored import text_files
 from trsum_jax.errors import InputError
 
 KEYS = ['video_1', 'video_2', 'video_3']

@@ -5,7 +5,7 @@ pytest.importorskip('skimage')
 
 from rendered import scene
 
-from trsum_jax.video.descriptor import descriptor
+from trsum_jax.video.encoders.descriptor import descriptor
 
 SEEDS = range(8)
 PARTS = {'layout': (0, 192), 'colour': (192, 352), 'gradient': (352, 864), 'texture': (864, 1024)}

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip('platformdirs')
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import download
+from trsum_jax.video.encoders import download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -301,7 +301,7 @@ def test_a_server_that_is_no_https_is_told(tmp_path):
 def test_two_at_once(tmp_path):
     program = (
         'import pathlib, sys\n'
-        'from trsum_jax.video import download\n'
+        'from trsum_jax.video.encoders import download\n'
         'url, folder, digest = sys.argv[1:]\n'
         'download.fetch(url, pathlib.Path(folder), digest=digest, most=4_000_000, by_hand="")'
     )

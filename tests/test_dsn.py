@@ -7,10 +7,12 @@ from rivals_setting import FOLDS, RivalSetting
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import scorer
+from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 from trsum_jax.method import reward_terms
+from trsum_jax.results import filenames
 from trsum_jax.rivals.drdsn import net
-from trsum_jax.training import experiment, files, trained
 
 # Cosines: of 0 and 1 it is 0, of 0 and 2 it is .6, of 1 and 2 it is .8.
 FRAMES = jnp.array([[3.0, 0.0], [0.0, 4.0], [1.8, 2.4]])
@@ -107,14 +109,14 @@ def test_learning_raises_the_reward():
 
 def test_an_experiment_of_it_leaves_what_one_of_trsum_leaves(tmp_path):
     config = tiny_config(**{'method': 'drdsn', 'drdsn.width': 4, 'drdsn.epochs': 3})
-    text = experiment.run(config, tmp_path)
+    text = run_experiment(config, tmp_path)
     assert '| drdsn ' in text
     assert '| untrained ' in text
     assert 'one_out' not in text
-    found = read_json(tmp_path / files.RESULTS)
+    found = read_json(tmp_path / filenames.RESULTS)
     assert found['method'] == 'drdsn'
     assert found['epochs'] == [[3]]
     assert (tmp_path / 'pictures' / 'learning_curves.png').stat().st_size > 1000
     assert (tmp_path / 'videos.csv').read_text().count('drdsn,') == 2 * 6
     with pytest.raises(InputError, match='scores no other videos'):
-        trained.load(tmp_path)
+        scorer.load_trained(tmp_path)

@@ -16,9 +16,11 @@ pytest.importorskip('skimage')
 from rendered import grey, scene, steady, write_video
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import encoders, reading
-from trsum_jax.video.descriptor import descriptor
-from trsum_jax.video.encoders import Encoder, encode_video, load
+from trsum_jax.video import reading
+from trsum_jax.video.encoders import loading
+from trsum_jax.video.encoders.descriptor import descriptor
+from trsum_jax.video.encoders.encoder import Encoder, encode_video, unit_rows
+from trsum_jax.video.encoders.loading import load
 from trsum_jax.video.reading import VideoReader, picture
 
 UNEVEN = [0, 40, 500, 510, 520, 1700, 1750, 2000, 2499, 2501, 3333, 3400]
@@ -199,7 +201,7 @@ def test_features_that_are_no_numbers_are_refused(tmp_path):
 
 
 def test_rows_of_length_one():
-    rows = encoders.unit_rows(np.array([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0]]))
+    rows = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [1, 0]])
 
 
@@ -224,11 +226,11 @@ def test_options_of_another_encoder(name, options, message):
 def test_every_option_of_an_encoder_is_a_flag():
     pytest.importorskip('platformdirs')
     pytest.importorskip('onnxruntime')
-    from trsum_jax.video import googlenet, onnx
+    from trsum_jax.video.encoders import googlenet, onnx
 
-    wanted = {('googlenet', name) for name in inspect.signature(googlenet.load).parameters}
-    wanted |= {('onnx', name) for name in inspect.signature(onnx.load).parameters}
-    assert set(encoders._FLAGS.values()) == wanted
+    wanted = {('googlenet', name) for name in inspect.signature(googlenet.load_googlenet).parameters}
+    wanted |= {('onnx', name) for name in inspect.signature(onnx.load_onnx).parameters}
+    assert set(loading._FLAGS.values()) == wanted
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_a_package_that_is_missing_is_named(name, package, extra):
     program = (
         f'import sys; sys.modules[{package!r}] = None\n'
         'from trsum_jax.errors import InputError\n'
-        'from trsum_jax.video.encoders import load\n'
+        'from trsum_jax.video.encoders.loading import load\n'
         f'try: load({name!r})\nexcept InputError as error: print(error)'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)

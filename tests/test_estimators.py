@@ -11,9 +11,10 @@ from tiny import Setting, shorten, tiny_config
 
 from configs.studies import estimators as study
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import check
+from trsum_jax.experiment.config import BY_FRAME, ESTIMATORS
 from trsum_jax.method import episodes, estimators, relaxations, rewards
-from trsum_jax.training import settings, suite
-from trsum_jax.training.config import BY_FRAME, ESTIMATORS
+from trsum_jax.studies.variants import expand
 
 LOGITS = jnp.array([0.3, -1.2, 0.8, 5.0])
 VALID = jnp.array([True, True, True, False])  # padding last, with a logit that would choose it
@@ -262,20 +263,20 @@ def test_stage_2_trains_with_every_estimator(name, generator):
 def test_local_credit_of_one_episode_is_refused():
     config = tiny_config(**{'summarizer.estimator': 'local_credit', 'summarizer.episodes': 1})
     with pytest.raises(InputError, match='local_credit needs'):
-        settings.check(config)
+        check.check(config)
 
 
 @pytest.mark.parametrize('name', BY_FRAME)
 def test_an_estimator_that_needs_more_of_a_reward_than_its_value_is_refused_other_terms(name):
     fields = {'summarizer.estimator': name, 'summarizer.reward_terms.coverage': 0.5}
     with pytest.raises(InputError, match=f'{name} needs .* expected 0 for reward_terms coverage'):
-        settings.check(tiny_config(**fields))
+        check.check(tiny_config(**fields))
 
 
 def test_every_variant_of_the_study_can_run_and_no_two_are_the_same():
-    variants = suite.expand(shorten(study.get_config()))
+    variants = expand(shorten(study.get_config()))
     for config in variants.values():
-        settings.check(config)
-    told = [str(settings.flatten(config.summarizer)) for config in variants.values()]
+        check.check(config)
+    told = [str(check.flatten(config.summarizer)) for config in variants.values()]
     assert len(set(told)) == len(told) > 10
     assert {config.summarizer.estimator for config in variants.values()} == set(ESTIMATORS)

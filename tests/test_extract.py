@@ -12,7 +12,7 @@ from rendered import scene, steady, write_video
 from trsum_jax import extract
 from trsum_jax.data import datasets, shots
 from trsum_jax.errors import InputError
-from trsum_jax.video.encoders import Encoder
+from trsum_jax.video.encoders.encoder import Encoder
 
 HIDE = (
     'import runpy, sys; sys.modules[{!r}] = None; runpy.run_module("trsum_jax.extract", run_name="__main__")'

@@ -10,17 +10,18 @@ from disks import largest_file
 from tiny import RECIPE
 
 from trsum_jax import evaluate
-from trsum_jax.data import datasets, hdf5_writer
-from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.data import datasets
+from trsum_jax.data.made.synthetic import Recipe, generate
+from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.errors import InputError
-from trsum_jax.training import outputs
+from trsum_jax.results import summaries
 
 VIDEOS = generate(Recipe(**RECIPE))
 SCORES = {video.key: np.linspace(0, 1, video.n_steps) for video in VIDEOS}
 FRAMES = {video.key: np.random.default_rng(0).integers(0, 2, 100_000, np.uint8) for video in VIDEOS}
 WRITERS = {
     'features': lambda path: datasets.write_dataset(path, VIDEOS),
-    'scores': lambda path: outputs.write_scores(path, SCORES),
+    'scores': lambda path: summaries.write_scores(path, SCORES),
     'summaries': lambda path: evaluate.write_summaries(path, FRAMES),
 }
 
@@ -69,7 +70,7 @@ import jax.numpy as jnp
 from absl import logging
 from orbax.checkpoint._src.path import async_path
 from trsum_jax.errors import InputError
-from trsum_jax.training import checkpoint
+from trsum_jax.runtime import checkpoint
 
 # As in all commands.
 logging.set_verbosity(logging.FATAL)

@@ -23,8 +23,9 @@ from torch.nn import functional
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import sha256
-from trsum_jax.video import googlenet
-from trsum_jax.video.encoders import FILTERS, fit, load
+from trsum_jax.video.encoders import googlenet
+from trsum_jax.video.encoders.encoder import FILTERS, fit
+from trsum_jax.video.encoders.loading import load
 
 # Channels out: 1 x 1; before and of 3 x 3; before and of "5 x 5"; after pooling. Table 1 of the paper.
 TABLE = {
@@ -275,7 +276,7 @@ def test_weights_come_from_the_cache(weights, tmp_path, monkeypatch):
 def test_nothing_of_this_needs_pytorch(weights):
     program = (
         'import sys; sys.modules["torch"] = None\n'
-        'from trsum_jax.video.encoders import load\n'
+        'from trsum_jax.video.encoders.loading import load\n'
         f'print(load("googlenet", weights={str(weights)!r}).name)'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from feature_files import N_STEPS, field_video, unit_rows, write_raw
 
-from trsum_jax.data import bounds, datasets, hdf5
-from trsum_jax.data.stored import Stored
+from trsum_jax.data import datasets
+from trsum_jax.data.stored import bounds, hdf5
+from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError
 
 
@@ -168,7 +169,7 @@ def test_what_real_files_do_is_read(tmp_path):
 # The process that looks through files, as it would be if the library failed on some.
 FAILING = """
 import os, signal, time
-from trsum_jax.data import stranger
+from trsum_jax.data.stored import stranger
 inspect = stranger.inspect
 def failing(path):
     name = os.path.basename(path)

@@ -7,9 +7,11 @@ import pytest
 from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import check
+from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 from trsum_jax.method import losses
-from trsum_jax.training import corpus, experiment, scoring, settings
+from trsum_jax.training import corpus, scoring
 
 
 def test_a_window_masks_its_frames_and_no_others():
@@ -35,7 +37,7 @@ def test_a_window_masks_its_frames_and_no_others():
 def test_an_experiment_leaves_its_agreement_with_people(tmp_path):
     config = tiny_config(**{'evaluation.agreement': True})
     config.evaluation.one_out_windows = (3,)
-    text = experiment.run(config, tmp_path)
+    text = run_experiment(config, tmp_path)
     assert '## Agreement with people' in text
     results = read_json(tmp_path / 'results.json')
     found = read_json(tmp_path / 'human_alignment.json')
@@ -57,4 +59,4 @@ def test_a_window_of_one_is_refused_as_it_stands_there_anyway():
     config = tiny_config()
     config.evaluation.one_out_windows = (3, 1)
     with pytest.raises(InputError, match='one_out_windows'):
-        settings.check(config)
+        check.check(config)

@@ -9,8 +9,12 @@ import stopping
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError, Preempted
+from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
-from trsum_jax.training import checkpoint, experiment, files, joint, metric_log, suite
+from trsum_jax.results import filenames, metric_log
+from trsum_jax.runtime import checkpoint
+from trsum_jax.studies import joint
+from trsum_jax.studies.variants import expand, run_variants
 
 # Every number of either stage, in a variant of its own.
 VARIANTS = {
@@ -32,7 +36,7 @@ def config_of(variants=None):
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp('together')
-    suite.run(config_of(), workdir)
+    run_variants(config_of(), workdir)
     return workdir
 
 
@@ -40,28 +44,28 @@ def curves(workdir):
     return {
         f'{stage} {name}': values
         for stage in joint.STAGES
-        for name, values in metric_log.read(workdir / files.METRICS, stage).items()
+        for name, values in metric_log.read(workdir / filenames.METRICS, stage).items()
     }
 
 
 def test_what_is_equal_trains_once_and_numbers_side_by_side():
-    variants = suite.expand(config_of(VARIANTS | {'few': {'summarizer': {'episodes': 2}}}))
+    variants = expand(config_of(VARIANTS | {'few': {'summarizer': {'episodes': 2}}}))
     assert joint.alike(variants, 'generator') == [[['base', 'few', 'light'], ['wide']]]
     assert joint.alike(variants, 'summarizer') == [[['base'], ['light'], ['wide']], [['few']]]
 
 
 @pytest.mark.parametrize('name', ['light', 'wide'])
 def test_a_variant_in_a_grid_equals_the_variant_alone(name, finished, tmp_path):
-    alone = suite.expand(config_of())[name]
-    experiment.run(alone, tmp_path)
+    alone = expand(config_of())[name]
+    run_experiment(alone, tmp_path)
     together, lone = curves(finished / name), curves(tmp_path)
     assert list(together) == list(lone)
     for metric, values in lone.items():
         np.testing.assert_allclose(together[metric], values, rtol=2e-5, atol=1e-6, err_msg=metric)
-    one, other = (read_json(folder / files.RESULTS) for folder in (finished / name, tmp_path))
+    one, other = (read_json(folder / filenames.RESULTS) for folder in (finished / name, tmp_path))
     assert one['mean']['kendall_tau']['mean'] == pytest.approx(other['mean']['kendall_tau']['mean'], abs=1e-6)
     for stage in joint.STAGES:
-        assert checkpoint.whole(finished / name / files.CHECKPOINTS / stage)[-1] == 2
+        assert checkpoint.whole(finished / name / filenames.CHECKPOINTS / stage)[-1] == 2
 
 
 def test_the_numbers_make_a_difference(finished):
@@ -75,10 +79,10 @@ def test_stopped_in_the_second_stage_and_continued_it_ends_in_the_same_bits(fini
     with monkeypatch.context() as patch:
         stopping.stop_after(patch, epochs=3)
         with pytest.raises(Preempted):
-            suite.run(config_of(), tmp_path)
-    suite.run(config_of(), tmp_path)
+            run_variants(config_of(), tmp_path)
+    run_variants(config_of(), tmp_path)
     for name in VARIANTS:
-        for file in (files.METRICS, 'scores.h5'):
+        for file in (filenames.METRICS, 'scores.h5'):
             assert (finished / name / file).read_bytes() == (tmp_path / name / file).read_bytes(), name
 
 
@@ -87,4 +91,4 @@ def test_a_variant_whose_folder_was_deleted_is_explained(finished, tmp_path):
     shutil.copytree(finished, workdir)
     shutil.rmtree(workdir / 'light')
     with pytest.raises(InputError, match=r'light/metrics\.jsonl: .*Delete .*grids.*generator'):
-        suite.run(config_of(), workdir)
+        run_variants(config_of(), workdir)

@@ -14,7 +14,7 @@ import xla
 from stand_ins import LAUNCH, ROOT
 
 from trsum_jax.errors import PREEMPTED
-from trsum_jax.training import files
+from trsum_jax.results import filenames
 
 SCRIPTS = sorted(LAUNCH.glob('*.sh'))
 SHELLCHECK = pathlib.Path(sys.executable).with_name('shellcheck')
@@ -60,7 +60,7 @@ def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    log = workdir / files.METRICS
+    log = workdir / filenames.METRICS
     while not (log.exists() and log.stat().st_size):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
@@ -70,7 +70,7 @@ def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
     assert told.count('is saved after epoch') == 1, told
     assert f'local.sh: exit code {PREEMPTED}; start 1 of 1 again' in told
     assert 'in 2 processes' in told
-    assert (workdir / files.RESULTS).exists()
+    assert (workdir / filenames.RESULTS).exists()
     # Of each of two runs, every epoch of both stages once.
     assert len(log.read_text().splitlines()) == 2 * (300 + 2)
     assert (tmp_path / 'process-1.log').exists()

@@ -10,14 +10,17 @@ import ml_collections
 import pytest
 from tiny import RECIPE, tiny_config
 
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Dataset
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
-from trsum_jax.training import experiment, locking, own_videos, suite
+from trsum_jax.experiment import own_videos
+from trsum_jax.experiment.run import run_experiment
+from trsum_jax.runtime import locking
+from trsum_jax.studies.variants import run_variants
 
 HOLDER = """
 import pathlib, sys, time
-from trsum_jax.training import locking
+from trsum_jax.runtime import locking
 with locking.held(pathlib.Path(sys.argv[1])):
     print('held', flush=True)
     sys.stdin.read()
@@ -42,8 +45,8 @@ def test_the_second_is_told_who_is_first_and_touches_nothing(holder, tmp_path):
     several.variants = ml_collections.ConfigDict({'run': {}})
     dataset = Dataset('videos', {video.key: video for video in generate(Recipe(**RECIPE))})
     for begin in (
-        lambda: experiment.run(alone, workdir),
-        lambda: suite.run(several, tmp_path),
+        lambda: run_experiment(alone, workdir),
+        lambda: run_variants(several, tmp_path),
         lambda: own_videos.train_and_score(dataset, alone, workdir),
     ):
         with pytest.raises(InputError, match=told):

@@ -9,22 +9,15 @@ import pytest
 from tiny import RECIPE, tiny_config
 
 from trsum_jax.data import datasets
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Video
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import inputs, preparation, scorer
+from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
-from trsum_jax.training import (
-    experiment,
-    files,
-    grid,
-    inputs,
-    metric_log,
-    outcome,
-    outputs,
-    preparation,
-    trained,
-)
+from trsum_jax.results import filenames, metric_log, summaries
+from trsum_jax.training import runs
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +25,7 @@ def finished(tmp_path_factory):
     """A whole experiment at toy size, two folds and two seeds."""
     workdir = tmp_path_factory.mktemp('runs') / 'one'
     config = tiny_config(seeds=(0, 1))
-    return config, workdir, experiment.run(config, workdir)
+    return config, workdir, run_experiment(config, workdir)
 
 
 def test_results_hold_what_is_promised(finished):
@@ -57,7 +50,7 @@ def test_results_hold_what_is_promised(finished):
 def test_the_mean_is_that_of_the_folds_test_videos(finished):
     config, workdir, _ = finished
     results = read_json(workdir / 'results.json')
-    folds = inputs.load(config, workdir).folds
+    folds = inputs.load_inputs(config, workdir).folds
     expected = np.mean(
         [np.mean([results['videos'][key]['kendall_tau'] for key in fold.test]) for fold in folds]
     )
@@ -70,7 +63,7 @@ def test_the_scores_file_gives_the_metrics_of_its_videos(finished):
     config = config.copy_and_resolve_references()
     config.seeds = (0,)
     one = workdir.parent / 'one_seed'
-    experiment.run(config, one)
+    run_experiment(config, one)
     results = read_json(one / 'results.json')
     dataset = datasets.read_dataset(one / 'synthetic.h5')
     with h5py.File(one / 'scores.h5') as file:
@@ -120,7 +113,7 @@ def test_pictures_and_tables_are_there(finished):
 def test_a_finished_workdir_is_reported_and_left_alone(finished, capsys):
     config, workdir, text = finished
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob('*.jsonl')}
-    assert experiment.run(config, workdir) == text
+    assert run_experiment(config, workdir) == text
     assert 'nothing was run again' in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob('*.jsonl')}
 
@@ -130,7 +123,7 @@ def test_a_workdir_of_another_config_is_refused_with_the_field(finished):
     other = config.copy_and_resolve_references()
     other.summarizer.episodes = 7
     with pytest.raises(InputError, match=r'summarizer.episodes: 5 there, 7 now'):
-        experiment.run(other, workdir)
+        run_experiment(other, workdir)
     assert (workdir / 'results.md').read_text() == text
 
 
@@ -138,7 +131,7 @@ def test_a_workdir_of_another_config_is_refused_with_the_field(finished):
 def test_files_that_the_command_did_not_leave_are_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text('mine')
     with pytest.raises(InputError, match=f'holds {name}'):
-        experiment.run(tiny_config(), tmp_path)
+        run_experiment(tiny_config(), tmp_path)
     assert (tmp_path / name).read_text() == 'mine'
 
 
@@ -159,9 +152,9 @@ def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
 def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished):
     config, workdir, _ = finished
     dataset = datasets.read_dataset(workdir / 'synthetic.h5')
-    found = trained.score(trained.load(workdir), dataset)
+    found = scorer.score(scorer.load_trained(workdir), dataset)
     start = preparation.prepare(config, workdir)
-    runs = outcome.score(start, experiment.train(start), False)['trsum']
+    runs = start.score(train(start), False)['trsum']
     for key in dataset.videos:
         np.testing.assert_allclose(found[key], np.mean([run[key] for run in runs], axis=0), atol=1e-6)
 
@@ -170,7 +163,7 @@ def test_scoring_features_of_another_width_is_refused(finished, tmp_path):
     path = tmp_path / 'wide.h5'
     datasets.write_dataset(path, generate(Recipe(**RECIPE | {'width': 9})))
     with pytest.raises(InputError, match=r'6 wide.*found 9'):
-        trained.score(trained.load(finished[1]), datasets.read_dataset(path))
+        scorer.score(scorer.load_trained(finished[1]), datasets.read_dataset(path))
 
 
 def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
@@ -181,36 +174,36 @@ def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
 
     config = tiny_config(**{'data.file': str(features('alpha-1')), 'data.generate': False})
     preparation.prepare(config, tmp_path / 'run')
-    record = read_json(tmp_path / 'run' / files.RECORD)
+    record = read_json(tmp_path / 'run' / filenames.RECORD)
     assert record['encoder'] == 'alpha-1'
 
-    scorer = dataclasses.replace(trained.load(finished[1]), encoder=record['encoder'])
+    trained = dataclasses.replace(scorer.load_trained(finished[1]), encoder=record['encoder'])
     for width in (6, 9):
         with pytest.raises(InputError, match=r'beta-1\.h5: expected .* alpha-1, .* found beta-1; extract'):
-            trained.score(scorer, datasets.read_dataset(features('beta-1', width=width)))
-    same, unknown = (trained.score(scorer, datasets.read_dataset(features(e))) for e in ('alpha-1', None))
+            scorer.score(trained, datasets.read_dataset(features('beta-1', width=width)))
+    same, unknown = (scorer.score(trained, datasets.read_dataset(features(e))) for e in ('alpha-1', None))
     np.testing.assert_array_equal(same['video_1'], unknown['video_1'])
 
 
 def test_a_training_of_an_older_version_is_refused_with_what_it_lacks(finished, tmp_path):
-    for name in (files.CONFIG, files.RECORD):
+    for name in (filenames.CONFIG, filenames.RECORD):
         told = read_json(finished[1] / name)
         told.pop('method', None)
         write_json(tmp_path / name, told)
     with pytest.raises(InputError, match=r'config\.json: expected .* found none of method; train again'):
-        trained.load(tmp_path)
+        scorer.load_trained(tmp_path)
 
 
 def test_a_folder_without_a_training_cannot_score(tmp_path):
     with pytest.raises(InputError, match='expected the workdir of a training'):
-        trained.load(tmp_path)
+        scorer.load_trained(tmp_path)
 
 
 def test_scoring_the_training_videos_says_that_they_are(finished, tmp_path):
-    scorer = trained.load(finished[1])
+    trained = scorer.load_trained(finished[1])
     datasets.write_dataset(tmp_path / 'new.h5', generate(Recipe(**RECIPE | {'seed': 8})))
-    assert trained.known_videos(scorer, datasets.read_dataset(tmp_path / 'new.h5')) == []
-    assert len(trained.known_videos(scorer, datasets.read_dataset(finished[1] / 'synthetic.h5'))) == 6
+    assert scorer.known_videos(trained, datasets.read_dataset(tmp_path / 'new.h5')) == []
+    assert len(scorer.known_videos(trained, datasets.read_dataset(finished[1] / 'synthetic.h5'))) == 6
 
 
 def test_a_copy_of_the_dataset_as_an_extra_file_would_leak_and_is_refused(tmp_path):
@@ -219,10 +212,10 @@ def test_a_copy_of_the_dataset_as_an_extra_file_would_leak_and_is_refused(tmp_pa
     config = tiny_config(**{'data.file': str(tmp_path / 'main.h5'), 'data.generate': False})
     config.data.extra_files = (str(tmp_path / 'copy.h5'),)
     with pytest.raises(InputError, match='canonical'):
-        inputs.load(config, tmp_path)
+        inputs.load_inputs(config, tmp_path)
     config.data.setting = 'augmented'
     with pytest.raises(InputError, match='leak'):
-        inputs.load(config, tmp_path)
+        inputs.load_inputs(config, tmp_path)
 
 
 def test_splits_that_leave_videos_out_must_say_so(tmp_path):
@@ -233,16 +226,16 @@ def test_splits_that_leave_videos_out_must_say_so(tmp_path):
     config = tiny_config(**{'data.file': str(tmp_path / 'main.h5'), 'data.generate': False})
     config.data.splits = str(tmp_path / 'splits.json')
     with pytest.raises(InputError, match=r'no fold uses 3: video_3, video_5, video_6.*partial_splits=True'):
-        inputs.load(config, tmp_path)
+        inputs.load_inputs(config, tmp_path)
     config.data.partial_splits = True
-    given = inputs.load(config, tmp_path)
+    given = inputs.load_inputs(config, tmp_path)
     assert 'no fold uses 3 of 6 videos: video_3, video_5, video_6' in given.dataset.notes
     assert given.folds[0].train == ('video_1', 'video_4')
 
 
 def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
     path = tmp_path / 'metrics.jsonl'
-    metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [grid.Place(0, 0)])
+    metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [runs.Place(0, 0)])
     path.write_text(path.read_text() + '{"stage": "gen')
     assert metric_log.read(path, 'generator')['loss'].tolist() == [[0.5]]
     metric_log.keep(path, 'summarizer', 0)
@@ -257,7 +250,7 @@ def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             file[f'video_{i + 1}/features'] = rows.astype(np.float32)
     config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.generate': False, 'data.folds': 0})
-    text = experiment.run(config, tmp_path / 'run')
+    text = run_experiment(config, tmp_path / 'run')
     assert 'no people to compare with' in text
     results = read_json(tmp_path / 'run' / 'results.json')
     assert results['mean']['f_avg']['mean'] is None
@@ -274,11 +267,11 @@ def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, trai
         'data.file': str(tmp_path / 'main.h5'), 'data.generate': False, 'data.setting': setting,
         'data.extra_files': (str(tmp_path / 'more.h5'),),
     })  # fmt: skip
-    given = inputs.load(config, tmp_path)
+    given = inputs.load_inputs(config, tmp_path)
     assert {len(fold.train) for fold in given.folds} == {train}
     assert len(given.keys) == 6
     assert setting in given.split
-    assert setting in experiment.run(config, tmp_path / 'run')
+    assert setting in run_experiment(config, tmp_path / 'run')
     results = read_json(tmp_path / 'run' / 'results.json')
     assert set(results['videos']) == set(given.keys)
     assert results['mean']['kendall_tau']['videos'] == 6
@@ -286,7 +279,7 @@ def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, trai
 
 def test_times_follow_the_presentation_times_of_the_frames():
     video = Video('v', np.array([0]), 4, fps=2.0, frame_times=np.array([0.0, 0.1, 0.7, 2.0]))
-    assert [outputs.second_of(video, frame) for frame in (0, 2, 4)] == [0.0, 0.7, 2.5]
+    assert [summaries.second_of(video, frame) for frame in (0, 2, 4)] == [0.0, 0.7, 2.5]
 
 
 def test_nan_becomes_null_in_strict_json(tmp_path):

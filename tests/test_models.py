@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from configs import default
+from trsum_jax.experiment.config import bind
 from trsum_jax.method import encoder, models
-from trsum_jax.training.config import bind
 
 
 def encoder_of(**options):

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from rendered import scene
 
 from trsum_jax.errors import InputError
-from trsum_jax.video.encoders import load
+from trsum_jax.video.encoders.loading import load
 
 PLAIN = {'scale': 1.0, 'mean': (0, 0, 0), 'std': (1, 1, 1), 'unit': False}
 
@@ -300,7 +300,7 @@ def test_wrong_options(tmp_path):
 def test_failures_are_said_once(tmp_path):
     (tmp_path / 'text.onnx').write_text('not a model')
     program = (
-        'from trsum_jax.video.encoders import load\n'
+        'from trsum_jax.video.encoders.loading import load\n'
         f'try: load("onnx", model={str(tmp_path / "text.onnx")!r})\nexcept ValueError: pass'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)

@@ -16,8 +16,9 @@ from rendered import scene, write_video
 from test_onnx import PLAIN, flat, means, model, pictures
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import onnx_session
-from trsum_jax.video.encoders import encode_video, load, unit_rows
+from trsum_jax.video.encoders import onnx_session
+from trsum_jax.video.encoders.encoder import encode_video, unit_rows
+from trsum_jax.video.encoders.loading import load
 from trsum_jax.video.reading import VideoReader
 
 

@@ -14,7 +14,8 @@ from av.codec.context import Flags
 from rendered import steady
 from summaries import summary_of
 
-from trsum_jax.video import describing, encoders, storyboard, tone_mapping
+from trsum_jax.video import describing, storyboard, tone_mapping
+from trsum_jax.video.encoders import loading
 from trsum_jax.video.reading import VideoReader, picture
 from trsum_jax.video.writing import write_video
 
@@ -174,7 +175,7 @@ def test_high_dynamic_range_is_shown_on_an_ordinary_screen(tmp_path, transfer, n
     (shown,) = storyboard.key_frames(summary, summary.parts, 64)
     assert shown[:24].mean() == pytest.approx(expected, abs=3)
     assert shown[40:].max() < 8
-    _, notes = describing.describe(source, 'a', encoders.load('descriptor'))
+    _, notes = describing.describe(source, 'a', loading.load('descriptor'))
     assert any(note.startswith(f'HDR ({name}): pictures to look at') for note in notes)
 
     (note,) = write_video(summary, tmp_path / 'film.mp4')

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tiny import RECIPE
 
-from trsum_jax.data import datasets, planted, synthetic
+from trsum_jax.data import datasets
+from trsum_jax.data.made import planted, synthetic
+from trsum_jax.data.made.synthetic import PLANTS, Recipe
 from trsum_jax.data.shots import frame_change
-from trsum_jax.data.synthetic import PLANTS, Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import baselines, evaluation, failures
 
@@ -20,7 +21,7 @@ RECIPES = {
 def drawn(plant):
     recipe = RECIPES[plant]
     truths = planted.truths(recipe)
-    return [(video, truths[video.key]) for video in planted.generate(recipe)]
+    return [(video, truths[video.key]) for video in planted.videos_of(recipe)]
 
 
 def people(video):
@@ -30,7 +31,7 @@ def people(video):
 @pytest.mark.parametrize('plant', PLANTS[1:])
 def test_planted_videos_are_sound_files_and_draw_the_same_again(plant, tmp_path):
     path = tmp_path / 'x.h5'
-    datasets.write_dataset(path, planted.generate(RECIPES[plant]), synthetic=True)
+    datasets.write_dataset(path, planted.videos_of(RECIPES[plant]), synthetic=True)
     dataset, faults = datasets.check_file(path, side='side')
     assert not faults
     for video, _ in drawn(plant):
@@ -40,13 +41,13 @@ def test_planted_videos_are_sound_files_and_draw_the_same_again(plant, tmp_path)
 
 def test_without_a_plant_it_is_the_plain_generator():
     recipe = Recipe(**RECIPE)
-    for one, other in zip(planted.generate(recipe), synthetic.generate(recipe), strict=True):
+    for one, other in zip(planted.videos_of(recipe), synthetic.generate(recipe), strict=True):
         np.testing.assert_array_equal(one.features, other.features)
 
 
 def test_an_unknown_plant_is_refused():
     with pytest.raises(InputError, match=r'plant: .*repetitive'):
-        planted.generate(dataclasses.replace(RECIPES['brief'], plant='weeds'))
+        planted.videos_of(dataclasses.replace(RECIPES['brief'], plant='weeds'))
 
 
 @pytest.mark.parametrize('plant', PLANTS[1:])
@@ -151,7 +152,7 @@ def test_the_top_steps_are_the_best_and_of_equals_the_first():
 
 
 def mean_measure(plant, name, scores_of, choose):
-    return np.mean([failures.measure(v, t, choose(v, scores_of(v)))[name] for v, t in drawn(plant)])
+    return np.mean([failures.measure_failures(v, t, choose(v, scores_of(v)))[name] for v, t in drawn(plant)])
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_scorer_that_loves_what_is_far_from_the_mean_fails_where_people_do_not
 
 
 def test_the_steps_of_a_summary_are_those_of_its_shots():
-    video = planted.generate(RECIPES['brief'])[0]
+    video = planted.videos_of(RECIPES['brief'])[0]
     scores = people(video)
     selected = failures.summary_steps(video, scores)
     per_frame = evaluation.frame_scores(scores, video.picks, video.n_frames)

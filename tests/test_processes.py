@@ -11,7 +11,9 @@ from soak import interruptions
 from tiny import tiny_config, write_data
 
 from trsum_jax.errors import PREEMPTED, InputError
-from trsum_jax.training import checkpoint, files, processes
+from trsum_jax.experiment import workdirs
+from trsum_jax.results import filenames
+from trsum_jax.runtime import checkpoint, processes
 
 # A message that another process's end has come to must not take longer than this.
 BOUND_S = processes.HEARTBEAT_S + 60
@@ -78,13 +80,13 @@ def test_from_one_device_to_four_devices_in_two_processes(flags, alone, tmp_path
 
 def stop_in_the_summarizer(started, workdir):
     """SIGKILL to all, once the generator is whole."""
-    while 4 not in checkpoint.whole(workdir / files.CHECKPOINTS / 'generator'):
+    while 4 not in checkpoint.whole(workdir / filenames.CHECKPOINTS / 'generator'):
         assert all(process.poll() is None for process in started), several.ended(started)
         time.sleep(0.02)
     for process in started:
         process.kill()
     several.ended(started)
-    assert not (workdir / files.RESULTS).exists()
+    assert not (workdir / filenames.RESULTS).exists()
 
 
 def test_sigterm_to_one_process_saves_and_ends_all_of_them(flags, tmp_path):
@@ -94,8 +96,8 @@ def test_sigterm_to_one_process_saves_and_ends_all_of_them(flags, tmp_path):
     codes, told = several.ended(started)
     assert codes == [PREEMPTED] * 2, told
     assert 'generator is saved after epoch' in told[0]
-    lines = (tmp_path / files.METRICS).read_text().splitlines()
-    assert len(lines) == 4 * checkpoint.whole(tmp_path / files.CHECKPOINTS / 'generator')[-1]
+    lines = (tmp_path / filenames.METRICS).read_text().splitlines()
+    assert len(lines) == 4 * checkpoint.whole(tmp_path / filenames.CHECKPOINTS / 'generator')[-1]
 
 
 APART = """
@@ -103,7 +105,7 @@ from trsum_jax import stopping
 stopping.heed(continues=True)
 import sys, time
 from trsum_jax import command_line
-from trsum_jax.training import processes
+from trsum_jax.runtime import processes
 def main(argv):
     processes.start(argv[1], 2, int(argv[2]))
     with processes.together():
@@ -148,7 +150,7 @@ def test_a_process_that_dies_makes_the_others_stop_with_a_message(victim, flags,
 
 
 def wait_for_the_log(started, workdir):
-    while not ((workdir / files.METRICS).exists() and (workdir / files.METRICS).stat().st_size):
+    while not ((workdir / filenames.METRICS).exists() and (workdir / filenames.METRICS).stat().st_size):
         assert all(process.poll() is None for process in started), several.ended(started)
         time.sleep(0.02)
 
@@ -156,8 +158,8 @@ def wait_for_the_log(started, workdir):
 def test_the_first_process_writes_when_all_have_read(tmp_path, monkeypatch):
     """A slow one would take what it finds for an earlier session's."""
     found = []
-    monkeypatch.setattr(processes, 'wait', lambda name: found.append((tmp_path / files.RECORD).exists()))
-    files.remember(tiny_config(), tmp_path, {'runs': []}, 'data.h5')
+    monkeypatch.setattr(processes, 'wait', lambda name: found.append((tmp_path / filenames.RECORD).exists()))
+    workdirs.remember(tiny_config(), tmp_path, {'runs': []}, 'data.h5')
     assert found == [False, True]
 
 
@@ -170,7 +172,7 @@ def test_processes_with_different_configs_stop_with_the_field(flags, tmp_path):
     assert codes == [1, 1]
     assert 'summarizer.episodes: 5 in process 0, 6 in process 1' in told[1]
     assert 'those unlike process 0: 1' in told[0]
-    assert not (tmp_path / files.CONFIG).exists()
+    assert not (tmp_path / filenames.CONFIG).exists()
 
 
 def test_a_process_that_cannot_read_the_data_makes_all_stop(flags, data, tmp_path):

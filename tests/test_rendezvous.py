@@ -12,7 +12,7 @@ import pytest
 import several
 
 from trsum_jax.errors import InputError
-from trsum_jax.training import rendezvous
+from trsum_jax.runtime import rendezvous
 
 
 def meet(numbers, processes, port=None, timeout=5.0, host='127.0.0.1'):

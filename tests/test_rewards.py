@@ -9,18 +9,21 @@ import pytest
 from feature_files import N_STEPS, field_video, write_raw
 from tiny import RECIPE, Setting, tiny_config
 
-from trsum_jax.data import datasets, planted
+from trsum_jax.data import datasets
+from trsum_jax.data.made import planted
+from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.data.shots import frame_change
-from trsum_jax.data.synthetic import Recipe
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import check
+from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 from trsum_jax.method import reward_terms
 from trsum_jax.method.rewards import reward_and_parts
-from trsum_jax.training import corpus, experiment, settings
+from trsum_jax.training import corpus
 
 
 def planted_videos(plant='brief'):
-    return planted.generate(Recipe(**RECIPE | {'plant': plant}))
+    return planted.videos_of(Recipe(**RECIPE | {'plant': plant}))
 
 
 @pytest.fixture(scope='module')
@@ -41,11 +44,11 @@ def test_another_term_needs_no_other_file(monkeypatch):
     monkeypatch.setitem(reward_terms.TERMS, 'early', lambda of: of.action[0] * 1.0)
     assert tiny_config().summarizer.reward_terms.early == 0
     alone = {'summarizer.reward_terms.reconstruction': 0.0, 'summarizer.reward_terms.early': 0.5}
-    settings.check(tiny_config(**alone))
+    check.check(tiny_config(**alone))
     config = tiny_config()
     config.summarizer.reward_terms = {**config.summarizer.reward_terms.to_dict(), 'beauty': 1.0}
     with pytest.raises(InputError, match=r'beauty: expected one of .*, early'):
-        settings.check(config)
+        check.check(config)
 
 
 def test_another_reward_trains_another_summarizer_from_the_same_generator(by_default):
@@ -149,7 +152,7 @@ def test_a_reward_that_cannot_be_is_refused(terms, message):
     config = tiny_config()
     config.summarizer.reward_terms.update(terms)
     with pytest.raises(InputError, match=message):
-        settings.check(config)
+        check.check(config)
 
 
 def test_an_experiment_on_planted_data_leaves_its_failures(tmp_path):
@@ -157,7 +160,7 @@ def test_an_experiment_on_planted_data_leaves_its_failures(tmp_path):
         'data.synthetic.plant': 'brief', 'data.side': 'side', 'data.folds': 0,
         'summarizer.reward_terms.side': 0.5,
     })  # fmt: skip
-    text = experiment.run(config, tmp_path)
+    text = run_experiment(config, tmp_path)
     assert 'Failures planted: brief (synthetic data)' in text
     rows = read_json(tmp_path / 'failures.json')['rows']
     assert set(rows) == {'trsum', 'untrained', 'one_out', 'random', 'distance_to_mean', 'people'}

@@ -17,7 +17,8 @@ import xla
 from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
-from trsum_jax.training import epoch, sharding
+from trsum_jax.runtime import sharding
+from trsum_jax.training import epoch
 
 ONE = (1, 1)
 SPLIT = [(shape, runs) for shape, runs in meshes.TRAINED if shape != ONE]

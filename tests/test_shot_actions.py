@@ -8,7 +8,7 @@ import pytest
 from tiny import Setting, tiny_config
 
 from trsum_jax.method import episodes, estimators, relaxations
-from trsum_jax.method.shot_actions import over_shots
+from trsum_jax.training.variations import over_shots
 
 LOGITS = jnp.array([0.3, -1.2, 0.8, 0.1, 5.0])
 SHOT = jnp.array([4, 4, 7, 7, 4])  # padding says the number of a real shot

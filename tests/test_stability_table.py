@@ -7,16 +7,21 @@ from tiny import tiny_config
 from benchmarks import adversarial
 from benchmarks import stability as command
 from trsum_jax.errors import InputError
+from trsum_jax.experiment.methods import LEARNED
 from trsum_jax.files import read_json
-from trsum_jax.training import files, stability, suite
+from trsum_jax.results import filenames
+from trsum_jax.studies import stability
+from trsum_jax.studies.variants import run_variants
 
 
 def write_training(folder, method, stages, seeds=(0, 0, 5, 5)):
     """What `measure` reads of a finished training: `stages[stage][metric]` is [R][epochs]."""
     folder.mkdir()
-    (folder / files.CONFIG).write_text(json.dumps({'method': method}))
-    (folder / files.RECORD).write_text(json.dumps({'runs': [[seed, i % 2] for i, seed in enumerate(seeds)]}))
-    (folder / files.RESULTS).write_text(json.dumps({'synthetic': True}))
+    (folder / filenames.CONFIG).write_text(json.dumps({'method': method}))
+    (folder / filenames.RECORD).write_text(
+        json.dumps({'runs': [[seed, i % 2] for i, seed in enumerate(seeds)]})
+    )
+    (folder / filenames.RESULTS).write_text(json.dumps({'synthetic': True}))
     lines = [
         {'stage': stage, 'epoch': epoch + 1, 'seed': seed, 'fold': i % 2}
         | {name: curves[i][epoch] for name, curves in metrics.items()}
@@ -24,7 +29,7 @@ def write_training(folder, method, stages, seeds=(0, 0, 5, 5)):
         for epoch in range(len(next(iter(metrics.values()))[0]))
         for i, seed in enumerate(seeds)
     ]
-    (folder / files.METRICS).write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    (folder / filenames.METRICS).write_text(''.join(json.dumps(line) + '\n' for line in lines))
     return folder
 
 
@@ -35,7 +40,7 @@ FLAT = [[1.0] * 4] * 4
 
 def test_runs_are_measured_and_averaged_by_their_seed(tmp_path):
     made = write_training(tmp_path / 'made', 'drdsn', {'drdsn': {'p_mean': FLAT, 'reward': REWARD}})
-    found = stability.measure(made)
+    found = stability.measure_curves(made)
     assert set(found) == {'drdsn: reward'}
     one = found['drdsn: reward']
     assert one['TVn']['mean'] == pytest.approx(2)
@@ -48,7 +53,7 @@ def test_runs_are_measured_and_averaged_by_their_seed(tmp_path):
 def test_a_constant_curve_is_counted_and_named(tmp_path):
     stages = {'generator': {'loss': REWARD}, 'summarizer': {'reward': FLAT}}
     made = write_training(tmp_path / 'made', 'trsum', stages)
-    text = stability.compare({'a': made}, tmp_path)
+    text = stability.compare_curves({'a': made}, tmp_path)
     assert '| –' in text
     assert 'left out: a, summarizer: reward: 4' in text
     assert '(synthetic data)' in text
@@ -56,16 +61,18 @@ def test_a_constant_curve_is_counted_and_named(tmp_path):
 
 def test_curves_of_different_length_are_warned_of(tmp_path):
     stages = {'generator': {'loss': REWARD}, 'summarizer': {'reward': [row[:3] for row in REWARD]}}
-    text = stability.render({'a': stability.measure(write_training(tmp_path / 'a', 'trsum', stages))}, True)
+    text = stability.render_curves(
+        {'a': stability.measure_curves(write_training(tmp_path / 'a', 'trsum', stages))}, True
+    )
     assert 'Curves of 3 and 4 epochs' in text
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path):
     with pytest.raises(InputError, match='finished training'):
-        stability.measure(tmp_path)
+        stability.measure_curves(tmp_path)
     short = {'drdsn': {'reward': [row[:2] for row in REWARD]}}
     with pytest.raises(InputError, match=r'drdsn: a curve.*Train for more epochs'):
-        stability.measure(write_training(tmp_path / 'short', 'drdsn', short))
+        stability.measure_curves(write_training(tmp_path / 'short', 'drdsn', short))
     with pytest.raises(InputError, match='finished suite'):
         command.main([f'--workdir={tmp_path}'])
     with pytest.raises(InputError, match='lone experiment'):
@@ -74,12 +81,12 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
 
 def test_a_study_of_two_methods_from_training_to_table(tmp_path, capsys):
     config = tiny_config(**{'evaluation.one_out': False})
-    methods = {name: stability.CURVES[name] for name in ('trsum', 'drdsn')}
+    methods = {name: LEARNED[name] for name in ('trsum', 'drdsn')}
     for method in methods:
         config.variants[method] = {'method': method}
         for stage in methods[method]:
             config[stage].epochs = 3
-    suite.run(config, tmp_path)
+    run_variants(config, tmp_path)
     command.main([f'--workdir={tmp_path}'])
     assert '| drdsn ' in capsys.readouterr().out
     found = read_json(tmp_path / stability.JSON)['variants']

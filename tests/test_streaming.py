@@ -10,9 +10,12 @@ import stopping
 from soak import interruptions
 from tiny import tiny_config, write_data
 
-from trsum_jax.data.stored import Stored
+from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError, Preempted
-from trsum_jax.training import experiment, feed, files, outcome, preparation
+from trsum_jax.experiment import preparation
+from trsum_jax.experiment.run import run_experiment, train
+from trsum_jax.results import filenames
+from trsum_jax.training import feed
 
 VIDEO_MB = 6 * 4 / 2**20  # a step of the toy data
 SHORT = {'generator.epochs': 3, 'summarizer.epochs': 3, 'model.layers': 1, 'evaluation.one_out_windows': ()}
@@ -28,8 +31,8 @@ def config_of(data, **flat):
 
 
 def test_one_chunk_is_the_whole_dataset_to_the_bit(data, tmp_path):
-    experiment.run(config_of(data), tmp_path / 'whole')
-    experiment.run(config_of(data, **{'data.stream_mb': 1.0}), tmp_path / 'streamed')
+    run_experiment(config_of(data), tmp_path / 'whole')
+    run_experiment(config_of(data, **{'data.stream_mb': 1.0}), tmp_path / 'streamed')
     assert interruptions.differences(tmp_path / 'whole', tmp_path / 'streamed') == []
 
 
@@ -38,7 +41,7 @@ def streamed(data, tmp_path_factory):
     """Trained and scored in chunks of at most 40 steps."""
     config = config_of(data, **{'data.stream_mb': 40 * VIDEO_MB, 'layout.checkpoint_every': 1})
     workdir = tmp_path_factory.mktemp('streamed')
-    experiment.run(config, workdir)
+    run_experiment(config, workdir)
     return config, workdir
 
 
@@ -81,10 +84,10 @@ def segments_of(passes):
 def test_scores_in_chunks_are_those_of_the_whole_dataset(streamed, data):
     config, workdir = streamed
     start = preparation.prepare(config, workdir)
-    trained = experiment.train(start)
+    trained = train(start)
     whole = preparation.prepare(config_of(data), workdir.parent / 'whole')
     assert whole.feed.passes == 1
-    in_chunks, at_once = (outcome.score(one, trained, True) for one in (start, whole))
+    in_chunks, at_once = (one.score(trained, True) for one in (start, whole))
     assert set(in_chunks) == set(at_once) == {'trsum', 'untrained', 'one_out'}
     for row in in_chunks:
         for one, other in zip(in_chunks[row], at_once[row], strict=True):
@@ -101,10 +104,10 @@ def test_stopped_it_continues_to_the_same_bits(moment, streamed, tmp_path, monke
     with monkeypatch.context() as patch:
         stopping.stop_after(patch, **moment)
         with pytest.raises(Preempted):
-            experiment.run(config, tmp_path)
-    experiment.run(config, tmp_path)
+            run_experiment(config, tmp_path)
+    run_experiment(config, tmp_path)
     assert interruptions.differences(workdir, tmp_path) == []
-    lines = [json.loads(line) for line in (tmp_path / files.METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / filenames.METRICS).read_text().splitlines()]
     assert len(lines) == 2 * (3 + 3)
 
 
@@ -134,9 +137,9 @@ def test_without_the_loader_the_extra_is_named(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, '__import__', refuse)
     with pytest.raises(InputError, match=r'pip install "trsum_jax\[stream\]"'):
-        experiment.run(config_of(data, **{'data.stream_mb': 1.0}), tmp_path)
+        run_experiment(config_of(data, **{'data.stream_mb': 1.0}), tmp_path)
 
 
 def test_a_rival_does_not_stream(data, tmp_path):
     with pytest.raises(InputError, match=r'stream_mb: expected 0 with config\.method=drdsn'):
-        experiment.run(config_of(data, **{'data.stream_mb': 1.0, 'method': 'drdsn'}), tmp_path)
+        run_experiment(config_of(data, **{'data.stream_mb': 1.0, 'method': 'drdsn'}), tmp_path)

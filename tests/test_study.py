@@ -7,20 +7,14 @@ import pytest
 from tiny import RECIPE, tiny_config
 
 from trsum_jax.data import datasets
-from trsum_jax.data.synthetic import Recipe, generate
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import scorer
 from trsum_jax.files import read_json
 from trsum_jax.protocol import evaluation
-from trsum_jax.training import (
-    files,
-    planted_failures,
-    study,
-    study_metrics,
-    study_pictures,
-    suite,
-    trained,
-    transfer,
-)
+from trsum_jax.results import filenames, planted_failures
+from trsum_jax.studies import comparison, drawing, measures, transfer
+from trsum_jax.studies.variants import expand, refuse_another, run_variants
 
 
 @pytest.fixture(scope='module')
@@ -34,26 +28,26 @@ def finished(tmp_path_factory):
         'columns': ('train_kendall_tau', 'reward', 'one_out_kendall_tau'), 'first': 'two', 'across': True,
         'files': tuple(str(folder / f'{name}.h5') for name in ('one', 'two')),
     })  # fmt: skip
-    return folder / 'run', suite.run(config, folder / 'run')
+    return folder / 'run', run_variants(config, folder / 'run')
 
 
 def test_the_means_are_those_of_the_experiments(finished):
     workdir, _ = finished
-    found = read_json(workdir / study.JSON)
+    found = read_json(workdir / comparison.JSON)
     assert list(found['variants']) == ['two', 'one']
     for name, of in found['variants'].items():
-        alone = read_json(workdir / name / files.RESULTS)
+        alone = read_json(workdir / name / filenames.RESULTS)
         assert of['kendall_tau']['mean'] == pytest.approx(alone['mean']['kendall_tau']['mean'], abs=1e-12)
         tau = alone['train_baselines']['one_out']['kendall_tau']['mean']
         assert of['train_one_out_kendall_tau']['mean'] == pytest.approx(tau, abs=1e-12)
-    lines = [json.loads(line) for line in (workdir / 'one' / files.METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (workdir / 'one' / filenames.METRICS).read_text().splitlines()]
     last = [line['reward'] for line in lines if line['stage'] == 'summarizer' and line['epoch'] == 2]
     assert len(last) == 2
     assert found['variants']['one']['reward']['mean'] == pytest.approx(np.mean(last))
 
 
 def test_what_was_measured_on_other_videos_is_not_paired(finished):
-    found = read_json(finished[0] / study.JSON)
+    found = read_json(finished[0] / comparison.JSON)
     assert found['references'] == {'two': 'two', 'one': 'one'}
     # All variants meet the same videos in `tau on NAME`; their own videos differ.
     assert set(found['differences']['one']) == {
@@ -66,10 +60,10 @@ def test_what_was_measured_on_other_videos_is_not_paired(finished):
 
 def test_a_variant_is_compared_with_the_first_of_the_same_videos():
     a, b = {'v': 'digest'}, {'v': 'another'}
-    references = study.paired_with({'a': a, 'b': b, 'a2': a, 'b2': b, 'a3': a})
+    references = comparison.paired_with({'a': a, 'b': b, 'a2': a, 'b2': b, 'a3': a})
     assert references == {'a': 'a', 'b': 'b', 'a2': 'a', 'b2': 'b', 'a3': 'a'}
     measured = {name: {'m': {(0, 'v'): (i, 1.0), (1, 'v'): (i, 1.0)}} for i, name in enumerate(references)}
-    differences = study.compare(measured, references, 'a')['differences']
+    differences = comparison.compare(measured, references, 'a')['differences']
     assert {name: of['m']['mean'] for name, of in differences.items()} == {'a2': 2, 'b2': 2, 'a3': 4}
 
 
@@ -78,21 +72,21 @@ def test_rows_curves_and_planted_failures_by_hand(tmp_path):
     values = ['0.5'] * len(evaluation.METRICS)
     lines = [header, *(','.join(['7', '0', 'train', row, 'v', *values]) for row in ('drdsn', 'trsum'))]
     (tmp_path / 'videos.csv').write_text('\n'.join(lines) + '\n', 'utf-8')
-    (tmp_path / files.RECORD).write_text(json.dumps({'runs': [[0, 0], [7, 0]], 'videos': {}}), 'utf-8')
-    (tmp_path / files.RESULTS).write_text(json.dumps({'method': 'drdsn'}), 'utf-8')
+    (tmp_path / filenames.RECORD).write_text(json.dumps({'runs': [[0, 0], [7, 0]], 'videos': {}}), 'utf-8')
+    (tmp_path / filenames.RESULTS).write_text(json.dumps({'method': 'drdsn'}), 'utf-8')
     lines = [
         {'stage': 'drdsn', 'epoch': epoch, 'seed': seed, 'fold': 0, 'reward': value}
         | dict.fromkeys(('reward_std', 'p_mean', 'p_std'), 0.5)
         for epoch, values in enumerate([(0, 0), (2, 1), (1, 2), (2, 4)], 1)
         for seed, value in zip((0, 7), values, strict=True)
     ]
-    (tmp_path / files.METRICS).write_text(''.join(json.dumps(line) + '\n' for line in lines), 'utf-8')
+    (tmp_path / filenames.METRICS).write_text(''.join(json.dumps(line) + '\n' for line in lines), 'utf-8')
     runs = [
         {'seed': seed, 'fold': 0, 'video': 'v'} | dict.fromkeys(planted_failures.METRICS, value)
         for seed, value in ((0, 0.25), (7, None))
     ]
     (tmp_path / 'failures.json').write_text(json.dumps({'runs': runs}), 'utf-8')
-    cells = study_metrics.measure(tmp_path)
+    cells = measures.measure_run(tmp_path)
     first, second = (0, 'fold 0'), (7, 'fold 0')
     assert cells['train_kendall_tau'] == {(7, 'v'): (0.5, 1)}
     assert cells['reward'] == {first: (2, 1), second: (4, 1)}
@@ -104,7 +98,7 @@ def test_rows_curves_and_planted_failures_by_hand(tmp_path):
 
 
 def test_every_training_is_tested_on_every_other(finished):
-    found = read_json(finished[0] / study.JSON)['variants']
+    found = read_json(finished[0] / comparison.JSON)['variants']
     assert found['one']['kendall_tau on one'] == found['one']['kendall_tau']
     assert found['one']['kendall_tau on two']['videos'] == 6
     assert 'kendall_tau on two' in found['two']
@@ -114,27 +108,27 @@ def test_what_a_training_cannot_score_stays_empty_and_is_told(finished, monkeypa
     def refuse(scorer, dataset):
         raise InputError('expected features 6 wide')
 
-    monkeypatch.setattr(transfer.trained, 'score_runs', refuse)
+    monkeypatch.setattr(transfer.scorer, 'score_runs', refuse)
     workdir, _ = finished
-    configs = {name: trained.load(workdir / name).config for name in ('one', 'two')}
-    assert transfer.measure(configs, workdir) == {'one': {}, 'two': {}}
+    configs = {name: scorer.load_trained(workdir / name).config for name in ('one', 'two')}
+    assert transfer.measure_transfer(configs, workdir) == {'one': {}, 'two': {}}
     assert 'one cannot be tested on two: expected features 6 wide' in capsys.readouterr().out
 
 
 def test_the_table_names_every_variant_and_yardstick(finished):
     workdir, text = finished
-    assert (workdir / study.TABLE).read_text('utf-8') in text
+    assert (workdir / comparison.TABLE).read_text('utf-8') in text
     for name in ('one', 'two', 'distance_to_mean', 'human', 'synthetic data', 'one seed'):
         assert name in text
-    assert (workdir / study.PICTURE).read_bytes().startswith(b'\x89PNG')
+    assert (workdir / comparison.PICTURE).read_bytes().startswith(b'\x89PNG')
 
 
 def test_cells_of_the_table_by_hand():
     value = {'mean': 0.12345, 'low': -0.00001, 'high': 0.2}
-    assert study.cell('train_kendall_tau', value) == '0.123 [0.000, 0.200]'
-    assert study.cell('train_f_avg', value) == '12.3 [0.0, 20.0]'
-    assert study.cell('reward', value, '+') == '+0.1235 [+0.0000, +0.2000]'
-    assert study.cell('reward', {'mean': None}) == '–'
+    assert comparison.cell('train_kendall_tau', value) == '0.123 [0.000, 0.200]'
+    assert comparison.cell('train_f_avg', value) == '12.3 [0.0, 20.0]'
+    assert comparison.cell('reward', value, '+') == '+0.1235 [+0.0000, +0.2000]'
+    assert comparison.cell('reward', {'mean': None}) == '–'
 
 
 @pytest.mark.parametrize(
@@ -150,7 +144,7 @@ def test_a_study_that_cannot_be_is_refused(field, value, message):
     config.variants = ml_collections.ConfigDict({'base': {}})
     config.study[field] = value
     with pytest.raises(InputError, match=message):
-        suite.expand(config)
+        expand(config)
 
 
 @pytest.mark.parametrize('fields', [3, {'summarizer': 3}, {'seeds': 'ab'}])
@@ -159,22 +153,22 @@ def test_a_variant_that_is_no_part_of_a_config_is_named(fields):
     with config.ignore_type():
         config.variants = ml_collections.ConfigDict({'odd': fields})
     with pytest.raises(InputError, match=r'variants\.odd'):
-        suite.expand(config)
+        expand(config)
 
 
 def test_a_study_knows_its_folder_by_its_variants_where_its_config_is_lost(finished, tmp_path):
     workdir, _ = finished
-    config = ml_collections.ConfigDict(read_json(workdir / files.CONFIG))
-    variants = suite.expand(config)
+    config = ml_collections.ConfigDict(read_json(workdir / filenames.CONFIG))
+    variants = expand(config)
     for name in variants:
         (tmp_path / name).mkdir()
-        shutil.copy(workdir / name / files.CONFIG, tmp_path / name)
-    (tmp_path / files.RESULTS).write_text('{}')
-    (tmp_path / files.CONFIG).write_text('')
-    suite.refuse_another(config, variants, tmp_path)
+        shutil.copy(workdir / name / filenames.CONFIG, tmp_path / name)
+    (tmp_path / filenames.RESULTS).write_text('{}')
+    (tmp_path / filenames.CONFIG).write_text('')
+    refuse_another(config, variants, tmp_path)
     variants['one'].seeds = variants['two'].seeds = (7,)
     with pytest.raises(InputError, match=r'holds results\.json but no sound config\.json'):
-        suite.refuse_another(config, variants, tmp_path)
+        refuse_another(config, variants, tmp_path)
 
 
 def test_what_cannot_be_tested_across_is_refused_before_training():
@@ -183,33 +177,33 @@ def test_what_cannot_be_tested_across_is_refused_before_training():
     config.study.across = True
     config.study.columns = ('kendall_tau',)
     with pytest.raises(InputError, match='found another method in rival'):
-        suite.expand(config)
+        expand(config)
     del config.variants.rival
     config.study.columns = ()
     with pytest.raises(InputError, match=r'found no config\.study\.columns'):
-        suite.expand(config)
+        expand(config)
 
 
 def test_the_name_of_a_file_is_no_part_of_the_metric():
     value = {'mean': 0.12345, 'low': 0.1, 'high': 0.2}
-    assert study.cell('kendall_tau on half_a', value) == '0.123 [0.100, 0.200]'
-    assert study.cell('f_avg on tau', value) == '12.3 [10.0, 20.0]'
-    assert study_metrics.title('train_kendall_tau on kendall_tau') == 'train tau on kendall_tau'
+    assert comparison.cell('kendall_tau on half_a', value) == '0.123 [0.100, 0.200]'
+    assert comparison.cell('f_avg on tau', value) == '12.3 [10.0, 20.0]'
+    assert measures.title('train_kendall_tau on kendall_tau') == 'train tau on kendall_tau'
 
 
 def test_a_study_of_which_nothing_could_be_measured_still_ends(finished, tmp_path):
-    found = read_json(finished[0] / study.JSON) | {'columns': ['one_out_f_max']}
+    found = read_json(finished[0] / comparison.JSON) | {'columns': ['one_out_f_max']}
     for of in found['variants'].values():
         of.pop('one_out_f_max', None)
-    study_pictures.draw(tmp_path / 'study.png', found)
+    drawing.draw(tmp_path / 'study.png', found)
     assert (tmp_path / 'study.png').stat().st_size > 1000
 
 
 def test_videos_of_other_people_are_not_the_same(tmp_path):
     data = {'file': 'a.h5', 'generate': False, 'user_scores': '', 'synthetic': {}, 'shots': 'file'}
-    (tmp_path / files.RECORD).write_text(json.dumps({'videos': {'v': 'digest'}}), 'utf-8')
+    (tmp_path / filenames.RECORD).write_text(json.dumps({'videos': {'v': 'digest'}}), 'utf-8')
     found = []
     for changed in ({}, {'shots': 'kts'}, {'user_scores': 'other.tsv'}):
-        (tmp_path / files.CONFIG).write_text(json.dumps({'data': data | changed}), 'utf-8')
-        found.append(study_metrics.videos(tmp_path))
+        (tmp_path / filenames.CONFIG).write_text(json.dumps({'data': data | changed}), 'utf-8')
+        found.append(measures.videos(tmp_path))
     assert found[0] == found[1] != found[2]

@@ -20,9 +20,11 @@ from summarizing import Command, black, film, toy_config
 from trsum_jax import summarize
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import own_videos
 from trsum_jax.protocol import evaluation
-from trsum_jax.training import files, own_videos
-from trsum_jax.video import choosing, encoders
+from trsum_jax.results import filenames
+from trsum_jax.video import choosing
+from trsum_jax.video.encoders import loading
 
 RNG = np.random.default_rng(0)
 
@@ -163,7 +165,7 @@ def test_trained_on_the_video_itself_and_again_from_its_checkpoint(clip, tmp_pat
     np.testing.assert_array_equal(scored.chosen, first.chosen)
     assert 'generator' not in capsys.readouterr().err
 
-    foreign = dataclasses.replace(encoders.load('descriptor'), name='another-1')
+    foreign = dataclasses.replace(loading.load('descriptor'), name='another-1')
     with pytest.raises(InputError, match='trained on features of the encoder descriptor-1, found another-1'):
         summarize.summarize(clip, checkpoint=tmp_path / 'w', encoder=foreign)
     with pytest.raises(InputError, match='score only'):
@@ -176,8 +178,8 @@ def test_trained_on_the_video_itself_and_again_from_its_checkpoint(clip, tmp_pat
     assert (tmp_path / 'w' / own_videos.FEATURES).read_bytes() == features
 
     # As after a training on one of the field's files, none of which says its encoder.
-    record = json.loads((tmp_path / 'w' / files.RECORD).read_text())
-    (tmp_path / 'w' / files.RECORD).write_text(json.dumps(record | {'encoder': None}))
+    record = json.loads((tmp_path / 'w' / filenames.RECORD).read_text())
+    (tmp_path / 'w' / filenames.RECORD).write_text(json.dumps(record | {'encoder': None}))
     with pytest.raises(InputError, match='does not say its encoder, so not on descriptor-1'):
         summarize.summarize(clip, checkpoint=tmp_path / 'w')
     capsys.readouterr()

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from trsum_jax.data import datasets
-from trsum_jax.data.synthetic import ANNOTATORS, CONTENTS, Recipe, generate
+from trsum_jax.data.made.synthetic import ANNOTATORS, CONTENTS, Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import baselines, evaluation
 

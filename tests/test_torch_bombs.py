@@ -11,7 +11,7 @@ import pytest
 from test_torch_file import LAYOUTS, MAGIC, SYSTEM, pickled, read, tensor, written
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import torch_pickle
+from trsum_jax.video.encoders import torch_pickle
 
 NUMBERS = np.arange(3, dtype=np.float32)
 
@@ -134,8 +134,8 @@ def test_members_that_lie(tmp_path):
 def test_a_list_of_members_too_long_to_read(tmp_path, monkeypatch):
     path = zipped(tmp_path / 'a.pth', members=[(f'archive/{i}', '') for i in range(200)])
     assert read(path, w=(3,))['w'].tolist() == [0, 1, 2]
-    monkeypatch.setattr('trsum_jax.video.torch_file.LONGEST', 8000)
-    monkeypatch.setattr('trsum_jax.video.torch_file._TIMES', 1 << 20)
+    monkeypatch.setattr('trsum_jax.video.encoders.torch_file.LONGEST', 8000)
+    monkeypatch.setattr('trsum_jax.video.encoders.torch_file._TIMES', 1 << 20)
     with pytest.raises(InputError, match='lists its members in more than 8000 bytes'):
         read(path, w=(3,))
 
@@ -186,9 +186,9 @@ def test_a_gigabyte_of_zeros_in_a_megabyte_takes_no_memory(tmp_path):
             member.write(bytes(1 << 24))
     program = (
         'import resource, sys\n'
-        'from trsum_jax.video import torch_file\n'
+        'from trsum_jax.video.encoders import torch_file\n'
         'before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
-        'try: torch_file.read(sys.argv[1], {"w": (1 << 20,)}, "a network")\n'
+        'try: torch_file.read_weights(sys.argv[1], {"w": (1 << 20,)}, "a network")\n'
         'except ValueError as error: print(error)\n'
         'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import torch_file
+from trsum_jax.video.encoders import torch_file
 
 MAGIC = 0x1950A86A20F9469CFC6C
 SYSTEM = {'protocol_version': 1001, 'little_endian': True, 'type_sizes': {'short': 2, 'int': 4, 'long': 4}}
@@ -20,7 +20,7 @@ NETWORK = 'a network of these tests'
 
 def read(path, **shapes):
     """The tensors of those shapes, or of none."""
-    return torch_file.read(path, shapes, NETWORK)
+    return torch_file.read_weights(path, shapes, NETWORK)
 
 
 class Evil:
@@ -164,7 +164,7 @@ def test_hidden_code_is_never_run(layout, place, tmp_path):
         ('torch', 'load'),
         ('torch._utils', 'os'),
         ('collections', 'OrderedDict.fromkeys'),
-        ('trsum_jax.video.torch_file', 'read'),
+        ('trsum_jax.video.encoders.torch_file', 'read'),
         ('numpy', 'dtype'),
     ],
 )

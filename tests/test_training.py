@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from tiny import RECIPE, Setting, tiny_config
 
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
-from trsum_jax.data.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.method import losses
-from trsum_jax.training import corpus, epoch, grid, loop, scoring, sharding
+from trsum_jax.runtime import sharding
+from trsum_jax.training import corpus, epoch, grid, loop, scoring
 from trsum_jax.training.epoch import Stage
 
 

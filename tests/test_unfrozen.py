@@ -7,7 +7,7 @@ import pytest
 from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
-from trsum_jax.training import config, settings
+from trsum_jax.experiment import check, config
 
 
 def setting_of(unfrozen):
@@ -54,10 +54,10 @@ def test_without_a_reconstruction_to_learn_by_it_is_refused():
     fields = {'summarizer.train_generator': True, 'summarizer.reward_terms.coverage': 1.0}
     for weight in (0.0, -1.0):
         with pytest.raises(InputError, match=r'expected False, or reward_terms\.reconstruction over 0'):
-            settings.check(tiny_config(**fields, **{'summarizer.reward_terms.reconstruction': weight}))
+            check.check(tiny_config(**fields, **{'summarizer.reward_terms.reconstruction': weight}))
 
 
 def test_with_a_relaxation_it_is_refused():
     for name in config.RELAXED:
         with pytest.raises(InputError, match=f'expected False with estimator={name}'):
-            settings.check(tiny_config(**{'summarizer.train_generator': True, 'summarizer.estimator': name}))
+            check.check(tiny_config(**{'summarizer.train_generator': True, 'summarizer.estimator': name}))

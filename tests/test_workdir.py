@@ -9,8 +9,11 @@ from disks import on_small_disk
 from tiny import tiny_config, write_data
 
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import check, scorer, workdirs
+from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
-from trsum_jax.training import experiment, files, metric_log, settings, study_metrics, trained
+from trsum_jax.results import filenames, metric_log
+from trsum_jax.studies import measures
 
 DAMAGES = {
     'empty': lambda content: b'',
@@ -45,7 +48,7 @@ def contents(workdir):
     return {
         str(path.relative_to(workdir)): path.read_bytes()
         for path in workdir.rglob('*')
-        if path.is_file() and files.CHECKPOINTS not in path.relative_to(workdir).parts
+        if path.is_file() and filenames.CHECKPOINTS not in path.relative_to(workdir).parts
     }
 
 
@@ -56,7 +59,7 @@ def finished(tmp_path_factory):
     flat = {'data.file': str(write_data(folder)), 'data.generate': False, 'evaluation.baselines': False}
     config = tiny_config(**flat, **{'model.layers': 1})
     workdir = folder / 'run'
-    text = experiment.run(config, workdir)
+    text = run_experiment(config, workdir)
     shutil.copytree(workdir, folder / 'kept')
     return config, workdir, text, contents(workdir)
 
@@ -76,7 +79,7 @@ def test_whatever_is_lost_is_made_again_to_the_same_bytes(again, capsys):
     for number, name in enumerate(MENDED):
         damage(workdir / name, list(DAMAGES)[number % len(DAMAGES)])
     assert contents(workdir) != before
-    assert experiment.run(config, workdir) == text
+    assert run_experiment(config, workdir) == text
     assert contents(workdir) == before
     told = capsys.readouterr().out
     assert 'config.json was lost or damaged; written again' in told
@@ -85,30 +88,30 @@ def test_whatever_is_lost_is_made_again_to_the_same_bytes(again, capsys):
 
 def test_a_workdir_of_before_some_fields_came_is_still_its_own(again):
     config, workdir, text, _ = again
-    told = read_json(workdir / files.CONFIG)
-    for name in settings.LATER:
+    told = read_json(workdir / filenames.CONFIG)
+    for name in check.LATER:
         part, field = name.split('.')
         del told[part][field]
-    (workdir / files.CONFIG).write_text(json.dumps(told))
-    assert trained.load(workdir).workdir == workdir
-    assert experiment.run(config, workdir) == text
-    (workdir / files.CONFIG).write_text(json.dumps(told))
+    (workdir / filenames.CONFIG).write_text(json.dumps(told))
+    assert scorer.load_trained(workdir).workdir == workdir
+    assert run_experiment(config, workdir) == text
+    (workdir / filenames.CONFIG).write_text(json.dumps(told))
     config = config.copy_and_resolve_references()
     config.data.partial_splits = True
     with pytest.raises(InputError, match=r'data\.partial_splits: False there, True now'):
-        experiment.run(config, workdir)
+        run_experiment(config, workdir)
 
 
 @pytest.mark.parametrize('how', DAMAGES)
 @pytest.mark.parametrize('name', MENDED[2:])
 def test_one_result_lost_is_seen(name, how, again, capsys):
     _, workdir, text, _ = again
-    assert files.finished(workdir, complete=True) == text
+    assert workdirs.finished(workdir, complete=True) == text
     damage(workdir / name, how)
-    guards_others = name.startswith(files.CHECKPOINTS)
-    assert files.finished(workdir, complete=True) == (text if guards_others else '')
+    guards_others = name.startswith(filenames.CHECKPOINTS)
+    assert workdirs.finished(workdir, complete=True) == (text if guards_others else '')
     # Without results the experiment is as good as not finished; nothing is to be said.
-    silent = guards_others or (name, how) == (files.RESULTS, 'gone')
+    silent = guards_others or (name, how) == (filenames.RESULTS, 'gone')
     assert (name in capsys.readouterr().out) == (not silent)
 
 
@@ -121,13 +124,13 @@ def test_what_stands_in_the_way_is_named(name, again):
     else:
         in_its_place_a_folder(workdir / name)
     with pytest.raises(InputError, match=rf'{name}: expected a .*, found a .*; move or delete it'):
-        experiment.run(config, workdir)
+        run_experiment(config, workdir)
 
 
 @pytest.mark.parametrize('how', DAMAGES)
 def test_a_lost_log_is_named(how, again):
     _, workdir, _, _ = again
-    log = workdir / files.METRICS
+    log = workdir / filenames.METRICS
     for stage in ('generator', 'summarizer'):
         metric_log.refuse_a_gap(log, stage, 2, workdir)
     damage(log, how)
@@ -137,11 +140,11 @@ def test_a_lost_log_is_named(how, again):
 
 def test_results_need_no_log_unless_they_are_made_again(again):
     config, workdir, text, _ = again
-    damage(workdir / files.METRICS, 'garbage')
-    assert experiment.run(config, workdir) == text
-    (workdir / files.RESULTS).unlink()
+    damage(workdir / filenames.METRICS, 'garbage')
+    assert run_experiment(config, workdir) == text
+    (workdir / filenames.RESULTS).unlink()
     with pytest.raises(InputError, match=r'metrics\.jsonl: .* missing.*Delete .*generator'):
-        experiment.run(config, workdir)
+        run_experiment(config, workdir)
 
 
 @pytest.mark.parametrize('name', ['config.json', 'experiment.json'])
@@ -150,7 +153,7 @@ def test_what_is_lost_twice_is_named_with_what_to_do(name, again):
     for place in (name, 'checkpoints/about.json'):
         damage(workdir / place, 'half')
     kept = contents(workdir)
-    for read in (lambda: experiment.run(config, workdir), lambda: trained.load(workdir)):
+    for read in (lambda: run_experiment(config, workdir), lambda: scorer.load_trained(workdir)):
         with pytest.raises(InputError, match=rf'{name}: expected .*, found a damaged file.* Restore it .*'):
             read()
     assert contents(workdir) == kept
@@ -159,25 +162,25 @@ def test_what_is_lost_twice_is_named_with_what_to_do(name, again):
 @pytest.mark.parametrize('how', ['half', 'gone'])
 def test_scoring_outlives_the_same(how, again):
     _, workdir, _, _ = again
-    for name in (files.CONFIG, files.RECORD):
+    for name in (filenames.CONFIG, filenames.RECORD):
         damage(workdir / name, how)
-    assert trained.load(workdir).width == 6
+    assert scorer.load_trained(workdir).width == 6
 
 
 @pytest.mark.parametrize('how', ['list', 'gone', 'folder'])
 def test_a_damaged_list_of_a_checkpoints_files_is_a_damaged_checkpoint(how, again):
     _, workdir, _, _ = again
-    listing = workdir / files.CHECKPOINTS / 'summarizer' / '2' / 'files.sha256.json'
+    listing = workdir / filenames.CHECKPOINTS / 'summarizer' / '2' / 'files.sha256.json'
     if how == 'folder':
         in_its_place_a_folder(listing)
     else:
         damage(listing, how)
     if how == 'gone':
         # As of a run that was killed before it wrote the list.
-        assert trained.load(workdir).width == 6
+        assert scorer.load_trained(workdir).width == 6
         return
     with pytest.raises(InputError, match=r'summarizer/2: damaged \(files\.sha256\.json .*\nDelete'):
-        trained.load(workdir)
+        scorer.load_trained(workdir)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +195,9 @@ def test_a_damaged_list_of_a_checkpoints_files_is_a_damaged_checkpoint(how, agai
 def test_values_of_another_kind_are_named_by_the_command_that_scores(name, change, message, again):
     _, workdir, _, _ = again
     (workdir / name).write_text(json.dumps(read_json(workdir / name) | change))
-    (workdir / files.CHECKPOINTS / files.ABOUT).unlink()
+    (workdir / filenames.CHECKPOINTS / filenames.ABOUT).unlink()
     with pytest.raises(InputError, match=message):
-        trained.load(workdir)
+        scorer.load_trained(workdir)
 
 
 def test_scores_that_do_not_fit_on_a_disk_are_a_sentence(again, tmp_path):
@@ -210,26 +213,26 @@ def test_scores_that_do_not_fit_on_a_disk_are_a_sentence(again, tmp_path):
 
 def test_results_without_checkpoints_stay_and_are_not_trained_again(again, capsys):
     config, workdir, text, before = again
-    shutil.rmtree(workdir / files.CHECKPOINTS)
-    (workdir / files.SCORES).unlink()
-    assert experiment.run(config, workdir) == text
+    shutil.rmtree(workdir / filenames.CHECKPOINTS)
+    (workdir / filenames.SCORES).unlink()
+    assert run_experiment(config, workdir) == text
     assert 'cannot be made again' in capsys.readouterr().out
-    damage(workdir / files.TABLE, 'half')
+    damage(workdir / filenames.TABLE, 'half')
     with pytest.raises(InputError, match=r'results\.md: lost .* figures are in results\.json'):
-        experiment.run(config, workdir)
-    assert read_json(workdir / files.RESULTS) == json.loads(before[files.RESULTS])
+        run_experiment(config, workdir)
+    assert read_json(workdir / filenames.RESULTS) == json.loads(before[filenames.RESULTS])
 
 
 def test_what_people_add_to_the_table_stays(again):
     config, workdir, text, _ = again
     edited = text.replace('\n', '\nMy own words.\n', 1)
-    (workdir / files.TABLE).write_text(edited)
-    assert experiment.run(config, workdir) == edited
+    (workdir / filenames.TABLE).write_text(edited)
+    assert run_experiment(config, workdir) == edited
 
 
 def test_lines_that_two_processes_have_written_twice_count_once(again):
     _, workdir, _, _ = again
-    log = workdir / files.METRICS
+    log = workdir / filenames.METRICS
     once = metric_log.read(log, 'summarizer')
     log.write_text(''.join(2 * line for line in log.read_text().splitlines(keepends=True)))
     for name, values in metric_log.read(log, 'summarizer').items():
@@ -243,7 +246,7 @@ def test_lines_that_two_processes_have_written_twice_count_once(again):
 @pytest.mark.parametrize('how', DAMAGES)
 def test_a_study_names_what_it_cannot_read(how, again):
     _, workdir, _, _ = again
-    assert study_metrics.rows(workdir, ['trsum'])
+    assert measures.rows(workdir, ['trsum'])
     damage(workdir / 'videos.csv', how)
     with pytest.raises(InputError, match=r'videos\.csv: expected the metrics of every video'):
-        study_metrics.rows(workdir, ['trsum'])
+        measures.rows(workdir, ['trsum'])

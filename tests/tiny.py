@@ -7,10 +7,11 @@ import numpy as np
 
 from configs import default
 from trsum_jax.data import datasets
+from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import disjoint_folds
-from trsum_jax.data.synthetic import Recipe, generate
-from trsum_jax.training import corpus, feed, grid, sharding
-from trsum_jax.training.config import bind
+from trsum_jax.experiment.config import bind
+from trsum_jax.runtime import sharding
+from trsum_jax.training import corpus, feed, grid, runs
 
 RECIPE = {'videos': 6, 'width': 6, 'steps': (10, 24), 'shot_steps': (2, 5), 'pool': 20, 'users': 3, 'seed': 3}
 
@@ -67,8 +68,8 @@ class Setting:
         self.corpus = corpus.build(
             self.videos, config.decomposition.length, tuple(config.decomposition.views), self.mesh
         )
-        self.places = grid.places(seeds, len(self.folds))[:only]
-        self.runs = grid.make_runs(self.places, self.folds, keys, self.corpus, self.mesh)
+        self.places = runs.places(seeds, len(self.folds))[:only]
+        self.runs = runs.make_runs(self.places, self.folds, keys, self.corpus, self.mesh)
         self.bound = bind(config, width, len(keys), shards)
         self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
         self.stage1, self.stage2 = self.bound.stages

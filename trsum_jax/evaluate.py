@@ -21,9 +21,10 @@ from absl import flags
 from tqdm import tqdm
 
 from trsum_jax import command_line
-from trsum_jax.data import datasets, hdf5_writer, splits
+from trsum_jax.data import datasets, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.scores import listing, read_scores
+from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.errors import InputError
 from trsum_jax.files import check_outputs, shown, write_json
 from trsum_jax.protocol import baselines, evaluation, tables

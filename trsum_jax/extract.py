@@ -20,14 +20,15 @@ from trsum_jax import command_line
 from trsum_jax.data import datasets, records
 from trsum_jax.errors import INCOMPLETE, InputError
 from trsum_jax.files import check_outputs, shown
-from trsum_jax.video import encoders
+from trsum_jax.video.encoders import loading
+from trsum_jax.video.encoders.encoder import Encoder
 
 
 def extract(
     videos: str | pathlib.Path,
     output: str | pathlib.Path,
     *,
-    encoder: encoders.Encoder | None = None,
+    encoder: Encoder | None = None,
     rate: float = 2.0,
     method: str = 'kts',
     overwrite: bool = False,
@@ -40,7 +41,7 @@ def extract(
     Args:
         videos: the folder, or one video.
         output: the feature file to write; it records the encoder's name.
-        encoder: from `encoders.load`; the built-in descriptor where None.
+        encoder: from `loading.load`; the built-in descriptor where None.
         rate: samples per second.
         method: `kts` or `uniform`, how shots are found.
         overwrite: replace `output` if it exists.
@@ -61,7 +62,7 @@ def extract(
     )
     for note in notes:
         print(f'note: {shown(videos)}: {note}', file=sys.stderr)
-    encoder = encoder or encoders.load('descriptor')
+    encoder = encoder or loading.load('descriptor')
 
     faults = {} if left_out is None else left_out
 
@@ -154,7 +155,7 @@ def main(argv: Sequence[str]) -> int:
         print(
             'note: --skip_unreadable does nothing any more: what cannot be used is left out', file=sys.stderr
         )
-    encoder = encoders.from_flags(given)
+    encoder = loading.from_flags(given)
     left_out = None if given.strict or pathlib.Path(given.videos).is_file() else {}
     videos = extract(
         given.videos,
@@ -183,7 +184,7 @@ def define_flags() -> None:
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     flags.DEFINE_float('rate', 2.0, 'samples per second')
     flags.DEFINE_enum('shots', 'kts', ['kts', 'uniform'], 'how shots are found')
-    encoders.define_flags()
+    loading.define_flags()
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
     flags.DEFINE_bool('strict', False, 'write nothing where a video cannot be used; else it is left out')
     flags.DEFINE_bool('skip_unreadable', False, 'does nothing: what cannot be used is left out anyway')

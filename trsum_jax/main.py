@@ -37,7 +37,10 @@ def main(argv: Sequence[str]) -> int:
     """Runs the experiment of the command line and prints its table."""
     if len(argv) > 1:
         raise InputError(f'expected flags only, found {argv[1:]}; a field is set as --config.field=value')
-    from trsum_jax.training import experiment, processes, settings, suite
+    from trsum_jax.experiment import check
+    from trsum_jax.experiment.run import run_experiment
+    from trsum_jax.runtime import processes
+    from trsum_jax.studies.variants import run_variants
 
     given = flags.FLAGS
     if given.distributed:
@@ -45,9 +48,9 @@ def main(argv: Sequence[str]) -> int:
     elif (given.coordinator, given.processes, given.process) != (None, None, None):
         raise InputError('--coordinator, --processes and --process: expected --distributed with them')
     config = given.config
-    settings.check(config)
+    check.check(config)
     workdir = pathlib.Path(given.workdir or f'runs/{config.name}-{config.preset}').expanduser()
-    run = suite.run if config.variants or config.study.files else experiment.run
+    run = run_variants if config.variants or config.study.files else run_experiment
     with processes.together():
         processes.say(run(config, workdir))
     return 0

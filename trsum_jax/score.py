@@ -32,7 +32,8 @@ def define_flags() -> flags.FlagValues:
 def main(argv: Sequence[str]) -> int:
     """Scores every video of the file and says where the scores are."""
     from trsum_jax.data import datasets
-    from trsum_jax.training import outputs, trained
+    from trsum_jax.experiment import scorer
+    from trsum_jax.results import summaries
 
     if len(argv) > 1:
         raise InputError(f'expected flags only, found {argv[1:]}')
@@ -51,12 +52,12 @@ def main(argv: Sequence[str]) -> int:
     dataset = datasets.read_dataset(values.dataset)
     for note in dataset.notes:
         print(f'note: {note}')
-    scorer = trained.load(pathlib.Path(values.checkpoint))
-    scores = trained.score(scorer, dataset)
-    outputs.write_scores(targets['--output'], scores)
+    trained = scorer.load_trained(pathlib.Path(values.checkpoint))
+    scores = scorer.score(trained, dataset)
+    summaries.write_scores(targets['--output'], scores)
     if values.summaries:
-        outputs.write_summaries(targets['--summaries'], dataset, scores, values.budget)
-    if known := trained.known_videos(scorer, dataset):
+        summaries.write_summaries(targets['--summaries'], dataset, scores, values.budget)
+    if known := scorer.known_videos(trained, dataset):
         print(
             f'note: {len(known)} of {len(scores)} videos are those of the training: these scores are not '
             f'held out. Held-out ones are in {files.shown(values.checkpoint)}/scores.h5.'

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import ml_collections
 
     from trsum_jax.data.records import Video
-    from trsum_jax.training.trained import Trained
-    from trsum_jax.video.encoders import Encoder
+    from trsum_jax.experiment.scorer import Trained
+    from trsum_jax.video.encoders.encoder import Encoder
     from trsum_jax.video.summary import Summary
 
 BUDGET, RATE = 0.15, 2.0
@@ -70,7 +70,7 @@ def summarize_all(
     Args:
         videos: what to summarize.
         also: more videos to train on.
-        encoder: what describes the pictures: a name of `encoders.load`, or what it gives.
+        encoder: what describes the pictures: a name of `loading.load`, or what it gives.
         checkpoint: the workdir of a training; nothing is trained then.
         workdir: keeps the training, to be the `checkpoint` of other videos; by default it is not kept.
         budget: a summary's greatest share of its video.
@@ -87,28 +87,29 @@ def summarize_all(
         InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
             that make no sense.
     """
-    from trsum_jax.training import files, own_videos, settings, trained
-    from trsum_jax.video import choosing, encoders
+    from trsum_jax.experiment import check, own_videos, scorer, workdirs
+    from trsum_jax.video import choosing
+    from trsum_jax.video.encoders import loading
 
-    choosing.check(budget, seconds)
+    choosing.check_limits(budget, seconds)
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
-    if not 0 <= seed <= settings.LARGEST_SEED:
+    if not 0 <= seed <= check.LARGEST_SEED:
         raise InputError(f'--seed={seed}: expected a whole number from 0 to 2**63 - 1')
 
-    scorer = None
+    trained = None
     if checkpoint is not None:
         if workdir is not None or also:
             raise InputError(
                 '--checkpoint: expected to score only, found what is for training (--workdir, …)'
             )
-        scorer = trained.load(pathlib.Path(checkpoint))
+        trained = scorer.load_trained(pathlib.Path(checkpoint))
     if workdir is not None:
-        files.refuse_place(pathlib.Path(workdir))
+        workdirs.refuse_place(pathlib.Path(workdir))
     if isinstance(encoder, str):
-        encoder = encoders.load(encoder)
-    if scorer is not None:
-        _check_encoder(scorer, encoder.name)
+        encoder = loading.load(encoder)
+    if trained is not None:
+        _check_encoder(trained, encoder.name)
     paths = _distinct([*videos, *also])
     limits = {'share': budget} if seconds is None else {'longest': seconds}
     described, blank = _describe(paths, encoder, rate, limits, left_out)
@@ -118,8 +119,8 @@ def summarize_all(
     moving = {path: video for path, video in described.items() if not own_videos.alike(video.features)}
     scores = {path: np.full(video.n_steps, 0.5, np.float32) for path, video in described.items()}
     if moving:
-        if scorer is not None:
-            found = _with_checkpoint(scorer, moving, encoder.name)
+        if trained is not None:
+            found = _with_checkpoint(trained, moving, encoder.name)
         else:
             found = _with_training(moving, encoder.name, workdir, seed, config)
         scores |= found
@@ -141,20 +142,20 @@ def summarize_all(
     return summaries
 
 
-def _check_encoder(scorer: 'Trained', found: str) -> None:
-    place = f'--checkpoint={shown(scorer.workdir)}'
-    if scorer.encoder not in (None, found):
+def _check_encoder(trained: 'Trained', found: str) -> None:
+    place = f'--checkpoint={shown(trained.workdir)}'
+    if trained.encoder not in (None, found):
         raise InputError(
-            f'{place}: was trained on features of the encoder {scorer.encoder}, found {found}; choose that '
+            f'{place}: was trained on features of the encoder {trained.encoder}, found {found}; choose that '
             'one by --encoder, or another checkpoint'
         )
-    if scorer.encoder is None and found.startswith('descriptor'):
+    if trained.encoder is None and found.startswith('descriptor'):
         raise InputError(
             f'{place}: was trained on a file that does not say its encoder, so not on {found}, which always '
             'says so; choose the one that made it by --encoder, or another checkpoint'
         )
-    if scorer.encoder is None:
-        _tell(scorer.workdir, f'does not say its encoder; scores mean something only if that was {found}')
+    if trained.encoder is None:
+        _tell(trained.workdir, f'does not say its encoder; scores mean something only if that was {found}')
 
 
 def _describe(
@@ -195,15 +196,15 @@ def _describe(
 
 
 def _with_checkpoint(
-    scorer: 'Trained', videos: 'dict[pathlib.Path, Video]', encoder: str
+    trained: 'Trained', videos: 'dict[pathlib.Path, Video]', encoder: str
 ) -> dict[pathlib.Path, np.ndarray]:
     from trsum_jax.data.records import Dataset
-    from trsum_jax.training import trained
+    from trsum_jax.experiment import scorer
 
     found = {}
     for path, video in tqdm.tqdm(videos.items(), 'judging the videos', unit='video', delay=1, leave=False):
         # One at a time: a model of any size then holds one video's segments.
-        found[path] = trained.score(scorer, Dataset(shown(path), {video.key: video}, encoder=encoder))[
+        found[path] = scorer.score(trained, Dataset(shown(path), {video.key: video}, encoder=encoder))[
             video.key
         ]
     return found
@@ -217,7 +218,7 @@ def _with_training(
     config: 'ml_collections.ConfigDict | None',
 ) -> dict[pathlib.Path, np.ndarray]:
     from trsum_jax.data.records import Dataset
-    from trsum_jax.training import own_videos
+    from trsum_jax.experiment import own_videos
 
     if config is None:
         config = own_videos.small_config(list(videos.values()), seed)
@@ -229,7 +230,7 @@ def _with_training(
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    from trsum_jax.video import encoders
+    from trsum_jax.video.encoders import loading
 
     flags.DEFINE_string('video', None, 'the video to summarize')
     flags.DEFINE_string('videos', None, 'folder of videos to train on; without --video each is summarized')
@@ -249,7 +250,7 @@ def define_flags() -> None:
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
     flags.DEFINE_bool('strict', False, 'stop at a video that cannot be used; else it is left out')
-    encoders.define_flags()
+    loading.define_flags()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -262,7 +263,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --video=…?')
     given = flags.FLAGS
     try:
-        from trsum_jax.video import encoders, outputs, planning
+        from trsum_jax.video import outputs, planning
+        from trsum_jax.video.encoders import loading
     except ModuleNotFoundError as error:
         package = (error.name or '').split('.')[0]
         if package == 'trsum_jax':
@@ -276,7 +278,7 @@ def main(argv: Sequence[str]) -> int:
     summaries = summarize_all(
         videos,
         also=also,
-        encoder=encoders.from_flags(given),
+        encoder=loading.from_flags(given),
         checkpoint=given.checkpoint,
         workdir=given.workdir,
         budget=BUDGET if given.budget is None else given.budget,

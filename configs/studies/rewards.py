@@ -11,7 +11,7 @@ the time it took, is in `docs/rewards.md`.
 import ml_collections
 
 from configs import demo
-from trsum_jax.data.synthetic import PLANTS
+from trsum_jax.data.made.synthetic import PLANTS
 
 # With these weights a term varies over random episodes 1.2 to 2 times as much as the reconstruction does
 # (`python -m benchmarks.rewards --spread`, and `reward_std` of the first epoch), so that both can be heard.

@@ -262,14 +262,14 @@ def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str,
         return evaluate.read_scores(path, known.videos, list(known.videos))
 
     def weights(path):
-        from trsum_jax.video import torch_file
+        from trsum_jax.video.encoders import torch_file
 
-        return torch_file.read(path, SHAPES, 'the network of the fuzz')
+        return torch_file.read_weights(path, SHAPES, 'the network of the fuzz')
 
     def model(path):
-        from trsum_jax.video import onnx
+        from trsum_jax.video.encoders import onnx
 
-        encoder = onnx.load(path)
+        encoder = onnx.load_onnx(path)
         return encoder.encode([np.zeros((40, 40, 3), np.uint8)] * 3)
 
     def film(path):

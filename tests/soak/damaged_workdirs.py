@@ -21,7 +21,8 @@ from tiny import tiny_config, write_data
 
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
-from trsum_jax.training import experiment, trained
+from trsum_jax.experiment import scorer
+from trsum_jax.experiment.run import run_experiment
 
 
 def outcome_of(act) -> str:
@@ -41,16 +42,16 @@ def main() -> int:
     data = write_data(folder)
     flat = {'data.file': str(data), 'data.generate': False, 'evaluation.baselines': False, 'model.layers': 1}
     config, workdir, kept = tiny_config(**flat), folder / 'run', folder / 'kept'
-    text = experiment.run(config, workdir)
+    text = run_experiment(config, workdir)
     before = contents(workdir)
     shutil.copytree(workdir, kept)
     dataset = datasets.read_dataset(data)
 
     def again() -> bool:
-        return experiment.run(config, workdir) == text and contents(workdir) == before
+        return run_experiment(config, workdir) == text and contents(workdir) == before
 
     def score() -> bool:
-        return set(trained.score(trained.load(workdir), dataset)) == set(dataset.videos)
+        return set(scorer.score(scorer.load_trained(workdir), dataset)) == set(dataset.videos)
 
     counts = collections.Counter()
     for path in sorted(kept.rglob('*')):
@@ -66,7 +67,7 @@ def main() -> int:
                 damage(target, how)
             # The log and what people may edit are not made again while the results are there.
             kept_out = target.name == 'metrics.jsonl'
-            for act in (score, (lambda: experiment.run(config, workdir) == text) if kept_out else again):
+            for act in (score, (lambda: run_experiment(config, workdir) == text) if kept_out else again):
                 found = outcome_of(act)
                 counts[found if found in ('same', 'sentence') else 'FAILURE'] += 1
                 print(f'{path.relative_to(kept)}, {how}: {found}', flush=True)

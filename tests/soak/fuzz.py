@@ -28,7 +28,8 @@ from tests.soak import cases, damage, watched
 
 _PRELOADED = ('numpy', 'h5py', 'av', 'scipy.stats', 'onnxruntime', 'tabulate', 'trsum_jax.data.datasets',
               'trsum_jax.data.splits', 'trsum_jax.data.annotations', 'trsum_jax.protocol.baselines',
-              'trsum_jax.protocol.tables', 'trsum_jax.video.reading', 'trsum_jax.video.onnx')  # fmt: skip
+              'trsum_jax.protocol.tables', 'trsum_jax.video.reading',
+              'trsum_jax.video.encoders.onnx')  # fmt: skip
 
 
 def forked(case: cases.Case, arguments: list[str], cwd: str, log: str) -> None:

@@ -29,7 +29,8 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from trsum_jax.training import checkpoint, files
+from trsum_jax.results import filenames
+from trsum_jax.runtime import checkpoint
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import summarizing
@@ -71,7 +72,7 @@ def moments(
         results: what is written last, where that is not the main job's.
     """
     begun = time.monotonic()
-    log, checkpoints = workdir / files.METRICS, workdir / files.CHECKPOINTS
+    log, checkpoints = workdir / filenames.METRICS, workdir / filenames.CHECKPOINTS
     results = results or [workdir / name for name in ('videos.csv', 'folds.csv', 'scores.h5')]
     size = log.stat().st_size if log.exists() else 0
     there = {path: written(path) for path in results}
@@ -182,7 +183,7 @@ def differences_in_training(one: pathlib.Path, other: pathlib.Path) -> list[str]
     """In the last states of both stages."""
     found = []
     for stage in ('generator', 'summarizer'):
-        first, second = (states(folder / files.CHECKPOINTS / stage) for folder in (one, other))
+        first, second = (states(folder / filenames.CHECKPOINTS / stage) for folder in (one, other))
         found += [
             f'{stage} {name}'
             for name in first.keys() | second.keys()
@@ -210,7 +211,7 @@ def kill_main(root: pathlib.Path, given: argparse.Namespace, draw: random.Random
             names,
             given.per_trial,
             lambda name, workdir=workdir: moments(workdir, draw)[name],
-            lambda workdir=workdir: (workdir / files.RESULTS).exists(),
+            lambda workdir=workdir: (workdir / filenames.RESULTS).exists(),
         )
         yield killed, differences(root / 'reference', workdir) + left(workdir)
 
@@ -232,7 +233,7 @@ def kill_summarize(root: pathlib.Path, given: argparse.Namespace, draw: random.R
         return [folder / 'out' / f'summary{end}' for end in ('.mp4', '.html', '.json', '.png')]
 
     finish(started(root / 'reference'))
-    epochs = checkpoint.whole(root / 'reference' / 'work' / files.CHECKPOINTS / 'summarizer')[-1]
+    epochs = checkpoint.whole(root / 'reference' / 'work' / filenames.CHECKPOINTS / 'summarizer')[-1]
     names = itertools.cycle(moments(root, draw))
     for number in itertools.count():
         folder = root / f'trial_{number}'

@@ -9,8 +9,8 @@ import re
 import h5py
 import numpy as np
 
-from trsum_jax.data import bounds, hdf5, text_files
 from trsum_jax.data.records import Dataset, Video
+from trsum_jax.data.stored import bounds, hdf5, text_files
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 

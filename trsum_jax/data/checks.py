@@ -3,9 +3,9 @@
 import h5py
 import numpy as np
 
-from trsum_jax.data import bounds
-from trsum_jax.data.hdf5 import DAMAGED
 from trsum_jax.data.records import Video
+from trsum_jax.data.stored import bounds
+from trsum_jax.data.stored.hdf5 import DAMAGED
 from trsum_jax.files import shown
 
 FRAMES_PER_STEP = 15

@@ -11,11 +11,12 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from trsum_jax.data import annotations, bounds, checks, hdf5_writer
+from trsum_jax.data import annotations, checks
 from trsum_jax.data import shots as shots_lib
-from trsum_jax.data.hdf5 import DAMAGED, open_file
 from trsum_jax.data.records import Dataset, Video
-from trsum_jax.data.stored import Stored
+from trsum_jax.data.stored import bounds, hdf5_writer
+from trsum_jax.data.stored.features import Stored
+from trsum_jax.data.stored.hdf5 import DAMAGED, open_file
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 

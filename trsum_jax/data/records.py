@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from trsum_jax.data.stored import Stored
+from trsum_jax.data.stored.features import Stored
 
 
 @dataclasses.dataclass(frozen=True)

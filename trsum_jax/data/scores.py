@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import h5py
 import numpy as np
 
-from trsum_jax.data import bounds, hdf5, text_files
 from trsum_jax.data.records import Video
+from trsum_jax.data.stored import bounds, hdf5, text_files
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from trsum_jax.data import text_files
+from trsum_jax.data.stored import text_files
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 

@@ -128,7 +128,7 @@ def shift_test(
     return result
 
 
-def measure(
+def measure_agreement(
     videos: Mapping[str, Video],
     scores: Mapping[str, np.ndarray],
     *,
@@ -184,8 +184,8 @@ def change(one: Mapping, other: Mapping, form: str, metric: str) -> dict[str, fl
     """How much more one row of scores agrees with people than another, paired by video.
 
     Args:
-        one: from `measure`.
-        other: from `measure`, of the same videos.
+        one: from `measure_agreement`.
+        other: from `measure_agreement`, of the same videos.
         form: one of `FORMS`.
         metric: one of `METRICS`.
 

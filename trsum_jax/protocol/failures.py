@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trsum_jax.data.planted import Truth
+from trsum_jax.data.made.planted import Truth
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import evaluation
 
@@ -112,7 +112,7 @@ def top_steps(scores: np.ndarray, budget: float = evaluation.BUDGET) -> np.ndarr
     return selected
 
 
-def measure(video: Video, truth: Truth, selected: np.ndarray) -> Mapping[str, float]:
+def measure_failures(video: Video, truth: Truth, selected: np.ndarray) -> Mapping[str, float]:
     """All measures of one choice of steps.
 
     Args:

@@ -12,7 +12,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.data.shots import frame_change
 from trsum_jax.method.decomposition import PADDING, decompose
 from trsum_jax.method.losses import mean_over
-from trsum_jax.training import sharding
+from trsum_jax.runtime import sharding
 
 
 class Corpus(NamedTuple):

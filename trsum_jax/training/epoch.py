@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from trsum_jax.training.corpus import Corpus, weighted_mean
-from trsum_jax.training.steps import Run, stream
+from trsum_jax.training.runs import Run, stream
 
 
 class Batch(NamedTuple):

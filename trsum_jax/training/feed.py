@@ -18,9 +18,10 @@ from trsum_jax.data.records import Video
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 from trsum_jax.method.decomposition import decompose
-from trsum_jax.training import corpus, grid, processes, sharding
+from trsum_jax.runtime import processes, sharding
+from trsum_jax.training import corpus, runs
 from trsum_jax.training.corpus import Corpus
-from trsum_jax.training.steps import Run
+from trsum_jax.training.runs import Run
 
 _MB = 2**20
 # Chunks that the loader reads ahead while the devices work on one.
@@ -60,7 +61,7 @@ class Whole:
         videos: list[Video],
         length: int,
         views: tuple[str, ...],
-        places: Sequence[grid.Place],
+        places: Sequence[runs.Place],
         folds: Sequence[Fold],
         mesh: Mesh,
         dials: Mapping[str, Sequence[float]] | None = None,
@@ -74,11 +75,11 @@ class Whole:
             places: the R runs.
             folds: the videos of each fold.
             mesh: of the devices.
-            dials: as in `grid.make_runs`.
+            dials: as in `runs.make_runs`.
         """
         self._corpus = corpus.build(videos, length, views, mesh)
         keys = [video.key for video in videos]
-        self.runs = grid.make_runs(places, folds, keys, self._corpus, mesh, dials)
+        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials)
         self.segments = float(processes.gather(self.runs.weight)[: len(places)].sum(dtype=np.float64))
         self.n_segments = self._corpus.n_segments
 
@@ -101,7 +102,7 @@ class Stream:
         videos: list[Video],
         length: int,
         views: tuple[str, ...],
-        places: Sequence[grid.Place],
+        places: Sequence[runs.Place],
         folds: Sequence[Fold],
         mesh: Mesh,
         dials: Mapping[str, Sequence[float]] | None = None,
@@ -117,7 +118,7 @@ class Stream:
             places: the R runs.
             folds: the videos of each fold.
             mesh: of the devices.
-            dials: as in `grid.make_runs`.
+            dials: as in `runs.make_runs`.
             most_mb: MB (2^20 bytes) of features in a chunk at most.
 
         Raises:
@@ -141,7 +142,7 @@ class Stream:
         trained = np.zeros((len(folds), len(videos)), bool)
         for i, fold in enumerate(folds):
             trained[i, [number[key] for key in fold.train]] = True
-        rows = np.array([place.fold for place in grid.filled(places, mesh)])
+        rows = np.array([place.fold for place in runs.filled(places, mesh)])
         self._trained = trained[rows]
         self._frames = max(int(steps[chunk].sum()) for chunk in self._chunks)
         self._segments = max(int(of_video[chunk].sum()) for chunk in self._chunks)
@@ -152,7 +153,7 @@ class Stream:
         shape = len(rows), self._longest
         blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         blank = sharding.place(blank, mesh, sharding.BY_RUN)
-        self.runs = Run(grid.keys_of(places, mesh), *blank, grid.dials_of(dials, len(rows), mesh))
+        self.runs = Run(runs.keys_of(places, mesh), *blank, runs.dials_of(dials, len(rows), mesh))
 
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[Iterator[Pass]]:
         """The passes of every epoch from `done` on; each must be taken before the next epoch's.
@@ -203,7 +204,7 @@ class Stream:
             for name, leaf in read._asdict().items()
         ))  # fmt: skip
         chosen = self._trained[:, numbers][:, local]
-        segments, weight = grid.members(chosen, self._longest)
+        segments, weight = runs.members(chosen, self._longest)
         return read, segments, weight
 
     def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray) -> Pass:

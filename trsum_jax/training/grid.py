@@ -1,10 +1,9 @@
 """The grid of runs: all folds and seeds of an experiment as one compiled program."""
 
 import collections
-import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -12,110 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from trsum_jax.data.splits import Fold
-from trsum_jax.training import epoch, processes
+from trsum_jax.runtime import processes
+from trsum_jax.runtime.sharding import BY_RUN, SHARED, one_device, place, split
+from trsum_jax.training import epoch
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Span, Stage
-from trsum_jax.training.sharding import BY_RUN, SHARED, one_device, padded, place, split
-from trsum_jax.training.steps import Run
+from trsum_jax.training.runs import Run
 
 # Seconds that a dispatch should take, so that progress is seen and a stop is heard; and how many may be under
 # way at once, so that the devices never wait for the host.
 _PART_S = 1.0
 _UNDER_WAY = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Which run stands at an index of the grid.
-
-    Attributes:
-        seed: its seed.
-        fold: its fold, from 0.
-    """
-
-    seed: int
-    fold: int
-
-    def __str__(self) -> str:
-        return f'seed {self.seed}, fold {self.fold}'
-
-
-def places(seeds: Sequence[int], n_folds: int) -> list[Place]:
-    """All runs of a grid, seed by seed."""
-    return [Place(seed, fold) for seed in seeds for fold in range(n_folds)]
-
-
-def make_runs(
-    grid: Sequence[Place],
-    folds: Sequence[Fold],
-    keys: Sequence[str],
-    corpus: Corpus,
-    mesh: Mesh | None = None,
-    dials: Mapping[str, Sequence[float]] | None = None,
-) -> Run:
-    """The inputs of every run, stacked, on the mesh.
-
-    A run's key depends on its seed and fold alone: run `i` of a grid draws what run `i` alone draws. A grid
-    that does not divide the mesh is filled up with its last run.
-
-    Args:
-        grid: R places.
-        folds: the videos of each fold.
-        keys: the videos in the corpus's order.
-        corpus: the segments.
-        mesh: of the devices; the default one alone where there is none.
-        dials: by name, the number of every run [R]; none where there are none.
-
-    Returns:
-        A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
-    """
-    mesh = mesh or one_device()
-    number = {key: i for i, key in enumerate(keys)}
-    video = np.asarray(corpus.video)
-    trained = [np.isin(video, [number[key] for key in fold.train]) for fold in folds]
-    chosen = np.stack([trained[one.fold] for one in filled(grid, mesh)])
-    segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
-    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh))
-
-
-def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:
-    """The grid, filled up with its last run to what the mesh divides."""
-    return [*grid, *grid[-1:] * (padded(len(grid), mesh) - len(grid))]
-
-
-def members(chosen: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every run's segments as a list of numbers.
-
-    Args:
-        chosen: [R, S] bool, whether a run trains on a segment.
-        longest: M, at least the most segments of a run.
-
-    Returns:
-        [R, M] int32 numbers and [R, M] float32 weights, 0 where padded.
-    """
-    segments = np.zeros((len(chosen), longest), np.int32)
-    weight = np.zeros((len(chosen), longest), np.float32)
-    for i, of_run in enumerate(chosen):
-        own = np.flatnonzero(of_run)
-        segments[i, : len(own)], weight[i, : len(own)] = own, 1.0
-    return segments, weight
-
-
-def keys_of(grid: Sequence[Place], mesh: Mesh) -> jax.Array:
-    """[R] (filled up) typed keys on the mesh, each of its run's seed and fold alone."""
-    keys = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in filled(grid, mesh)]
-    data = place(np.stack([jax.random.key_data(key) for key in keys]), mesh, BY_RUN)
-    return jax.jit(jax.random.wrap_key_data)(data)
-
-
-def dials_of(dials: Mapping[str, Sequence[float]] | None, rows: int, mesh: Mesh) -> dict[str, jax.Array]:
-    """Every run's numbers on the mesh, [R] (filled up to `rows`) float32 each; none where there are none."""
-    numbers = {
-        name: np.asarray([*values, *[values[-1]] * (rows - len(values))], np.float32)
-        for name, values in (dials or {}).items()
-    }
-    return place(numbers, mesh, BY_RUN)
 
 
 def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:

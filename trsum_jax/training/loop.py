@@ -16,9 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from trsum_jax.errors import InputError, Preempted
-from trsum_jax.training import checkpoint, grid, interruption, processes
+from trsum_jax.runtime import checkpoint, interruption, processes
+from trsum_jax.training import grid
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.grid import Place, Position
+from trsum_jax.training.grid import Position
+from trsum_jax.training.runs import Place
 
 # Beside a stage's folder of checkpoints, the one of a stop within an epoch.
 WITHIN = '-within'

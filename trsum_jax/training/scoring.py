@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from trsum_jax.method.losses import frame_losses
 from trsum_jax.method.models import Generator, Summarizer
-from trsum_jax.training import sharding
+from trsum_jax.runtime import sharding
 from trsum_jax.training.corpus import Corpus, average_per_frame, gather
 from trsum_jax.training.steps import over
 

@@ -1,33 +1,14 @@
-"""What the steps of all stages are made of: a run and its random streams, gradients, optimizers, loops."""
+"""What the steps of all stages are made of: gradients, optimizers, and how loops are laid out."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from trsum_jax.training import sharding
-
-Numbers = TypeVar('Numbers', bound=NamedTuple)
-
-
-class Run(NamedTuple):
-    """What tells one run from another.
-
-    Attributes:
-        key: a typed key, made of the seed and the fold alone.
-        segments: [M] int32, the segments of its training videos, padded to the longest fold.
-        weight: [M] float32, 1 for a segment, 0 for padding.
-        dials: float32 scalars by name of a config field, where the runs of a grid differ in its number
-            (`joint.DIALS`); a number that all of them share is a constant of the program.
-    """
-
-    key: chex.PRNGKey
-    segments: chex.Array
-    weight: chex.Array
-    dials: Mapping[str, chex.Array] = {}
+from trsum_jax.runtime import sharding
 
 
 class Optimizer(NamedTuple):
@@ -42,33 +23,9 @@ class Optimizer(NamedTuple):
     update: Callable[[Any, Any, Any, chex.Numeric], tuple[Any, Any]]
 
 
-def own(numbers: Numbers, part: str, run: Run) -> Numbers:
-    """Numbers of the config with those in which a run differs from the others of its grid.
-
-    Args:
-        numbers: what all runs share, by the name of the field.
-        part: of the config that they stand in, such as `summarizer`.
-        run: whose `dials` are taken before them.
-
-    Returns:
-        The run's numbers.
-    """
-    dials = {name: run.dials[f'{part}.{name}'] for name in numbers._fields if f'{part}.{name}' in run.dials}
-    return numbers._replace(**dials)
-
-
 def over(how: str, function: Callable, items: chex.ArrayTree) -> chex.ArrayTree:
     """Applies a function over the leading axis: `vmap`, one big product; `map`, one after another."""
     return jax.vmap(function)(items) if how == 'vmap' else jax.lax.map(function, items)
-
-
-def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
-    """A run's named stream of random numbers."""
-    names = (
-        *('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads'),
-        *('rival init', 'rival'),
-    )
-    return jax.random.fold_in(key, names.index(name))
 
 
 def adamw(*, learning_rate: float, warmup: float, epochs: int, weight_decay: float, clip: float) -> Optimizer:

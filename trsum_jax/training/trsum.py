@@ -20,7 +20,8 @@ from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.rewards import unselected
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.epoch import Batch, Stage
-from trsum_jax.training.steps import Optimizer, Run, apply, gradients, over, own, stream
+from trsum_jax.training.runs import Run, own, stream
+from trsum_jax.training.steps import Optimizer, apply, gradients, over
 
 
 class MaskingNumbers(NamedTuple):

@@ -42,9 +42,9 @@ def make_summary(
         The summary, and notes for people where it is not the protocol's choice.
 
     Raises:
-        InputError: as `check`.
+        InputError: as `check_limits`.
     """
-    check(budget, seconds)
+    check_limits(budget, seconds)
     duration = video.n_frames / video.fps
     edges = np.append(video.frame_times, duration)
     allowed = min(duration, budget * duration if seconds is None else seconds)
@@ -80,7 +80,7 @@ def make_summary(
     return summary, notes
 
 
-def check(budget: float, seconds: float | None) -> None:
+def check_limits(budget: float, seconds: float | None) -> None:
     """Refuses a length of a summary that makes no sense.
 
     Args:

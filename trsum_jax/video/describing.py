@@ -9,7 +9,8 @@ import tqdm
 
 from trsum_jax.data import records, shots
 from trsum_jax.files import shown
-from trsum_jax.video import encoders, reading
+from trsum_jax.video import reading
+from trsum_jax.video.encoders.encoder import Encoder, encode_video
 
 RATE = 2.0
 BAR = '{desc}: {n:.0f} of {total_fmt} s |{bar}| {elapsed}, {remaining} left'
@@ -22,7 +23,7 @@ _WATCHABLE = 2.0
 def describe(
     path: pathlib.Path,
     key: str,
-    encoder: encoders.Encoder,
+    encoder: Encoder,
     *,
     rate: float = RATE,
     method: str = 'kts',
@@ -55,7 +56,7 @@ def describe(
             bar.update(seconds - bar.n)
 
     with reading.VideoReader(path) as reader:
-        picks, features = encoders.encode_video(reader, encoder, rate, progress=progress)
+        picks, features = encode_video(reader, encoder, rate, progress=progress)
     progress(reader.duration)
     longest = max(min(longest, share * reader.duration), _WATCHABLE)
     video = records.Video(
@@ -74,7 +75,7 @@ def describe(
     return video, reader.notes
 
 
-def noting_blanks(encoder: encoders.Encoder) -> tuple[encoders.Encoder, list[bool]]:
+def noting_blanks(encoder: Encoder) -> tuple[Encoder, list[bool]]:
     """The encoder, and what it finds of every picture that it prepares from now on: whether it is blank.
 
     A blank picture, black or in the midst of a fade, is unlike all others, so that a method that seeks the

@@ -40,7 +40,7 @@ class Targets:
         return {name: path for name, path in named if path is not None}
 
 
-def check(
+def check_places(
     targets: Sequence[Targets],
     sources: Sequence[pathlib.Path],
     overwrite: bool,
@@ -76,7 +76,7 @@ def check(
     )
     for one in targets:
         if one.timeline:
-            timeline.check(one.timeline)
+            timeline.check_timeline(one.timeline)
 
 
 def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:

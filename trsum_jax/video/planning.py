@@ -61,7 +61,7 @@ def plan(
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
             beside = {kind: place / f'{name}{end}' for kind, end in endings.items()}
             targets.append(outputs.Targets(place / f'{name}.mp4', **beside))
-    outputs.check(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
+    outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
     for note in notes:
         print(f'note: {shown(given.videos)}: {note}', file=sys.stderr)
     return videos, also, targets

@@ -89,9 +89,9 @@ def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
         What an EDL cannot say of this video, and a timecode in the file that makes no sense.
 
     Raises:
-        InputError: as `check`, or the file cannot be written.
+        InputError: as `check_timeline`, or the file cannot be written.
     """
-    adapter = check(output)
+    adapter = check_timeline(output)
     import opentimelineio
 
     tracks, notes = _sound(summary.path, sound), []
@@ -129,7 +129,7 @@ def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
     return notes
 
 
-def check(output: pathlib.Path) -> str:
+def check_timeline(output: pathlib.Path) -> str:
     """Refuses a timeline that could not be written, before there is one.
 
     Args:

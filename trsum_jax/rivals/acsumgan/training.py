@@ -30,8 +30,15 @@ from trsum_jax.rivals.acsumgan.net import (
 )
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.epoch import Batch, Stage
-from trsum_jax.training.steps import Optimizer, Run, adam, stream
+from trsum_jax.training.runs import Run, stream
+from trsum_jax.training.steps import Optimizer, adam
 
+# What it minimizes or is rewarded by, and what a study may show of its log.
+LEARNED = (
+    *('loss_recon', 'loss_prior', 'loss_sparsity', 'loss_gen', 'loss_orig', 'loss_sum'),
+    *('loss_actor', 'loss_critic', 'reward'),
+)
+LOGGED = ('reward', 'loss_recon', 'loss_sparsity', 'loss_gen', 'loss_actor', 'loss_critic')
 # From the paper as it is known, whose full text was not at hand.
 FIELDS = {
     'epochs': Field(100, 'of the training', 'R', least=1),

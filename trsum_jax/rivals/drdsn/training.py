@@ -15,9 +15,13 @@ from trsum_jax.method.reward_terms import distances, nearness
 from trsum_jax.rivals.drdsn import net
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.epoch import Batch, Stage
-from trsum_jax.training.steps import Run, adam, gradients, stream
+from trsum_jax.training.runs import Run, stream
+from trsum_jax.training.steps import adam, gradients
 from trsum_jax.training.trsum import SummarizerState
 
+# What it is rewarded by, and what else a study may show of its log.
+LEARNED = ('reward',)
+LOGGED = ('reward', 'reward_std', 'p_mean', 'p_std')
 # From the paper as it is known, whose full text was not at hand.
 FIELDS = {
     'epochs': Field(60, 'of the training', 'R', least=1),

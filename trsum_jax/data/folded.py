@@ -1,0 +1,50 @@
+"""Videos with their folds: what an experiment trains on and is evaluated on."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from trsum_jax.data.records import Dataset, Video
+from trsum_jax.data.splits import Fold
+from trsum_jax.data.stored.features import Stored
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What an experiment works on.
+
+    Attributes:
+        dataset: the videos, those of extra files included.
+        keys: of the videos that are evaluated (extra files only train).
+        folds: training and test videos of each fold.
+        split: how the folds came about, in words.
+    """
+
+    dataset: Dataset
+    keys: tuple[str, ...]
+    folds: list[Fold]
+    split: str
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are people to compare with; without them there are no baselines."""
+        return any(self.dataset.videos[key].has_users for key in self.keys)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that training and evaluation read: a changed file is another experiment."""
+        sha = hashlib.sha256()
+        for video in self.dataset.videos.values():
+            for field in dataclasses.fields(video):
+                value = getattr(video, field.name)
+                value = np.asarray(value) if isinstance(value, Stored) else value
+                array = isinstance(value, np.ndarray)
+                sha.update(f'{field.name}: {value.shape if array else value}\n'.encode())
+                sha.update(np.ascontiguousarray(value).tobytes() if array else b'')
+        sha.update(repr(self.folds).encode())
+        return sha.hexdigest()
+
+
+def digest(video: Video) -> str:
+    """SHA-256 of a video's features: the same video in another file has the same."""
+    return hashlib.sha256(np.ascontiguousarray(np.asarray(video.features)).tobytes()).hexdigest()

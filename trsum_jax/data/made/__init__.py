@@ -1,0 +1,1 @@
+"""Data made by a generator, with a known answer."""

@@ -1,0 +1,1 @@
+"""Files of strangers: HDF5 and text, read within bounds."""

@@ -1,0 +1,250 @@
+"""The config of the main job: what its fields may be, checked before any work begins."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from trsum_jax.data.made.synthetic import Recipe
+from trsum_jax.errors import InputError
+from trsum_jax.experiment import methods
+from trsum_jax.experiment.config import BY_FRAME, RELAXED
+from trsum_jax.experiment.fields import FIELDS, get_config
+from trsum_jax.method import decomposition, reward_terms
+
+LARGEST_SEED = 2**63 - 1  # that JAX takes
+# Lists of texts: names of files, of columns.
+TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
+# Fields that workdirs of earlier versions lack; their defaults are what was done before.
+LATER = ('data.partial_splits', 'layout.grace')
+# Fields of earlier versions, which are constants now, with the only value that is still done.
+GONE = {
+    'model.norm': 'pre',
+    'model.activation': 'gelu',
+    'model.score_std': 0.02,
+    'data.stream_seed': 0,
+    'acsumgan.discount': 0.99,
+}
+# What may differ between two sessions of one experiment: a part, or a field.
+FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in methods.STAGES.values() for stage in stages))
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses a config that cannot run.
+
+    Args:
+        config: the whole config, resolved.
+
+    Raises:
+        InputError: lists every field that is off, with what was expected and found.
+    """
+    if lacking := missing_fields(config):
+        names = f'{", ".join(lacking[:5])}{f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""}'
+        raise InputError(
+            f'the config cannot run: expected the fields of configs/default.py, found none of {names}; a '
+            'config file begins with default.get_config()'
+        )
+    if faults := _faults_of_types(config):
+        raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+    # A variant has no study, and a reward may lack terms.
+    there = flatten(config)
+    faults = [
+        f'config.{name}: {fault}, found {there[name]!r}'
+        for name, field in FIELDS.items()
+        if name in there and (fault := field.fault(there[name]))
+    ]
+    views = tuple(config.decomposition.views)
+    if not views or set(views) - set(decomposition.VIEWS):
+        faults.append(
+            f'config.decomposition.views: expected some of {", ".join(decomposition.VIEWS)}, found {views}'
+        )
+    for stage in ('generator', 'summarizer'):
+        batch, microbatch = config[stage].batch, config.layout.microbatch
+        if microbatch > 0 and batch % microbatch:
+            faults.append(
+                f'config.layout.microbatch: expected a divisor of config.{stage}.batch = {batch}, '
+                f'found {microbatch}'
+            )
+    width, heads = config.model.width, config.model.heads
+    if heads > 0 and width % heads:
+        faults.append(f'config.model.heads: expected a divisor of model.width = {width}, found {heads}')
+    if config.masking.mask + config.masking.replace > 1:
+        faults.append('config.masking: mask and replace are probabilities of one draw; they add up to over 1')
+    faults += _faults_of_reward(config) + _faults_of_estimator(config)
+    windows = tuple(config.evaluation.one_out_windows)
+    if len(set(windows)) != len(windows) or not all(isinstance(w, int) and w > 1 for w in windows):
+        faults.append(
+            f'config.evaluation.one_out_windows: expected different whole numbers from 2, found {windows}'
+        )
+    if config.data.stream_mb and not methods.is_ours(config):
+        faults.append(
+            f'config.data.stream_mb: expected 0 with config.method={config.method}, whose corpus is whole '
+            f'videos, found {config.data.stream_mb}'
+        )
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    if unknown := sorted(set(config.data.synthetic) - fields):
+        faults.append(
+            f'config.data.synthetic: {", ".join(unknown)} unknown; '
+            f'expected some of {", ".join(sorted(fields))}'
+        )
+    mesh = tuple(config.layout.mesh)
+    if len(mesh) != 2 or not all(isinstance(n, int) and n >= 0 for n in mesh):
+        faults.append(
+            'config.layout.mesh: expected two whole numbers from 0, devices for runs and for data, '
+            f'found {mesh}'
+        )
+    seeds = tuple(config.seeds)
+    sound = [isinstance(seed, int) and 0 <= seed <= LARGEST_SEED for seed in seeds]
+    if not seeds or len(set(seeds)) != len(seeds) or not all(sound):
+        faults.append(f'config.seeds: expected different whole numbers from 0 to 2**63 - 1, found {seeds}')
+    if faults:
+        raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
+
+
+def of_this_version(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version with the fields that came since (`LATER`), without those that went.
+
+    Args:
+        config: what a `config.json` holds.
+
+    Returns:
+        The same where it is of this version. A field that went stays where its value was another one.
+    """
+    whole = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
+    for name in LATER:
+        part, field = name.split('.')
+        if isinstance(whole.get(part), dict):
+            whole[part].setdefault(field, FIELDS[name].default)
+    for name, constant in GONE.items():
+        part, field = name.split('.')
+        if isinstance(whole.get(part), dict) and whole[part].get(field) == constant:
+            del whole[part][field]
+    return whole
+
+
+def missing_fields(config: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that a config should have and has not; a variant's study may be empty.
+
+    Args:
+        config: of any origin.
+
+    Returns:
+        Such as `model.width`, in the order of the default config.
+    """
+    there = flatten(config)
+    return [
+        name
+        for name in flatten(get_config())
+        if name not in there
+        and not (name == 'variants' and 'variants' in config)
+        and not (name.startswith('study.') and 'study' in there)
+    ]
+
+
+def _faults_of_types(config: Mapping[str, Any]) -> list[str]:
+    """Fields of another type than in the default config: a file may hold anything."""
+    there, faults = flatten(config), []
+    for name, usual in flatten(get_config()).items():
+        value = there.get(name, usual)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(usual, bool):
+            fits, expected = isinstance(value, bool), 'True or False'
+        elif isinstance(usual, int | float):
+            fits = whole or (isinstance(usual, float) and isinstance(value, float))
+            expected = 'a number' if isinstance(usual, float) else 'a whole number'
+        elif isinstance(usual, list):
+            fits = isinstance(value, list) and (
+                name not in TEXTS or all(isinstance(one, str) for one in value)
+            )
+            expected = 'several texts' if name in TEXTS else 'several values'
+        else:
+            fits, expected = isinstance(value, type(usual)), 'a text' if isinstance(usual, str) else 'fields'
+        if not fits:
+            faults.append(f'config.{name}: expected {expected}, found {value!r}')
+    return faults
+
+
+def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
+    name, weights = 'config.summarizer.reward_terms', config.summarizer.reward_terms
+    terms = ', '.join(reward_terms.TERMS)
+    faults = [
+        f'{name}.{term}: expected one of {terms}' for term in sorted(set(weights) - set(reward_terms.TERMS))
+    ]
+    faults += [
+        f'{name}.{term}: expected a finite weight, found {weight}'
+        for term, weight in weights.items()
+        if not math.isfinite(weight)
+    ]
+    if not any(weights.values()):
+        faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
+    if weights.get('side') and not config.data.side:
+        faults.append(f'{name}.side: expected the key of a second modality in config.data.side, found none')
+    return faults
+
+
+def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
+    settings = config.summarizer
+    faults = [
+        f'config.summarizer.{field}: {name} needs config.summarizer.episodes of 2 or more'
+        for field, name in (('baseline', 'leave_one_out'), ('estimator', 'local_credit'))
+        if settings[field] == name
+        and settings.episodes < 2
+        # The other estimators do not read the baseline.
+        and (field == 'estimator' or settings.estimator == 'reinforce')
+    ]
+    others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
+    if others and settings.estimator in BY_FRAME:
+        faults.append(
+            f'config.summarizer.estimator: {settings.estimator} needs the reward by frames or by soft '
+            f'choices, which reconstruction alone gives; expected 0 for reward_terms {", ".join(others)}'
+        )
+    if settings.train_generator and not settings.reward_terms.get('reconstruction', 0) > 0:
+        faults.append(
+            'config.summarizer.train_generator: expected False, or reward_terms.reconstruction over 0: the '
+            'generator learns by that term alone'
+        )
+    if settings.train_generator and settings.estimator in RELAXED:
+        faults.append(
+            f'config.summarizer.train_generator: expected False with estimator={settings.estimator}, which '
+            'differentiates the reward itself'
+        )
+    return faults
+
+
+def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
+    """A nested config as `{'model.width': 1024, …}`, in JSON's types; an empty part stays, as `{}`."""
+    flat = {}
+    for name, value in config.items():
+        if hasattr(value, 'items') and value:
+            flat |= flatten(value, f'{prefix}{name}.')
+        else:
+            plain = dict(value) if hasattr(value, 'items') else value
+            flat[prefix + name] = list(plain) if isinstance(plain, tuple | list) else plain
+    return flat
+
+
+def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """How a config differs from that of an earlier session, a line for every field that may not.
+
+    `layout` and the numbers of epochs may differ (`FREE`).
+
+    Args:
+        config: of now.
+        other: what a `config.json` holds.
+
+    Returns:
+        Lines such as `model.width: 64 there, 128 now`.
+    """
+    there, now = flatten(other), flatten(config)
+    return [
+        f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
+        for name in dict.fromkeys([*there, *now])
+        if not is_free(name) and there.get(name) != now.get(name)
+    ]
+
+
+def is_free(name: str) -> bool:
+    """Whether a field, such as `layout.mesh`, may differ between two sessions of one experiment."""
+    return bool({name, name.split('.')[0]} & set(FREE))

@@ -1,0 +1,248 @@
+"""The door of the config: from its fields to modules, bound functions and plain numbers.
+
+Behind it nobody reads a config. `methods` is the door of the rivals.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from trsum_jax.method import episodes, estimators, masking, relaxations, reward_terms
+from trsum_jax.method.encoder import Encoder, EncoderConfig
+from trsum_jax.method.models import Generator, Summarizer
+from trsum_jax.training import steps, trsum, variations
+from trsum_jax.training.epoch import Stage
+from trsum_jax.training.variations import over_shots
+
+ESTIMATORS = {
+    'reinforce': estimators.reinforce,
+    'antithetic': estimators.antithetic,
+    'arm': estimators.arm,
+    'disarm': estimators.disarm,
+    'local_credit': estimators.local_credit,
+    'straight_through': relaxations.straight_through,
+    'gumbel': relaxations.gumbel,
+    'gumbel_straight_through': functools.partial(relaxations.gumbel, hard=True),
+}
+# These differentiate the reward by the action; `BY_FRAME` ask more of it than its value.
+RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
+BY_FRAME = ('local_credit', *RELAXED)
+
+
+class TrSum(NamedTuple):
+    """TR-SUM as a config describes it.
+
+    Attributes:
+        first: what stage 1 is made of.
+        second: what stage 2 is made of.
+        stages: both.
+    """
+
+    first: trsum.Pretraining
+    second: trsum.Reinforcement
+    stages: tuple[Stage, Stage]
+
+    @property
+    def generator(self) -> Generator:
+        """The module of stage 1."""
+        return self.first.generator
+
+    @property
+    def summarizer(self) -> Summarizer:
+        """The module of stage 2."""
+        return self.second.summarizer
+
+
+def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: int = 1) -> TrSum:
+    """The method as the config describes it, for features of a width.
+
+    Args:
+        config: the whole config, checked.
+        width: D.
+        n_videos: V.
+        shards: devices that share a batch (`sharding.DATA`).
+
+    Returns:
+        Modules, numbers and functions; nothing of the config is left in them.
+    """
+    generator, summarizer = _modules(config, width)
+    first = _pretraining(config, generator, width, shards)
+    second = _reinforcement(config, generator, summarizer, width, n_videos, shards)
+    stage_2 = variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage
+    return TrSum(first, second, (trsum.generator_stage(first), stage_2(second)))
+
+
+def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:
+    model = config.model
+    encoder = Encoder(
+        EncoderConfig(
+            width=model.width,
+            layers=model.layers,
+            heads=model.heads,
+            feed_forward=model.feed_forward,
+            positions=model.positions,
+            dropout=model.dropout,
+            cosine_start=model.cosine_start,
+            dtype=dtype_here(model.dtype),
+            remat=config.layout.remat,
+        )
+    )
+    shared = {'centred': model.centred, 'feature_scale': scale_of(model, width)}
+    return Generator(encoder, mask_token=model.mask_token, **shared), Summarizer(encoder, **shared)
+
+
+def _pretraining(
+    config: ml_collections.ConfigDict, generator: Generator, width: int, shards: int
+) -> trsum.Pretraining:
+    fields, length, everywhere = config.generator, config.decomposition.length, False
+    windows, most = _strategy(config.masking, length)
+    if fields.loss_frames == 'all':
+        everywhere, most = True, length
+    return trsum.Pretraining(
+        generator=generator,
+        width=width,
+        length=length,
+        windows=windows,
+        numbers=_numbers(trsum.MaskingNumbers, config.masking),
+        everywhere=everywhere,
+        most=most,
+        optimizer=_adamw(fields),
+        batch=fields.batch,
+        at_once=microbatch_here(config.layout.microbatch, fields.batch // shards),
+        shards=shards,
+    )
+
+
+def _strategy(fields: ml_collections.ConfigDict, length: int) -> tuple[Callable, int]:
+    """`Pretraining.windows`, and the most candidates in a segment.
+
+    Where a grid's runs differ in the ratios, the fields hold the greatest of each.
+    """
+    if fields.strategy == 'dynamic':
+
+        def dynamic(key, valid, shot, numbers):
+            ratios = {'window_ratio': numbers.window_ratio, 'mask_ratio': numbers.mask_ratio}
+            return masking.dynamic_windows(key, valid, shot, **ratios)
+
+        share = fields.window_ratio
+        return dynamic, masking.most_candidates(length, fields.mask_ratio, lambda frames: share * frames)
+    size = fields.fixed_length if fields.strategy == 'fixed' else 1
+
+    def fixed(key, valid, shot, numbers):
+        return masking.fixed_windows(key, valid, shot, window_length=size, mask_ratio=numbers.mask_ratio)
+
+    return fixed, masking.most_candidates(length, fields.mask_ratio, lambda frames: size)
+
+
+def _reinforcement(
+    config: ml_collections.ConfigDict,
+    generator: Generator,
+    summarizer: Summarizer,
+    width: int,
+    n_videos: int,
+    shards: int,
+) -> trsum.Reinforcement:
+    fields = config.summarizer
+    return trsum.Reinforcement(
+        summarizer=summarizer,
+        generator=generator,
+        width=width,
+        length=config.decomposition.length,
+        n_videos=n_videos,
+        view=variations.permuted_view if fields.permute_features else lambda keys, frames: frames,
+        estimate=estimator(fields),
+        reward=functools.partial(
+            reward_terms.weighted_sum,
+            fields.reward_terms.to_dict(),
+            reconstruct=fields.reward_reconstruction,
+            over=fields.reward_frames,
+        ),
+        penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
+        numbers=_numbers(trsum.PolicyNumbers, fields),
+        baseline_start=fields.baseline_start,
+        from_generator=fields.from_generator,
+        optimizer=_adamw(fields),
+        batch=fields.batch,
+        at_once=microbatch_here(config.layout.microbatch, fields.batch // shards),
+        how=how_here(config.layout.episodes),
+        shards=shards,
+    )
+
+
+def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Estimate]:
+    """`Reinforcement.estimate`: the estimator that a config names, with its options.
+
+    Args:
+        fields: `config.summarizer`.
+
+    Returns:
+        (key, logits [L], segment, rewards_of, baseline, progress) -> `estimators.Estimate`. Progress is
+        epochs behind, with fractions: a temperature falls with them.
+    """
+    name, clip, by_shot = fields.estimator, fields.estimate_clip, fields.actions == 'shots'
+    options = {'n_episodes': fields.episodes, 'reduction': fields.log_probability}
+    if name == 'reinforce':
+        options['kind'] = fields.baseline
+    if name == 'local_credit':
+        options['radius'] = fields.credit_radius
+    fixed = functools.partial(ESTIMATORS[name], **options)
+    falling = fields.epochs, fields.temperature, fields.temperature_end
+
+    def estimate(key, logits, segment, rewards_of, baseline, progress):
+        one = fixed
+        if name.startswith('gumbel'):
+            one = functools.partial(fixed, temperature=relaxations.temperature_at(progress, *falling))
+        if clip:
+            one = functools.partial(estimators.clipped, one, clip)
+        if by_shot:
+            one = over_shots(one, segment.shot)
+        return one(key, logits, segment.valid, rewards_of, baseline)
+
+    return estimate
+
+
+def _adamw(fields: ml_collections.ConfigDict) -> steps.Optimizer:
+    names = ('learning_rate', 'warmup', 'epochs', 'weight_decay', 'clip')
+    return steps.adamw(**{name: fields[name] for name in names})
+
+
+def _numbers(kind: type, fields: ml_collections.ConfigDict) -> Any:
+    return kind(**{name: fields[name] for name in kind._fields})
+
+
+def scale_of(model: ml_collections.ConfigDict, width: int) -> float:
+    """The factor on features going in: sqrt(D) with `model.scale_features`, else 1."""
+    return float(width) ** 0.5 if model.scale_features else 1.0
+
+
+def how_here(how: str) -> str:
+    """What `auto` means here: `map` on a CPU, where big temporaries cost more than loops; else `vmap`."""
+    if how != 'auto':
+        return how
+    return 'map' if jax.default_backend() == 'cpu' else 'vmap'
+
+
+def dtype_here(dtype: str) -> Any:
+    """The type that `model.dtype` asks for: for `auto`, float32 on a CPU and bfloat16 elsewhere."""
+    if dtype == 'auto':
+        dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
+    return jnp.dtype(dtype)
+
+
+def microbatch_here(microbatch: int, batch: int) -> int:
+    """Segments at a time: what `layout.microbatch` means here for a device's `batch` segments.
+
+    -1 stands for the whole batch, but on a CPU for 8, or the next smaller divisor: there the temporaries of
+    a large batch do not fit the caches. 0 stands for the whole batch everywhere. A number that does not
+    divide a device's part of the batch becomes their greatest common divisor.
+    """
+    if microbatch > 0:
+        return math.gcd(microbatch, batch)
+    if microbatch == 0 or jax.default_backend() != 'cpu':
+        return batch
+    return max(size for size in range(1, 9) if batch % size == 0)

@@ -1,0 +1,117 @@
+"""From the config to the videos and folds of an experiment."""
+
+import dataclasses
+import pathlib
+
+import ml_collections
+
+from trsum_jax.data import datasets, folded, splits
+from trsum_jax.data.made import planted, synthetic
+from trsum_jax.data.records import Dataset
+from trsum_jax.errors import InputError
+from trsum_jax.results import filenames
+from trsum_jax.runtime import processes
+
+OBTAIN = """
+  It is an HDF5 file with one group `video_N` a video: features [n_steps, D], and, as far as there are any,
+  picks, n_frames, change_points and user_summary. The field shares GoogLeNet features of its datasets as
+  eccv16_dataset_{tvsum,summe,ovp,youtube}_google_pool5.h5, with the code of its papers.
+  Give the file's place with --config.data.file=PATH. For a run without any file: --config=configs/demo.py.
+  For your own videos: python -m trsum_jax.extract --videos=DIR --output=FILE.h5 makes such a file."""
+
+
+def load_inputs(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> folded.Inputs:
+    """Reads (or generates) the data of an experiment and makes its folds.
+
+    Args:
+        config: the whole config, checked.
+        workdir: where generated data are written, as `filenames.SYNTHETIC`.
+
+    Returns:
+        The inputs.
+
+    Raises:
+        InputError: a missing or faulty file, splits that do not fit.
+    """
+    settings = config.data
+    dataset = _read(config, workdir)
+    keys = tuple(dataset.videos)
+    if settings.setting != 'canonical' and not settings.extra_files:
+        raise InputError(
+            f'config.data.setting: {settings.setting} trains on other files too; name them with '
+            '--config.data.extra_files="(\'FILE.h5\',)"'
+        )
+    if settings.setting == 'canonical' and settings.extra_files:
+        raise InputError(
+            'config.data.extra_files: the canonical setting trains on the dataset alone; set '
+            '--config.data.setting=augmented or transfer, or name no extra files'
+        )
+    if settings.splits:
+        folds = splits.read_splits(
+            settings.splits, keys, dataset=dataset.path, partial=settings.partial_splits
+        )
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *splits.unused_note(folds, keys)))
+    elif settings.folds == 0:
+        folds = splits.train_on_all(keys)
+    else:
+        folds = splits.disjoint_folds(keys, settings.folds, settings.split_seed)
+    if settings.setting != 'canonical':
+        extras = [datasets.read_dataset(_existing(path), **_how(settings)) for path in settings.extra_files]
+        dataset = datasets.merge(dataset, extras)
+        extra_keys = tuple(key for key in dataset.videos if key not in keys)
+        _refuse_copies(dataset, keys, extra_keys)
+        if settings.setting == 'augmented':
+            folds = splits.augment(folds, extra_keys)
+        else:
+            folds = splits.transfer(keys, extra_keys)
+    return folded.Inputs(dataset, keys, folds, splits.describe(folds))
+
+
+def _refuse_copies(dataset: Dataset, keys: tuple[str, ...], extra_keys: tuple[str, ...]) -> None:
+    """Training on a copy of a test video would leak it."""
+    own = {folded.digest(dataset.videos[key]): key for key in keys}
+    for key in extra_keys:
+        if (twin := own.get(folded.digest(dataset.videos[key]))) is not None:
+            raise InputError(
+                f'config.data.extra_files: expected other videos, found that {key} has the very features of '
+                f'{twin} of {dataset.path}: training on it would leak a test video'
+            )
+
+
+def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
+    settings = config.data
+    if settings.file and settings.generate:
+        raise InputError(
+            f'config.data.generate: expected a file or generated data, found both; add '
+            f'--config.data.generate=False to use {settings.file}'
+        )
+    if settings.user_scores and settings.generate:
+        raise InputError(
+            f'config.data.user_scores: expected none with generated data, which have their own, found '
+            f'{settings.user_scores}'
+        )
+    if settings.file:
+        return datasets.read_dataset(
+            _existing(settings.file), user_scores=settings.user_scores or None, **_how(settings)
+        )
+    if not settings.generate:
+        raise InputError('config.data.file: no feature file is named.' + OBTAIN)
+    path = workdir / filenames.SYNTHETIC
+    if processes.first():
+        datasets.write_dataset(
+            path, planted.videos_of(synthetic.recipe_of(settings.synthetic)), synthetic=True
+        )
+    processes.wait('the generated data are there')
+    return datasets.read_dataset(path, **_how(settings))
+
+
+def _how(settings: ml_collections.ConfigDict) -> dict:
+    """How every feature file is read."""
+    return {'shots': settings.shots, 'side': settings.side, 'in_file': settings.stream_mb > 0}
+
+
+def _existing(path: str) -> pathlib.Path:
+    file = pathlib.Path(path).expanduser()
+    if not file.exists():
+        raise InputError(f'{path}: no such file (looked for at {file.absolute()}).' + OBTAIN)
+    return file

@@ -1,0 +1,108 @@
+"""The method on somebody's own videos: trained on them without labels, in minutes, and scored."""
+
+import contextlib
+import io
+import pathlib
+import sys
+
+import ml_collections
+import numpy as np
+
+from trsum_jax.data import datasets, folded
+from trsum_jax.data.records import Dataset, Video
+from trsum_jax.errors import InputError
+from trsum_jax.experiment import check, fields, preparation, workdirs
+from trsum_jax.experiment.run import train
+from trsum_jax.method.decomposition import decompose
+from trsum_jax.results import report
+from trsum_jax.runtime import locking
+
+FEATURES = 'features.h5'
+LENGTH = 64
+# Of each stage. On planted data more epochs learn less: the generator then knows its one video by heart.
+EPOCHS = 100
+# Segments seen in a stage, all epochs together: about 20 s on 2 CPU cores, however long the videos.
+_VISITS = 4_000
+# A spread below this share of the features' length is the noise of a codec.
+_SAME = 1e-2
+
+
+def small_config(videos: list[Video], seed: int = 0) -> ml_collections.ConfigDict:
+    """A small model, and as many epochs as fit into a minute.
+
+    Args:
+        videos: all that will be trained on.
+        seed: of everything drawn.
+
+    Returns:
+        A config of the main job, `data.file` still to be set.
+    """
+    config = fields.get_config()
+    config.name = 'own-videos'
+    config.seeds = (seed,)
+    config.data.folds = 0
+    config.decomposition.length = LENGTH
+    config.model.update({'width': 64, 'heads': 4, 'feed_forward': 256})
+    views = tuple(config.decomposition.views)
+    segments = sum(len(decompose(video.n_steps, LENGTH, views)) for video in videos)
+    epochs = min(max(_VISITS // segments, 1), EPOCHS)
+    for stage in ('generator', 'summarizer'):
+        config[stage].update({'epochs': epochs, 'batch': 4, 'learning_rate': 1e-3})
+    return config
+
+
+def alike(features: np.ndarray) -> bool:
+    """Whether all steps of a video look the same, so that there is nothing to learn or to order.
+
+    Args:
+        features: [n_steps, D] float32.
+
+    Returns:
+        True for a single step, all-black frames, a still picture.
+    """
+    features = np.asarray(features, np.float64)
+    spread = np.sqrt(np.mean(np.sum((features - features.mean(axis=0)) ** 2, axis=1)))
+    return bool(spread <= _SAME * np.sqrt(np.mean(np.sum(features**2, axis=1))))
+
+
+def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict:
+    """Trains both stages on all videos and scores them; what is printed on the way goes to stderr.
+
+    Args:
+        dataset: the videos, each with features and shots.
+        config: as by `small_config`.
+        workdir: keeps features, metrics and checkpoints, so that `trained.load` can score other videos.
+
+    Returns:
+        By video key, [n_steps] float32 in (0, 1).
+
+    Raises:
+        InputError: a config that cannot run, a workdir of another experiment or in use, a training that
+            diverges.
+    """
+    config.data.file = str(workdir / FEATURES)
+    check.check(config)
+    with locking.held(workdir):
+        _refuse_other_videos(dataset, workdir)
+        workdirs.refuse_another(config, workdir)
+        datasets.write_dataset(workdir / FEATURES, dataset.videos.values(), encoder=dataset.encoder)
+        # What it says of missing annotations is for researchers.
+        with contextlib.redirect_stdout(io.StringIO()):
+            prepared = preparation.prepare(config, workdir)
+        with contextlib.redirect_stdout(sys.stderr):
+            steps, count = sum(video.n_steps for video in dataset.videos.values()), len(dataset.videos)
+            what = 'this video' if count == 1 else f'{count} videos'
+            print(f'training on {what}, {steps} pictures')
+            trained = train(prepared, words=f'learning {what}')
+        scores = prepared.score(trained, labelled=False)[report.MODEL]
+    return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
+
+
+def _refuse_other_videos(dataset: Dataset, workdir: pathlib.Path) -> None:
+    record = workdirs.record_of(workdir)
+    now = {key: folded.digest(video) for key, video in dataset.videos.items()}
+    if record is not None and record['videos'] != now:
+        raise InputError(
+            f'--workdir={workdir}: holds a training on other videos; score these with it by '
+            f'--checkpoint={workdir}, or choose another folder'
+        )

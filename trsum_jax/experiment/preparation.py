@@ -1,0 +1,173 @@
+"""From a config and a workdir to everything that training and scoring share, on the devices."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from trsum_jax.data import folded
+from trsum_jax.experiment import inputs, methods, workdirs
+from trsum_jax.experiment.config import how_here
+from trsum_jax.files import to_json
+from trsum_jax.results import filenames, report
+from trsum_jax.runtime import processes, sharding
+from trsum_jax.training import corpus, feed, runs, scoring
+from trsum_jax.training.epoch import Stage
+from trsum_jax.training.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment(report.Finished):
+    """Everything that training and scoring share.
+
+    Attributes:
+        feed: the videos' segments on the device.
+        method: what is trained, and how it scores.
+        how: the runs' layout, `map` or `vmap`.
+        mesh: the devices that they are on.
+    """
+
+    feed: feed.Whole | feed.Stream
+    method: methods.Method
+    how: str
+    mesh: Mesh
+
+    @property
+    def runs(self) -> Run:
+        """The inputs of every run, stacked [R]."""
+        return self.feed.runs
+
+    def folder(self, stage: Stage) -> pathlib.Path:
+        """Where a stage's checkpoints are."""
+        return self.workdir / filenames.CHECKPOINTS / stage.name
+
+    def score(self, params: tuple[Any, ...], labelled: bool) -> dict[str, list[dict[str, np.ndarray]]]:
+        """Scores all videos with every run: the model, and what the method compares it with.
+
+        Args:
+            params: of each stage, of all runs.
+            labelled: whether there are people to compare with; without them the model alone is scored.
+
+        Returns:
+            By row, for every run, by video key: [n_steps] float32, for `untrained` [heads, n_steps].
+        """
+        videos, rows = list(self.given.dataset.videos.values()), self.method.rows
+        names = list(rows) if labelled and self.config.evaluation.baselines else [report.MODEL]
+        found = {}
+        silent = len(names) == 1 or not processes.first()
+        with tqdm(total=len(names), unit='row', mininterval=1.0, disable=silent) as bar:
+            for name in names:
+                bar.set_description(f'scoring all videos: {name}')
+                one = functools.partial(_row, rows[name])
+                every = scoring.jit_over_runs(one, self.how, self.mesh)
+                values = np.asarray(self.feed.score(every, (self.runs.key, params)))
+                found[name] = [corpus.per_video(videos, of_run) for of_run in values[: len(self.places)]]
+                bar.update()
+        return found
+
+
+def _row(row: methods.Row, given: tuple[Any, tuple[Any, ...]], corpus: corpus.Corpus) -> jax.Array:
+    key, params = given
+    return row(key, params, corpus)
+
+
+def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experiment:
+    """Reads the inputs, puts them on the device, and records what the workdir is for.
+
+    Args:
+        config: the whole config, checked.
+        workdir: an existing folder.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        InputError: as `load_inputs`, and where the data are not those of the workdir's earlier session.
+    """
+    given = load_recorded(config, workdir)
+    for note in given.dataset.notes:
+        processes.say(f'note: {note}')
+    experiment = assemble(config, workdir, given, runs.places(config.seeds, len(given.folds)))
+    videos, fed = given.dataset.videos.values(), experiment.feed
+    processes.say(
+        f'{len(videos)} videos, {sum(v.n_steps for v in videos)} frames, {fed.n_segments} segments'
+        f'{f" in {fed.passes} chunks" if config.data.stream_mb else ""}; {given.split}; '
+        f'{len(experiment.places)} runs on {sharding.describe(experiment.mesh)}'
+    )
+    return experiment
+
+
+def load_recorded(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> folded.Inputs:
+    """Reads the inputs, and records what the workdir is for.
+
+    Args:
+        config: the whole config, checked.
+        workdir: of the experiment.
+
+    Returns:
+        Videos and folds.
+
+    Raises:
+        InputError: as `prepare`.
+    """
+    given = inputs.load_inputs(config, workdir)
+    videos = given.dataset.videos
+    record = to_json({
+        'width': next(iter(videos.values())).features.shape[1],
+        'encoder': given.dataset.encoder,
+        'n_videos': len(videos),
+        'runs': [dataclasses.astuple(place) for place in runs.places(config.seeds, len(given.folds))],
+        'data': given.fingerprint(),
+        'videos': {key: folded.digest(video) for key, video in videos.items()},
+    })  # fmt: skip
+    processes.agree('the data', record)
+    workdirs.remember(config, workdir, record, given.dataset.path)
+    return given
+
+
+def assemble(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    given: folded.Inputs,
+    places: Sequence[runs.Place],
+    dials: Mapping[str, Sequence[float]] | None = None,
+) -> Experiment:
+    """Puts the inputs of a grid on the devices.
+
+    Args:
+        config: the whole config, checked.
+        workdir: where the grid's files go.
+        given: videos and folds.
+        places: the grid, [R].
+        dials: as in `runs.make_runs`.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        InputError: a mesh that cannot be.
+    """
+    wanted, batches = config.layout.mesh, methods.batches(config)
+    mesh = sharding.make_mesh(sharding.choose(wanted, jax.device_count(), len(places), batches))
+    videos = list(given.dataset.videos.values())
+    longest, width = max(video.n_steps for video in videos), videos[0].features.shape[1]
+    method = methods.build(config, width, len(videos), longest, mesh.shape[sharding.DATA])
+    segments = videos, method.length, method.views, places, given.folds, mesh, dials
+    most_mb = config.data.stream_mb
+    return Experiment(
+        config=config,
+        workdir=workdir,
+        given=given,
+        feed=feed.Stream(*segments, most_mb=most_mb) if most_mb else feed.Whole(*segments),
+        places=list(places),
+        method=method,
+        how=how_here(config.layout.runs),
+        mesh=mesh,
+    )

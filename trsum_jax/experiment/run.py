@@ -1,0 +1,194 @@
+"""One experiment: inputs, both stages over the whole grid, scores, results, all in one workdir."""
+
+import functools
+import itertools
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from trsum_jax.errors import InputError
+from trsum_jax.experiment import check, workdirs
+from trsum_jax.experiment.preparation import Experiment, prepare
+from trsum_jax.method.models import count_parameters
+from trsum_jax.results import filenames, metric_log, outcome
+from trsum_jax.runtime import checkpoint, compilation, locking, processes
+from trsum_jax.training import grid, loop, runs
+from trsum_jax.training.epoch import Stage
+
+
+def run_experiment(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+    """Runs an experiment to its results, or reports those of a finished one.
+
+    What an earlier, interrupted session has saved is not trained again.
+
+    Args:
+        config: the whole config.
+        workdir: made where it does not exist.
+
+    Returns:
+        The results as Markdown; '' in all processes but the first.
+
+    Raises:
+        InputError: a config or data that cannot be used; a workdir that holds another experiment, or that
+            another process works in; processes that were given different ones.
+        Preempted: a signal came in between.
+    """
+    check.check(config)
+    processes.agree('the config', check.flatten(config))
+    with locking.held(workdir):
+        return run_locked(config, workdir)
+
+
+def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+    """As `run_experiment`, in a workdir that this process holds, with a config that was checked.
+
+    Args:
+        config: the whole config.
+        workdir: of the experiment.
+
+    Returns:
+        As `run_experiment`.
+
+    Raises:
+        InputError, Preempted: as `run_experiment`.
+    """
+    workdirs.refuse_another(config, workdir)
+    compilation.remember()
+    experiment = prepare(config, workdir)
+    complete = all(
+        config[stage.name].epochs in checkpoint.whole(experiment.folder(stage))
+        for stage in experiment.method.stages
+    )
+    if text := workdirs.finished(workdir, complete):
+        processes.say(f'{workdir} holds the finished results of this very config; nothing was run again.')
+        return text if processes.first() else ''
+    scores = experiment.score(train(experiment), experiment.given.labelled)
+    if not processes.first():
+        return ''
+    stages = [stage.name for stage in experiment.method.stages]
+    text = outcome.write_results(experiment, scores, stages, workdirs.epochs_told(workdir))
+    workdirs.seal(workdir)
+    return text
+
+
+def train(experiment: Experiment, *, words: str = '') -> tuple[Any, ...]:
+    """Trains all stages of every run, or what is left of them, with checkpoints on the way.
+
+    Args:
+        experiment: from `prepare`.
+        words: what is learned, for people who do not know the method; see `loop.train`.
+
+    Returns:
+        The parameters of each stage, of all runs, with a leading run axis.
+
+    Raises:
+        InputError: training diverges; a checkpoint cannot be read or written; more epochs are done than
+            asked for.
+        Preempted: a signal came; all is saved.
+    """
+    stages, trained = experiment.method.stages, []
+    for number, stage in enumerate(stages, start=1):
+        logs = [[experiment.workdir / filenames.METRICS]]
+        part = f'{words}, part {number} of {len(stages)}' if words else ''
+        frozen = trained[0] if trained else ()
+        trained.append(train_stage(experiment, stage, frozen, logs=logs, words=part).params)
+    return tuple(trained)
+
+
+def train_stage(
+    experiment: Experiment,
+    stage: Stage,
+    frozen: Any,
+    *,
+    logs: Sequence[Sequence[pathlib.Path]],
+    words: str = '',
+) -> Any:
+    """Trains one stage of every run, or what is left of it, with checkpoints on the way.
+
+    Args:
+        experiment: from `prepare`.
+        stage: one of its stages.
+        frozen: what the stage reads of each run.
+        logs: where metrics go: the grid is cut into as many equal parts, each goes to all of its files.
+        words: as in `train`.
+
+    Returns:
+        The states of all runs after the last epoch.
+
+    Raises:
+        InputError, Preempted: as `train`.
+    """
+    config, folder = experiment.config, experiment.folder(stage)
+    epochs = config[stage.name].epochs
+    at = _position(experiment, stage, frozen)
+    if at.epoch + bool(at.steps) > epochs:
+        raise InputError(
+            f'config.{stage.name}.epochs: expected {at.epoch + bool(at.steps)} or more, since {folder} has '
+            f'them behind it, found {epochs}. Choose another --workdir for a shorter training.'
+        )
+    if at.epoch or at.steps:
+        for log in itertools.chain(*logs):
+            metric_log.refuse_a_gap(log, stage.name, at.epoch, folder)
+        within, place = (f' and {at.steps} steps', loop.within_of(folder)) if at.steps else ('', folder)
+        processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {place}')
+    if at.epoch == epochs:
+        return at.states
+    if not words:
+        size = count_parameters(at.states.params) // len(experiment.runs.weight)
+        processes.say(f'{stage.name}: {size:,} parameters a run, {epochs} epochs')
+    if processes.first():
+        for log in itertools.chain(*logs):
+            metric_log.keep(log, stage.name, at.epoch)
+    return loop.train(
+        stage,
+        at,
+        experiment.feed,
+        frozen,
+        places=experiment.places,
+        mesh=experiment.mesh,
+        how=experiment.how,
+        epochs=epochs,
+        layout=config.layout,
+        on_metrics=functools.partial(_log, logs, stage.name, experiment.places),
+        folder=folder,
+        words=words,
+    )
+
+
+def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Position:
+    """Where a stage is: at its beginning, after a saved epoch, or within one where it was stopped."""
+    folder, fed, mesh = experiment.folder(stage), experiment.feed, experiment.mesh
+    like = grid.like(stage, experiment.runs, frozen)
+    of_epoch = fed.passes * stage.steps(experiment.runs)
+    saved, within = checkpoint.whole(folder), checkpoint.whole(loop.within_of(folder))
+    if within and within[-1] // of_epoch >= (saved or [0])[-1]:
+        some = next(iter(next(fed.epochs(0, 1))))
+        told = grid.told_like(stage, like, some.corpus, experiment.runs, frozen, mesh, fed.passes)
+        found = checkpoint.restore(loop.within_of(folder), (like, told), mesh, needed=False)
+        if found:
+            steps, (states, told) = found
+            return grid.Position(states, told, *divmod(steps, of_epoch))
+    found = checkpoint.restore(folder, like, mesh)
+    done, states = found or (0, grid.init(stage, experiment.runs, frozen, mesh))
+    checkpoint.move_aside(folder, newer_than=done)
+    return grid.Position(states, None, done)
+
+
+def _log(
+    logs: Sequence[Sequence[pathlib.Path]],
+    stage: str,
+    places: Sequence[runs.Place],
+    epoch: int,
+    metrics: dict[str, np.ndarray],
+) -> None:
+    if not processes.first():
+        return
+    size = len(places) // len(logs)
+    for part, paths in enumerate(logs):
+        own = slice(part * size, (part + 1) * size)
+        for log in paths:
+            values = {name: value[own] for name, value in metrics.items()}
+            metric_log.append(log, stage, epoch + 1, values, places[own])

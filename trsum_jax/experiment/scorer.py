@@ -1,0 +1,175 @@
+"""A finished training as a scorer of videos that it has never seen."""
+
+import dataclasses
+import functools
+import operator
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from tqdm import tqdm
+
+from trsum_jax.data import folded
+from trsum_jax.data.records import Dataset
+from trsum_jax.errors import InputError
+from trsum_jax.experiment import check, methods, workdirs
+from trsum_jax.experiment.config import bind, how_here
+from trsum_jax.method.models import Summarizer
+from trsum_jax.results import filenames
+from trsum_jax.runtime import checkpoint, compilation
+from trsum_jax.training import corpus, scoring
+from trsum_jax.training.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The summarizers of a workdir.
+
+    Attributes:
+        workdir: where they are from, for messages.
+        config: what they were trained with.
+        width: D of the features that they were trained on.
+        encoder: what made those features, or None where the file did not say.
+        digests: of the videos that it was trained or tested on (`folded.digest`).
+        row: what scores frames.
+        params: of the summarizers of all runs, with a leading run axis.
+        places: seed and fold of every run.
+    """
+
+    workdir: pathlib.Path
+    config: ml_collections.ConfigDict
+    width: int
+    encoder: str | None
+    digests: frozenset[str]
+    summarizer: Summarizer
+    params: Any
+    places: tuple[tuple[int, int], ...]
+
+
+def load_trained(workdir: pathlib.Path) -> Trained:
+    """Reads the summarizers that a training left.
+
+    Args:
+        workdir: of the main job, both stages done.
+
+    Returns:
+        The trained scorer.
+
+    Raises:
+        InputError: no such workdir, no summarizer's checkpoint there, or one that does not fit its config.
+    """
+    told, record = workdirs.config_of(workdir), workdirs.record_of(workdir)
+    if told is None or record is None:
+        lacking = filenames.CONFIG if told is None else filenames.RECORD
+        raise InputError(
+            f'{workdir}: expected the workdir of a training, with {lacking}; found none. '
+            'python -m trsum_jax.main --workdir=DIR makes one.'
+        )
+    compilation.remember()
+    config = ml_collections.ConfigDict(told)
+    if missing := check.missing_fields(config):
+        raise InputError(
+            f'{workdir / filenames.CONFIG}: expected a config of this version, found none of '
+            f'{", ".join(missing)}; train again, or score with the version that trained it'
+        )
+    check.check(config)
+    if not methods.is_ours(config):
+        raise InputError(
+            f'{workdir}: expected a training of trsum, found one of config.method = {config.method!r}, whose '
+            'scores are in its scores.h5; it scores no other videos. Train with --config.method=trsum.'
+        )
+    width, n_runs = record['width'], len(record['runs'])
+    bound = bind(config, width, record['n_videos'])
+    first, second = bound.stages
+
+    def states() -> Any:
+        keys = jax.random.split(jax.random.key(0), n_runs)
+        runs = Run(keys, jnp.zeros((n_runs, 1), jnp.int32), jnp.ones((n_runs, 1)))
+        before = jax.vmap(first.init)(runs, ())
+        return jax.vmap(second.init)(runs, before.params)
+
+    folder = workdir / filenames.CHECKPOINTS / second.name
+    found = checkpoint.restore(folder, jax.eval_shape(states))
+    if found is None:
+        raise InputError(f'{folder}: expected a checkpoint of the summarizer, found none; train first')
+    done, states_of_runs = found
+    if done < config.summarizer.epochs:
+        raise InputError(
+            f'{folder}: expected a summarizer trained for {config.summarizer.epochs} epochs, found one after '
+            f'{done}: the training was interrupted. Start its command again to finish it.'
+        )
+    digests = frozenset(record['videos'].values())
+    places = tuple((seed, fold) for seed, fold in record['runs'])
+    params = states_of_runs.params
+    return Trained(workdir, config, width, record['encoder'], digests, bound.summarizer, params, places)
+
+
+def known_videos(trained: Trained, dataset: Dataset) -> list[str]:
+    """The videos of a file that the training has seen: scores of theirs are not held out.
+
+    Args:
+        trained: from `load_trained`.
+        dataset: videos with features.
+
+    Returns:
+        Their keys.
+    """
+    return [key for key, video in dataset.videos.items() if folded.digest(video) in trained.digests]
+
+
+def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The importance of every step of every video, averaged over all runs of the training.
+
+    Args:
+        trained: from `load_trained`.
+        dataset: videos with features of the training's width, by the same encoder.
+
+    Returns:
+        By video key, [n_steps] float32.
+
+    Raises:
+        InputError: as `score_runs`.
+    """
+    runs = score_runs(trained, dataset)
+    return {key: np.mean([run[key] for run in runs], axis=0) for key in dataset.videos}
+
+
+def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]]:
+    """The importance of every step of every video by every run of the training.
+
+    Args:
+        trained: from `load_trained`.
+        dataset: videos with features of the training's width, by the same encoder.
+
+    Returns:
+        For every run, by video key, [n_steps] float32.
+
+    Raises:
+        InputError: features of another encoder (where both are known) or of another width.
+    """
+    if trained.encoder and dataset.encoder and trained.encoder != dataset.encoder:
+        raise InputError(
+            f'{dataset.path}: expected features of the encoder {trained.encoder}, as {trained.workdir} was '
+            f'trained on, found {dataset.encoder}; extract them anew with that encoder, or train on these'
+        )
+    videos = list(dataset.videos.values())
+    width = videos[0].features.shape[1]
+    if width != trained.width:
+        raise InputError(
+            f'{dataset.path}: expected features {trained.width} wide, as {trained.workdir} was trained on, '
+            f'found {width}'
+        )
+    decomposition = trained.config.decomposition
+    segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
+    one, how = functools.partial(scoring.importance, trained.summarizer), how_here(trained.config.layout.runs)
+    every = scoring.jit_over_runs(one, how)
+    # One after another they are one program too, and it is seen how far they are.
+    rows = [slice(i, i + 1) for i in range(len(trained.places))] if how == 'map' else [slice(None)]
+    found = [
+        np.asarray(every(jax.tree.map(operator.itemgetter(own), trained.params), segments))
+        for own in tqdm(rows, f'scoring {len(videos)} videos', unit='run', delay=1, disable=None, leave=False)
+    ]
+    return [corpus.per_video(videos, of_run) for of_run in np.concatenate(found)]

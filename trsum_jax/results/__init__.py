@@ -1,0 +1,1 @@
+"""What a workdir shows: tables, summaries, pictures, the log, agreement with people."""

@@ -1,0 +1,21 @@
+"""What the files of a workdir are called."""
+
+CONFIG, RECORD, METRICS, RESULTS, TABLE = (
+    'config.json',
+    'experiment.json',
+    'metrics.jsonl',
+    'results.json',
+    'results.md',
+)
+SYNTHETIC = 'synthetic.h5'
+CHECKPOINTS, PICTURES = 'checkpoints', 'pictures'
+# In the folder of checkpoints: what they are of, and digests of what was made from them.
+ABOUT, MADE = 'about.json', 'made.sha256.json'
+SCORES, SUMMARIES = 'scores.h5', 'summaries.json'
+WRITTEN = (
+    *(RECORD, METRICS, RESULTS, TABLE, CHECKPOINTS),
+    *(PICTURES, SCORES, SUMMARIES, 'videos.csv', 'folds.csv', SYNTHETIC),
+    *('human_alignment.json', 'failures.json'),
+)
+FOLDERS = (CHECKPOINTS, PICTURES)
+DIGESTED = (SCORES, SUMMARIES, 'videos.csv', 'folds.csv')

@@ -1,0 +1,133 @@
+"""Metrics as JSON lines: one line for every stage, epoch and run."""
+
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trsum_jax.errors import InputError
+from trsum_jax.files import write_text
+from trsum_jax.training.runs import Place
+
+_PLACE = ('epoch', 'seed', 'fold')
+
+
+def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
+    """Removes a stage's lines after an epoch: training on from there leaves neither holes nor doubles.
+
+    Args:
+        path: the log; may not exist yet.
+        stage: whose lines go.
+        epochs: done; 0 removes all of the stage's lines.
+    """
+    kept = [text for text, line in _lines(path) if line['stage'] != stage or line['epoch'] <= epochs]
+    write_text(path, ''.join(f'{text}\n' for text in kept))
+
+
+def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path) -> None:
+    """Stops where a log lacks epochs that a checkpoint has behind it: it was deleted or cut.
+
+    Args:
+        path: the log.
+        stage: whose lines.
+        epochs: that the checkpoint has behind it.
+        folder: of the stage's checkpoints.
+
+    Raises:
+        InputError: lines are missing.
+    """
+    found = _by_place(path, stage)
+    runs = _runs(found)
+    whole = [epoch for epoch in range(1, epochs + 1) if runs and all((epoch, *run) in found for run in runs)]
+    if missing := epochs - len(whole):
+        raise InputError(
+            f'{path}: expected the metrics of the {epochs} epochs that {folder} has behind it, {missing} are '
+            f'missing: the log was deleted, cut or damaged. Delete {folder} and start the same command '
+            'again, which trains the stage anew.'
+        )
+
+
+def append(
+    path: pathlib.Path, stage: str, epoch: int, metrics: dict[str, np.ndarray], grid: Sequence[Place]
+) -> None:
+    """Appends one epoch's metrics.
+
+    Args:
+        path: the log.
+        stage: `generator` or `summarizer`.
+        epoch: from 1.
+        metrics: by name, [R] floats.
+        grid: the R runs.
+
+    Raises:
+        InputError: the log cannot be written.
+    """
+    lines = [
+        {'stage': stage, 'epoch': epoch, 'seed': place.seed, 'fold': place.fold}
+        | {name: float(value[i]) for name, value in metrics.items()}
+        for i, place in enumerate(grid)
+    ]
+    try:
+        with path.open('a', encoding='utf-8') as file:
+            file.write(''.join(f'{json.dumps(line)}\n' for line in lines))
+    except OSError as error:
+        raise InputError(
+            f'{path}: cannot be written ({error}). Training stopped; make room and start the same command '
+            'again, it continues from its last checkpoint.'
+        ) from error
+
+
+def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
+    """Reads one stage's curves.
+
+    Args:
+        path: the log.
+        stage: which.
+
+    Returns:
+        By metric, [R, epochs] float64, runs in the order of the log; empty where the stage has no lines.
+
+    Raises:
+        InputError: lines are missing or damaged.
+    """
+    found = _by_place(path, stage)
+    runs, epochs = _runs(found), sorted({epoch for epoch, *_ in found})
+    names = [name for name in next(iter(found.values()), ()) if name not in ('stage', *_PLACE)]
+    try:
+        return {
+            name: np.array([[float(found[epoch, *run][name]) for epoch in epochs] for run in runs])
+            for name in names
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{path}: {stage}: expected the same metrics of all runs in every epoch, found lines missing or '
+            f'damaged. Delete it and {path.with_name("checkpoints")} and start the same command again, which '
+            'trains anew.'
+        ) from error
+
+
+def _by_place(path: pathlib.Path, stage: str) -> dict[tuple[int, int, int], dict[str, Any]]:
+    """A stage's lines by epoch, seed and fold; of two, which two processes at once have left, the last."""
+    lines = [line for _, line in _lines(path) if line['stage'] == stage]
+    return {tuple(line[name] for name in _PLACE): line for line in lines}
+
+
+def _runs(found: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    return list(dict.fromkeys((seed, fold) for _, seed, fold in found))
+
+
+def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+    """The sound lines and what they tell; the last one may have been left unfinished by a killed run."""
+    if not path.exists():
+        return []
+    found = []
+    for text in path.read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(line, dict) and 'stage' in line and all(type(line.get(n)) is int for n in _PLACE):
+            found.append((text, line))
+    return found

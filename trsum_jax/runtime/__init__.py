@@ -1,0 +1,1 @@
+"""Devices, processes, stops and checkpoints: what any long training needs, whatever it trains."""

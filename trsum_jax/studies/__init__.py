@@ -1,0 +1,1 @@
+"""Variants of one experiment, side by side."""

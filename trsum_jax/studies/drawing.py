@@ -1,0 +1,86 @@
+"""A study as a picture: every variant's metrics with intervals, and below its differences to another."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import pyplot as plt
+
+from trsum_jax.results import pictures
+from trsum_jax.studies import measures
+
+# More do not fit beside each other.
+_PANELS = 5
+_FIRST, _OTHERS, _LINES = '#4a6fa5', '#c1440e', ('#2e7d4f', '#8a6bb1', '#888888')
+_YARDSTICKS = ('distance_to_mean', 'one_out', 'untrained')
+
+
+def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
+    """Draws the columns of a study.
+
+    Args:
+        path: the PNG.
+        found: what `study.json` holds.
+    """
+    columns = [c for c in found['columns'] if any(c in of for of in found['variants'].values())][:_PANELS]
+    if not columns:
+        figure, axis = plt.subplots(figsize=(7, 1), layout='constrained')
+        axis.text(
+            0.5, 0.5, f'none of {", ".join(found["columns"])} could be measured', ha='center', va='center'
+        )
+        axis.set_axis_off()
+        pictures.save(figure, path)
+        return
+    names, others = list(found['variants']), list(found['differences'])
+    rows = [names, others] if others else [names]
+    height = 0.3 * (len(names) + len(others)) + 2.2
+    figure, axes = plt.subplots(
+        len(rows), len(columns), figsize=(2.7 * len(columns) + 1.8, height), layout='constrained',
+        squeeze=False, sharey='row', height_ratios=[len(labels) + 0.5 for labels in rows],
+    )  # fmt: skip
+    for column, (above, *below) in zip(columns, axes.T, strict=True):
+        _points(above, [found['variants'][name].get(column) for name in names], column, first=True)
+        for row, colour in zip(_YARDSTICKS, _LINES, strict=True):
+            value = found['rows'].get(row, {}).get(column, {'mean': None})['mean']
+            if value is not None:
+                above.axvline(
+                    _scale(column) * value, color=colour, lw=1, ls='--', label=row.replace('_', ' ')
+                )
+        for axis in below:
+            _points(axis, [found['differences'][name].get(column) for name in others], column)
+            axis.axvline(0, color='0.4', lw=1)
+        above.set_title(measures.title(column), fontsize=9)
+    for axis, labels in zip(axes[:, 0], rows, strict=True):
+        axis.set_yticks(range(len(labels)), labels, fontsize=8)
+        axis.set_ylim(len(labels) - 0.5, -0.5)
+    if others:
+        axes[1, 0].set_ylabel('difference', fontsize=8)
+    handles = {
+        text: line for axis in axes[0] for line, text in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    if handles:
+        figure.legend(
+            handles.values(), handles, loc='outside lower center', ncols=3, frameon=False, fontsize=8
+        )
+    data = 'synthetic data' if found['synthetic'] else pathlib.Path(found['dataset']).name
+    figure.suptitle(f'{found["name"]} ({found["preset"]}), {data}: mean and 95% interval', fontsize=10)
+    pictures.save(figure, path)
+
+
+def _points(
+    axis: plt.Axes, values: Sequence[Mapping[str, Any] | None], column: str, first: bool = False
+) -> None:
+    for y, value in enumerate(values):
+        if value is None or value['mean'] is None:
+            continue
+        colour = _FIRST if first and y == 0 else _OTHERS
+        axis.plot(_scale(column) * value['mean'], y, 'o', ms=4, color=colour)
+        if value['low'] is not None:
+            axis.plot([_scale(column) * value[end] for end in ('low', 'high')], [y, y], color=colour, lw=1.5)
+    axis.grid(alpha=0.3)
+    axis.tick_params(axis='x', labelsize=7)
+    axis.locator_params(axis='x', nbins=4)
+
+
+def _scale(column: str) -> float:
+    return 100.0 if measures.in_percent(column) else 1.0

@@ -1,0 +1,150 @@
+"""The runs of a grid: folds and seeds, each with its key, its random streams, its segments and numbers."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import chex
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from trsum_jax.data.splits import Fold
+from trsum_jax.runtime.sharding import BY_RUN, one_device, padded, place
+from trsum_jax.training.corpus import Corpus
+
+Numbers = TypeVar('Numbers', bound=NamedTuple)
+
+
+class Run(NamedTuple):
+    """What tells one run from another.
+
+    Attributes:
+        key: a typed key, made of the seed and the fold alone.
+        segments: [M] int32, the segments of its training videos, padded to the longest fold.
+        weight: [M] float32, 1 for a segment, 0 for padding.
+        dials: float32 scalars by name of a config field, where the runs of a grid differ in its number
+            (`joint.DIALS`); a number that all of them share is a constant of the program.
+    """
+
+    key: chex.PRNGKey
+    segments: chex.Array
+    weight: chex.Array
+    dials: Mapping[str, chex.Array] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Which run stands at an index of the grid.
+
+    Attributes:
+        seed: its seed.
+        fold: its fold, from 0.
+    """
+
+    seed: int
+    fold: int
+
+    def __str__(self) -> str:
+        return f'seed {self.seed}, fold {self.fold}'
+
+
+def places(seeds: Sequence[int], n_folds: int) -> list[Place]:
+    """All runs of a grid, seed by seed."""
+    return [Place(seed, fold) for seed in seeds for fold in range(n_folds)]
+
+
+def make_runs(
+    grid: Sequence[Place],
+    folds: Sequence[Fold],
+    keys: Sequence[str],
+    corpus: Corpus,
+    mesh: Mesh | None = None,
+    dials: Mapping[str, Sequence[float]] | None = None,
+) -> Run:
+    """The inputs of every run, stacked, on the mesh.
+
+    A run's key depends on its seed and fold alone: run `i` of a grid draws what run `i` alone draws. A grid
+    that does not divide the mesh is filled up with its last run.
+
+    Args:
+        grid: R places.
+        folds: the videos of each fold.
+        keys: the videos in the corpus's order.
+        corpus: the segments.
+        mesh: of the devices; the default one alone where there is none.
+        dials: by name, the number of every run [R]; none where there are none.
+
+    Returns:
+        A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
+    """
+    mesh = mesh or one_device()
+    number = {key: i for i, key in enumerate(keys)}
+    video = np.asarray(corpus.video)
+    trained = [np.isin(video, [number[key] for key in fold.train]) for fold in folds]
+    chosen = np.stack([trained[one.fold] for one in filled(grid, mesh)])
+    segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
+    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh))
+
+
+def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:
+    """The grid, filled up with its last run to what the mesh divides."""
+    return [*grid, *grid[-1:] * (padded(len(grid), mesh) - len(grid))]
+
+
+def members(chosen: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every run's segments as a list of numbers.
+
+    Args:
+        chosen: [R, S] bool, whether a run trains on a segment.
+        longest: M, at least the most segments of a run.
+
+    Returns:
+        [R, M] int32 numbers and [R, M] float32 weights, 0 where padded.
+    """
+    segments = np.zeros((len(chosen), longest), np.int32)
+    weight = np.zeros((len(chosen), longest), np.float32)
+    for i, of_run in enumerate(chosen):
+        own = np.flatnonzero(of_run)
+        segments[i, : len(own)], weight[i, : len(own)] = own, 1.0
+    return segments, weight
+
+
+def keys_of(grid: Sequence[Place], mesh: Mesh) -> jax.Array:
+    """[R] (filled up) typed keys on the mesh, each of its run's seed and fold alone."""
+    keys = [jax.random.fold_in(jax.random.key(one.seed), one.fold) for one in filled(grid, mesh)]
+    data = place(np.stack([jax.random.key_data(key) for key in keys]), mesh, BY_RUN)
+    return jax.jit(jax.random.wrap_key_data)(data)
+
+
+def dials_of(dials: Mapping[str, Sequence[float]] | None, rows: int, mesh: Mesh) -> dict[str, jax.Array]:
+    """Every run's numbers on the mesh, [R] (filled up to `rows`) float32 each; none where there are none."""
+    numbers = {
+        name: np.asarray([*values, *[values[-1]] * (rows - len(values))], np.float32)
+        for name, values in (dials or {}).items()
+    }
+    return place(numbers, mesh, BY_RUN)
+
+
+def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
+    """A run's named stream of random numbers."""
+    names = (
+        *('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads'),
+        *('rival init', 'rival'),
+    )
+    return jax.random.fold_in(key, names.index(name))
+
+
+def own(numbers: Numbers, part: str, run: Run) -> Numbers:
+    """Numbers of the config with those in which a run differs from the others of its grid.
+
+    Args:
+        numbers: what all runs share, by the name of the field.
+        part: of the config that they stand in, such as `summarizer`.
+        run: whose `dials` are taken before them.
+
+    Returns:
+        The run's numbers.
+    """
+    dials = {name: run.dials[f'{part}.{name}'] for name in numbers._fields if f'{part}.{name}' in run.dials}
+    return numbers._replace(**dials)

@@ -1,0 +1,1 @@
+"""From pictures to features: the built-in descriptor, GoogLeNet, and any ONNX file."""

@@ -1,0 +1,91 @@
+"""The encoders by name, and their flags."""
+
+import inspect
+
+from absl import flags
+
+from trsum_jax.errors import InputError
+from trsum_jax.video.encoders.encoder import FILTERS, Encoder
+
+NAMES = ('descriptor', 'googlenet', 'onnx')
+_EXTRAS = {'skimage': 'video', 'av': 'video', 'platformdirs': 'video', 'onnxruntime': 'onnx'}
+_FLAGS = {
+    'weights': ('googlenet', 'weights'),
+    'onnx': ('onnx', 'model'),
+    **{f'onnx_{option}': ('onnx', option) for option in ('size', 'resize', 'filter', 'scale', 'mean', 'std')},
+    **{f'onnx_{option}': ('onnx', option) for option in ('clip', 'stride', 'layout', 'output', 'batch')},
+    'onnx_unit': ('onnx', 'unit'),
+}
+
+
+def load(name: str, **options) -> Encoder:
+    """The encoder of a name, ready to run.
+
+    Args:
+        name: `descriptor`, `googlenet` or `onnx`.
+        options: of `load_googlenet` (`weights`) or `load_onnx` (`model`, `size`, …); None is the default.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        InputError: an unknown name, an option of another encoder, a package that is not installed, or what
+            the encoder finds wrong with its files.
+    """
+    if name not in NAMES:
+        raise InputError(f'--encoder={name}: expected one of {", ".join(NAMES)}')
+    try:
+        if name == 'descriptor':
+            from trsum_jax.video.encoders.descriptor import load_descriptor as make
+        elif name == 'googlenet':
+            from trsum_jax.video.encoders.googlenet import load_googlenet as make
+        else:
+            from trsum_jax.video.encoders.onnx import load_onnx as make
+    except ModuleNotFoundError as error:
+        package = (error.name or '').split('.')[0]
+        if package not in _EXTRAS:
+            raise
+        raise InputError(
+            f'--encoder={name} needs the package {package}, which is not installed; '
+            f'run: pip install "trsum_jax[{_EXTRAS[package]}]"'
+        ) from error
+    given = {option: value for option, value in options.items() if value is not None}
+    if foreign := set(given) - set(inspect.signature(make).parameters):
+        by_option = {option: (flag, owner) for flag, (owner, option) in _FLAGS.items()}
+        flag, owner = by_option.get(min(foreign), (min(foreign), 'none'))
+        raise InputError(
+            f'--{flag} is an option of --encoder={owner}, found with --encoder={name}; leave it out'
+        )
+    return make(**given)
+
+
+def define_flags() -> None:
+    """Declares `--encoder` and the options of all encoders, for the commands that read videos."""
+    flags.DEFINE_enum('encoder', 'descriptor', NAMES, 'what describes the pictures')
+    flags.DEFINE_string(
+        'weights', None, "googlenet: torchvision's checkpoint; else downloaded once to a cache"
+    )
+    flags.DEFINE_string('onnx', None, 'onnx: the model, pictures in and features out')
+    flags.DEFINE_list('onnx_size', None, 'onnx: side, or height,width, where the model does not say')
+    flags.DEFINE_integer(
+        'onnx_resize', None, 'onnx: shorter side before the centre is cut out; else the size'
+    )
+    flags.DEFINE_enum('onnx_filter', None, list(FILTERS), 'onnx: how pictures are resized; else bilinear')
+    flags.DEFINE_float('onnx_scale', None, 'onnx: what pixels are multiplied by first; else 1/255')
+    flags.DEFINE_list('onnx_mean', None, "onnx: then subtracted, for R,G,B; else ImageNet's mean")
+    flags.DEFINE_list('onnx_std', None, "onnx: then divided by, for R,G,B; else ImageNet's deviation")
+    flags.DEFINE_integer('onnx_clip', None, 'onnx: pictures in a clip, where the model does not say')
+    flags.DEFINE_integer('onnx_stride', None, 'onnx: frames from one picture of a clip to the next; else 1')
+    flags.DEFINE_string('onnx_layout', None, 'onnx: NCHW, NHWC, NCTHW, …; else found by the axis of size 3')
+    flags.DEFINE_string('onnx_output', None, "onnx: which output; else the model's first")
+    flags.DEFINE_integer('onnx_batch', None, 'onnx: pictures or clips at once, where the model does not say')
+    flags.DEFINE_bool('onnx_unit', None, 'onnx: scale rows to length 1; else yes')
+
+
+def from_flags(values: flags.FlagValues) -> Encoder:
+    """The encoder that the command line asks for (`define_flags`).
+
+    Raises:
+        InputError: as `load`.
+    """
+    return load(values.encoder, **{option: values[flag].value for flag, (_, option) in _FLAGS.items()})
