@@ -125,11 +125,14 @@ class Trained:
             for name, of in times.items()
         }
 
-    def variance(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-        """Variance of one estimate over the squared norm of the gradient, and its cosine with it."""
+    def variance(
+        self, variants: dict[str, dict[str, Any]]
+    ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+        """`agreement` of every variant, and `of_truth`, each the mean over segments."""
         params = jax.tree.map(lambda x: x[0], self.frozen)
         heads = trsum.summarizer_params(self.bound.second, jax.random.key(4), params)
-        found = {name: [] for name in variants}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
+        about = []
         whole = np.flatnonzero(np.asarray(self.corpus.valid).all(axis=1))[:SEGMENTS]
         for at in whole:
             segment = corpus.gather(self.corpus, at)
@@ -143,7 +146,8 @@ class Trained:
                     *reward_and_parts(segment.frames, segment.valid, action, rebuilt, **how)
                 )
 
-            truth, level = _by_flips(outcome, logits, segment.valid)
+            slopes, level = _by_flips(outcome, logits, segment.valid)
+            about.append(of_truth(slopes))
             for name, fields in variants.items():
                 every = functools.partial(jax.lax.map, outcome)
                 one = gradient_of(fields, every, level, segment.valid)
@@ -151,25 +155,74 @@ class Trained:
                 drawn = np.asarray(
                     jax.jit(lambda k, x, f=one: jax.lax.map(lambda i: f(i, x), k))(keys, logits)
                 )
-                middle = drawn.mean(axis=0)
-                cosines = drawn @ truth / np.linalg.norm(drawn, axis=1) / np.linalg.norm(truth)
-                found[name].append(
-                    {
-                        'variance': drawn.var(axis=0, ddof=1).sum() / (truth @ truth),
-                        'cosine': cosines.mean(),
-                        'mean_cosine': middle @ truth / np.linalg.norm(middle) / np.linalg.norm(truth),
-                    }
-                )
-        return {
-            name: {key: float(np.mean([one[key] for one in of])) for key in of[0]}
-            for name, of in found.items()
-        }
+                found[name].append(agreement(drawn, slopes.mean(axis=0)))
+        return {name: _mean(of) for name, of in found.items()}, _mean(about)
+
+
+def _mean(found: list[dict[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+
+
+def centred(values: np.ndarray) -> np.ndarray:
+    """[…, L] without the mean over frames: what tells frames from each other."""
+    return values - values.mean(axis=-1, keepdims=True)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[…], of […, L] and [L]."""
+    return a @ b / np.linalg.norm(a, axis=-1) / np.linalg.norm(b)
+
+
+def agreement(drawn: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """How single estimates and their mean agree with the gradient, as they are and centred.
+
+    A gradient that is nearly the same at every frame has a cosine near 1 with every constant, which says
+    nothing of the order of frames; the centred figures are those of the order.
+
+    Args:
+        drawn: [K, L], single estimates.
+        truth: [L], the gradient.
+
+    Returns:
+        The variance of one estimate over the squared norm of the gradient; the mean cosine of one estimate,
+        and the cosine of their mean, with it; the same of what is centred.
+    """
+    return {
+        f'{part}{name}': float(value)
+        for part, k, t in (('', drawn, truth), ('centred_', centred(drawn), centred(truth)))
+        for name, value in {
+            'variance': k.var(axis=0, ddof=1).sum() / (t @ t),
+            'cosine': cosine(k, t).mean(),
+            'mean_cosine': cosine(k.mean(axis=0), t),
+        }.items()
+    }
+
+
+def of_truth(slopes: np.ndarray) -> dict[str, float]:
+    """What a constant scores, and how well the gradient itself is known.
+
+    Args:
+        slopes: [K, L], the gradient by each action that was flipped.
+
+    Returns:
+        The cosine of a constant with the gradient; the cosine of the centred gradients of two halves of the
+        actions, and from it that of the centred gradient of all actions with the one without noise.
+    """
+    half = len(slopes) // 2
+    halves = cosine(centred(slopes[:half].mean(axis=0)), centred(slopes[half:].mean(axis=0)))
+    return {
+        'constant': float(cosine(np.ones(slopes.shape[1]), slopes.mean(axis=0))),
+        'halves': float(halves),
+        # Spearman and Brown's formula for twice as many, and the root of that: against no noise at all.
+        'known': float(np.sqrt(max(2 * halves / (1 + halves), 0.0))),
+    }
 
 
 def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, Any]:
-    """The gradient and the mean reward, by `p (1 - p) (R(a, a_t = 1) - R(a, a_t = 0))` at every frame.
+    """[K, L], the gradient by each of K actions, and the mean reward.
 
-    Nearly free of noise beside the others, as every frame is flipped in every action drawn.
+    It is `p (1 - p) (R(a, a_t = 1) - R(a, a_t = 0))` at every frame; its mean over actions is nearly free of
+    noise beside the others, as every frame is flipped in every action drawn.
     """
     actions = episodes.sample(jax.random.key(9), logits, valid, REFERENCE)
     diagonal = jnp.eye(LENGTH, dtype=bool)
@@ -181,7 +234,7 @@ def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, A
 
     slopes, rewards = jax.jit(lambda a: jax.lax.map(both, a))(actions)
     p = jax.nn.sigmoid(logits)
-    return np.asarray(jnp.mean(slopes, axis=0) * p * (1 - p)), jnp.mean(rewards)
+    return np.asarray(slopes) * np.asarray(p * (1 - p)), jnp.mean(rewards)
 
 
 def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -192,7 +245,10 @@ def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             'bias, T = 4': f'{one["bias"]:.3f} (noise {one["bias_se"]:.3f})',
             'variance': one['variance'],
             'cosine': one['cosine'],
-            'cosine of the mean': one['mean_cosine'],
+            'of the mean': one['mean_cosine'],
+            'variance, centred': one['centred_variance'],
+            'cosine, centred': one['centred_cosine'],
+            'of the mean, centred': one['centred_mean_cosine'],
             'ms a step': one['ms'],
             'cost': one['cost'],
         }
@@ -206,13 +262,18 @@ def main(argv: list[str]) -> None:
     found = {name: bias(fields) for name, fields in VARIANTS.items()}
     print({name: round(one['bias'], 4) for name, one in found.items()}, flush=True)
     trained = Trained()
-    for name, more in trained.variance(VARIANTS).items():
+    agree, truth = trained.variance(VARIANTS)
+    for name, more in agree.items():
         found[name] |= more
         print(name, more, flush=True)
     for name, more in trained.cost(VARIANTS).items():
         found[name] |= more
     print(f'\n{measure.table(rows(found))}')
-    measure.write(path, 'estimators', {'variants': found})
+    print(
+        f'\ncosine of a constant with the gradient: {truth["constant"]:.3f}; centred gradient: halves of the '
+        f'actions agree by {truth["halves"]:.3f}, all of them with one without noise by {truth["known"]:.3f}'
+    )
+    measure.write(path, 'estimators', {'variants': found, 'truth': truth})
 
 
 if __name__ == '__main__':

@@ -6,7 +6,10 @@ import re
 import pytest
 from forked import run_all
 
-README = pathlib.Path(__file__).resolve().parents[1] / 'README.md'
+TOP = pathlib.Path(__file__).resolve().parents[1]
+PAGES = [TOP / 'README.md', *sorted((TOP / 'docs').glob('*.md'))]
+# Pages of these name the flags of scripts and of other programs too.
+OTHERS = ('launch.md', 'performance.md', 'scaling.md', 'rewards.md', 'streaming.md')
 COMMANDS = ('main', 'summarize', 'extract', 'score', 'evaluate', 'validate')
 CONFIGS = {
     'syntax.py': 'def get_config(:\n    pass\n',
@@ -92,8 +95,8 @@ def test_help_is_an_answer_and_no_failure(name, answers):
     assert max(map(len, out.splitlines())) <= 110
 
 
-def test_help_shows_every_flag_that_the_readme_names(answers):
-    text = README.read_text('utf-8')
+def test_help_shows_every_flag_that_the_pages_name(answers):
+    texts = {path: path.read_text('utf-8') for path in PAGES}
     helps = {name: answers[f'{name} --help'][1] for name in COMMANDS}
 
     def shows(flag, out):
@@ -101,14 +104,19 @@ def test_help_shows_every_flag_that_the_readme_names(answers):
         known, any_one = re.fullmatch('(.*?)(NAME|any.field)?', flag).groups()
         return re.search(rf'--(\[no\])?{re.escape(known)}' + ('' if any_one else r'(?![\w.])'), out)
 
-    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)', text))
+    ours = '\n'.join(text for path, text in texts.items() if path.name not in OTHERS)
+    # `git log` and `benchmarks` have flags of their own.
+    ours = re.sub(r'(git log|python -m (benchmarks|tests))[^\n`]*', '', ours)
+    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)', ours))
     assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
-    ours = {flag for flag in named if flag != 'upgrade'}
-    assert not [flag for flag in ours if not any(shows(flag, out) for out in helps.values())]
-    for command in re.findall(r'python -m trsum_jax\.(?:[^\n]|\\\n)*', text):
-        name = re.match(r'python -m trsum_jax\.(\w+)', command)[1]
-        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)', command):
-            assert shows(flag, helps[name]), f'{name} --{flag}'
+    assert not [flag for flag in named - {'help'} if not any(shows(flag, out) for out in helps.values())]
+    # `trsum train` is `main`; in prose a command stands between backticks, and ends there.
+    commands = r'(?:python -m trsum_jax\.|^trsum |`trsum )(\w+)((?:\\\n|[^\n`])*)'
+    found = [found for text in texts.values() for found in re.findall(commands, text, re.MULTILINE)]
+    assert {'main', 'train', 'summarize', 'evaluate', 'score', 'extract'} <= {name for name, _ in found}
+    for name, rest in found:
+        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)', rest):
+            assert shows(flag, helps['main' if name == 'train' else name]), f'{name} --{flag}'
 
 
 def test_help_shows_the_fields_of_the_config_that_is_named(answers):

@@ -4,8 +4,11 @@
 
 Its time and its tables: `docs/studies.md`.
 `0-published` makes the paper's literal choices; every step keeps those before it, and `6-cosine-start` is
-the default, with which all are compared. Each `default-…` is the default with one choice made otherwise.
+the default, with which all are compared. A step up to the third stands there once more without positions, as
+the author's earlier code has none. Each `default-…` is the default with one choice made otherwise.
 """
+
+from typing import Any
 
 import ml_collections
 
@@ -13,6 +16,7 @@ from configs import default
 from configs.studies import small
 
 STEPS = {
+    '0-published': {},
     '1-first-baseline': {'summarizer': {'baseline_start': 'first'}},
     '2-penalty-1': {'summarizer': {'penalty_weight': 1.0}},
     '3-composed-reward': {'summarizer': {'reward_reconstruction': 'composed'}},
@@ -20,6 +24,8 @@ STEPS = {
     '5-centred': {'model': {'centred': True}},
     '6-cosine-start': {'preset': 'default', 'model': {'cosine_start': True}},
 }
+# Steps in which features go in as they are, and where positions are larger than them.
+UNSCALED = ('0-published', '1-first-baseline', '2-penalty-1', '3-composed-reward')
 ASIDE = {
     'mean-log': {'summarizer': {'log_probability': 'mean', 'penalty_weight': 0.01}},
     'mean-log-beta-1e-3': {'summarizer': {'log_probability': 'mean', 'penalty_weight': 0.001}},
@@ -42,13 +48,18 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
         *('p_mean', 'p_std', 'reward_std', 'advantage_rms'),
     )
     fields = ml_collections.ConfigDict(default.PUBLISHED)
-    config.variants['0-published'] = fields.to_dict()
     for name, changed in STEPS.items():
         fields.update(changed)
         config.variants[name] = fields.to_dict()
+        if name in UNSCALED:
+            config.variants[f'{name}-no-positions'] = _changed(fields, ASIDE['no-positions'])
     for name, changed in ASIDE.items():
-        aside = fields.copy_and_resolve_references()
-        with aside.unlocked():
-            aside.update(changed)
-        config.variants[f'default-{name}'] = aside.to_dict()
+        config.variants[f'default-{name}'] = _changed(fields, changed)
     return config
+
+
+def _changed(fields: ml_collections.ConfigDict, changed: dict[str, Any]) -> dict[str, Any]:
+    one = fields.copy_and_resolve_references()
+    with one.unlocked():
+        one.update(changed)
+    return one.to_dict()

@@ -5,6 +5,7 @@ rival.
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import ml_collections
@@ -28,6 +29,13 @@ PUBLISHED = {
     },
 }
 LAYOUTS = ('auto', 'map', 'vmap')
+
+
+def _of_recipe(name: str) -> str:
+    """What the docstring of `Recipe` says of an attribute, in one line."""
+    told = re.search(rf'^ +{name}: (.*?)(?=^ +\w+: |\Z)', Recipe.__doc__ or '', re.MULTILINE | re.DOTALL)
+    return ' '.join(told[1].split()).rstrip('.') if told else ''
+
 
 _LEARNING = {
     'learning_rate': Field(1e-4, 'the highest', 'O', within='(0, inf)'),
@@ -59,7 +67,7 @@ FIELDS = {
     'data.generate': Field(False, 'generate the data by `synthetic` instead of reading a file'),
     **{
         f'data.synthetic.{field.name}': Field(
-            field.default, 'see `data.made.synthetic.Recipe`', least=0 if field.name == 'seed' else None
+            field.default, _of_recipe(field.name), least=0 if field.name == 'seed' else None
         )
         for field in dataclasses.fields(Recipe)
     },
@@ -71,7 +79,7 @@ FIELDS = {
     'model.layers': Field(3, 'blocks of the encoder', 'P', least=1),
     'model.heads': Field(8, 'of the attention; a divisor of the width', 'P', least=1),
     'model.feed_forward': Field(4096, "inner width of a block; makes the paper's 37.8M", 'O', least=1),
-    'model.positions': Field('sinusoidal', 'added to the features', 'O', choices=encoder.POSITIONS),
+    'model.positions': Field('sinusoidal', 'added to the features; none [A]', 'O', choices=encoder.POSITIONS),
     'model.dropout': Field(0.0, 'on attention weights and residual branches', 'A', within='[0, 1)'),
     'model.mask_token': Field('zero', 'what stands for a masked frame', 'A', choices=models.MASK_TOKENS),
     'model.centred': Field(True, 'features without the mean of the visible frames', 'O'),
@@ -99,7 +107,7 @@ FIELDS = {
     #
     'summarizer.epochs': Field(100, 'of stage 2', 'P', least=1),
     'summarizer.batch': Field(8, 'segments in a step', 'O', least=1),
-    **{f'summarizer.{name}': field for name, field in _LEARNING.items()},
+    **{f'summarizer.{name}': dataclasses.replace(field, mark='O') for name, field in _LEARNING.items()},
     'summarizer.episodes': Field(5, 'N, of a segment', 'P', least=1),
     'summarizer.actions': Field(
         'frames', 'what a draw takes or leaves: a frame, or a shot', 'P', choices=variations.ACTIONS
@@ -204,3 +212,30 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     if preset == 'published':
         config.update(PUBLISHED)
     return config
+
+
+_ABOVE = """# Every field of the config
+
+Made from the code: `python -m trsum_jax.experiment.fields > docs/fields.md`. Each field is a flag, such as
+`--config.model.width=256`. Marks: [P] the paper says so (of a rival, its own paper); [A] the author's earlier
+released code does so (RS-SUM); [R] the settings that a rival's authors released; [O] ours.
+[choices.md](choices.md) says more."""
+
+
+def render_fields() -> str:
+    """docs/fields.md: a table for each part of the config."""
+    lines, part = [_ABOVE], None
+    for name, field in FIELDS.items():
+        of = name.rpartition('.')[0]
+        if of != part:
+            part = of
+            title = f'`{of}`' if of else 'The experiment'
+            lines += ['', f'## {title}', '', '| field | default | may be | mark | |', '|---|---|---|---|---|']
+        mark = f'[{field.mark}]' if field.mark else ''
+        cells = f'`{name.rpartition(".")[2]}`', f'`{field.default!r}`', field.may_be(), mark, field.says
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+if __name__ == '__main__':
+    print(render_fields(), end='')

@@ -41,8 +41,8 @@ def importance(summarizer: Summarizer, params: Any, corpus: Corpus) -> chex.Arra
 def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int = 1) -> chex.Array:
     """Reconstruction loss of every frame when it, or a window around it, is masked, averaged over segments.
 
-    The frames that are hard to tell from the others are the informative ones: RS-SUM's score, and the
-    paper's Fig. 11. With a window its nearest neighbours cannot give a frame away.
+    The frames that are hard to tell from the others are the informative ones (the paper's Fig. 11). With a
+    window its nearest neighbours cannot give a frame away.
 
     Args:
         generator: the module.
