@@ -22,9 +22,9 @@ TOY = {'drdsn.width': 4, 'drdsn.learning_rate': 1e-2}
 class RivalSetting:
     """The parts of a rival's experiment."""
 
-    def __init__(self, method, seeds=(0,), folds=FOLDS, longest=0, **flat):
+    def __init__(self, method, seeds=(0,), folds=FOLDS, longest=0, videos=None, **flat):
         self.config = tiny_config(method=method, **TOY | flat)
-        self.videos = generate(Recipe(**RECIPE))
+        self.videos = videos or generate(Recipe(**RECIPE))
         keys = [video.key for video in self.videos]
         longest = longest or max(video.n_steps for video in self.videos)
         self.corpus = corpus.build(self.videos, longest, ('sequential',))

@@ -164,6 +164,18 @@ def test_dropout_is_random_in_training_only():
     assert np.any(one != two)
 
 
+def test_with_everything_dropped_a_block_is_its_residual_path_and_no_attention_is_paid():
+    x, valid = jax.random.normal(jax.random.key(0), (5, 8)), jnp.ones(5, bool)
+    block = models.Block(2, 16, 'pre', 'gelu', 1.0, False, jnp.float32)
+    attention = models.Attention(2, 1.0, False, jnp.float32)
+    for module, expected in ((block, x), (attention, jnp.full((5, 8), 0.5))):
+        # With a bias of 0.5 in each product, whatever else is at work is seen.
+        init = jax.jit(lambda key, module=module: module.init(key, x, valid, True))
+        params = jax.tree.map(lambda leaf: leaf + 0.5, init(jax.random.key(1)))
+        found = module.apply(params, x, valid, False, rngs={'dropout': jax.random.key(2)})
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_bfloat16_stays_near_float32_and_gives_float32():
     frames, valid = data()
     exact = models.Generator(ENCODER)

@@ -10,9 +10,8 @@ from tiny import RECIPE, Setting, tiny_config
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
-from trsum_jax.method import losses
 from trsum_jax.runtime import sharding
-from trsum_jax.training import corpus, epoch, grid, loop, scoring
+from trsum_jax.training import corpus, epoch, grid, loop
 from trsum_jax.training.epoch import Stage
 
 
@@ -106,31 +105,6 @@ def test_the_layout_changes_rounding_alone(trained, setting, field):
     chex.assert_trees_all_close(other.both(), trained, atol=2e-4)
 
 
-def test_test_videos_leave_no_trace_in_the_parameters(setting, trained):
-    rng = np.random.default_rng(5)
-    changed = [
-        dataclasses.replace(video, features=rng.standard_normal(video.features.shape).astype(np.float32))
-        if video.key in setting.folds[0].test
-        else video
-        for video in setting.videos
-    ]
-    other = Setting(setting.config, videos=changed, folds=setting.folds[:1])
-    assert setting.places[0] == other.places[0]
-    first, second = other.both()
-    equal(first, run_of(trained[0], 0))
-    equal(second.params, run_of(trained[1].params, 0))
-
-
-def test_training_videos_do_leave_a_trace(setting, trained):
-    changed = [
-        dataclasses.replace(video, features=video.features[::-1]) if video.key == 'video_1' else video
-        for video in setting.videos
-    ]
-    first, _ = Setting(setting.config, videos=changed, folds=setting.folds[:1]).both()
-    before = jax.tree.leaves(run_of(trained[0].params, 0))
-    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(first.params), before, strict=True))
-
-
 def test_stage_2_changes_no_bit_of_the_generator_and_starts_from_it(setting, trained):
     first, _ = trained
     before = jax.tree.map(np.array, first.params)
@@ -202,34 +176,6 @@ def test_on_a_still_video_the_trivial_reconstructions_are_perfect_and_the_untrai
     np.testing.assert_allclose(history[0]['loss_segment_mean'], 0, atol=1e-5)
     np.testing.assert_allclose(history[0]['loss_copy_nearest'], 0, atol=1e-5)
     assert np.all(history[0]['loss'] > 0.01)
-
-
-def test_importance_is_the_mean_over_segments(setting, trained):
-    params = jax.tree.map(lambda leaf: leaf[0], trained[1].params)
-    scores = np.asarray(scoring.importance(setting.summarizer, params, setting.corpus))
-    index, valid = np.asarray(setting.corpus.index), np.asarray(setting.corpus.valid)
-    frame = index[0, 3]
-    found = []
-    for segment, position in zip(*np.nonzero((index == frame) & valid), strict=True):
-        one = corpus.gather(setting.corpus, segment)
-        logits = setting.summarizer.apply({'params': params}, one.frames, one.valid)
-        found.append(float(jax.nn.sigmoid(logits[position])))
-    assert len(found) >= 2
-    assert scores[frame] == pytest.approx(np.mean(found), abs=1e-5)
-
-
-def test_one_out_loss_masks_the_frame_and_no_other(setting, trained):
-    params = jax.tree.map(lambda leaf: leaf[0], trained[0].params)
-    scores = np.asarray(scoring.one_out_loss(setting.generator, params, setting.corpus))
-    index, valid = np.asarray(setting.corpus.index), np.asarray(setting.corpus.valid)
-    frame = index[0, 2]
-    found = []
-    for segment, position in zip(*np.nonzero((index == frame) & valid), strict=True):
-        one = corpus.gather(setting.corpus, segment)
-        masked = jnp.arange(len(one.valid)) == position
-        rebuilt = setting.generator.apply({'params': params}, one.frames, one.valid, masked)
-        found.append(float(losses.frame_losses(one.frames, rebuilt)[position]))
-    assert scores[frame] == pytest.approx(np.mean(found), abs=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_run(tmp_path):
