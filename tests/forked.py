@@ -6,7 +6,8 @@ import sys
 
 _PROGRAM = """
 import json, os, runpy, sys, tempfile, traceback
-import trsum_jax.evaluate, trsum_jax.training.default_config, trsum_jax.video.encoders
+import ml_collections.config_flags
+import trsum_jax.evaluate, trsum_jax.protocol.tables, trsum_jax.training.settings, trsum_jax.video.encoders
 
 def run(command):
     streams = [tempfile.TemporaryFile() for _ in range(2)]

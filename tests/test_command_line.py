@@ -22,7 +22,15 @@ CONFIGS = {
 # The words that have to be in the sentence.
 MISTYPED = {
     'main --config=configs/tvsun.py': ['no such file', 'did you mean configs/tvsum.py'],
-    'main --config=tvsum': ['did you mean configs/tvsum.py'],
+    'main --config=tvsun': ['--config=tvsun: expected', 'or the name of a config', 'did you mean tvsum?'],
+    'main tvsun': ['tvsun: expected a config file', 'did you mean tvsum?'],
+    'main choices': ['did you mean studies/choices?'],
+    'main zzz': ['zzz: expected a config file', 'trsum configs lists them'],
+    'main demo:publishd': ['expected one of default, published'],
+    'main demo tvsum': ['--config: expected once, found demo and tvsum'],
+    'main demo --config=tvsum': ['--config: expected once, found demo and tvsum'],
+    'main --config.seeds=(1,) demo': ["unexpected argument 'demo'", 'the config comes before its fields'],
+    'main --distributed demo --config.width=1': ['--config.width: expected a field'],
     'main --config=configs/tvsum.py:publishd': ['expected one of default, published', "found 'publishd'"],
     'main --config=configs': ['found a folder', 'tvsum.py'],
     'main --config=configs/demo.py --config=configs/tvsum.py': ['--config: expected once'],
@@ -51,9 +59,14 @@ MISTYPED = {
     'main --config=CONFIGS/other.py': ['expected the fields of configs/default.py', 'more'],
     'main --config=CONFIGS/text.py': ["config.model.width: expected a whole number, found 'wide'"],
     'score': ['expected --checkpoint=… and --dataset=…, found none'],
+    'score runs/a data.h5 more': ["unexpected argument 'more'", '--checkpoint and --dataset'],
+    'score runs/a --checkpoint=runs/b --dataset=x': ["unexpected argument 'runs/a'"],
     'score --budget=abc': ["--budget: expected a number, found 'abc'"],
     'evaluate --dataset=x --rank=abc': ['--rank: expected one of per-user, mean-user'],
     'evaluate --dataset=x --draws=0': ['--draws'],
+    'summarize a.mp4 --video=b.mp4': ['--video: expected once, found a.mp4 for it as well'],
+    'summarize -- --a.mp4': ['--a.mp4: expected a '],
+    'extract absent --output=x.h5': ['--videos=absent: expected a folder of videos or one video'],
     'summarize --vidoe=x': ['did you mean --video?'],
     'extract --shots=abc': ['--shots: expected one of kts, uniform'],
     'validate --anotations_only': ['did you mean --annotations_only?'],
@@ -66,7 +79,8 @@ def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp('configs')
     for name, text in CONFIGS.items():
         (folder / name).write_text(text, 'utf-8')
-    lines = [*MISTYPED, *(f'{name} --help' for name in COMMANDS), 'main --config=configs/tvsum.py --help']
+    lines = [*MISTYPED, *(f'{name} {flag}' for name in COMMANDS for flag in ('--help', '--help-all'))]
+    lines += ['main --config=configs/tvsum.py --help', 'main tvsum --help', 'main --workdir x tvsum --help']
     lines += ['main --config=configs/tvsun.py --help', 'score --help --dataset=x']
     parts = [line.replace('CONFIGS', str(folder)).split() for line in lines]
     return dict(zip(lines, run_all([[f'trsum_jax.{name}', *rest] for name, *rest in parts]), strict=True))
@@ -85,35 +99,53 @@ def test_what_is_mistyped_is_one_sentence_with_what_is_near(line, answers):
 
 
 @pytest.mark.parametrize('name', COMMANDS)
-def test_help_is_an_answer_and_no_failure(name, answers):
+def test_help_fits_a_screen_and_says_where_the_rest_is(name, answers):
     code, out, told = answers[f'{name} --help']
     assert (code, told) == (0, '')
-    assert len(out.splitlines()) < 80
-    assert max(map(len, out.splitlines())) <= 110
+    assert len(out.splitlines()) <= 40
+    assert max(map(len, out.splitlines())) <= 100
+    code, whole, told = answers[f'{name} --help-all']
+    assert (code, told) == (0, '')
+    assert max(map(len, whole.splitlines())) <= 100
+    left = re.search(r'--help-all shows the other (\d+) flags', out)
+    assert bool(left) == (name in ('main', 'summarize', 'extract'))
+
+    def shown(text):
+        return set(
+            re.findall(r'(?m)(?<=[ \]])(?:--\[no\]|--)[a-z_.]+(?=[ =\n])', text.partition('\n\n  --')[2])
+        )
+
+    assert shown(out) <= shown(whole)
+    assert len(shown(whole) - shown(out)) == (int(left[1]) if left else 0)
 
 
-def test_help_shows_every_flag_that_the_readme_names(answers):
+def test_the_whole_help_shows_every_flag_that_the_readme_names(answers):
     text = README.read_text('utf-8')
-    helps = {name: answers[f'{name} --help'][1] for name in COMMANDS}
+    helps = {name: answers[f'{name} --help-all'][1] for name in COMMANDS}
 
     def shows(flag, out):
         # NAME, and `any.field`, stand for any one.
         known, any_one = re.fullmatch('(.*?)(NAME|any.field)?', flag).groups()
         return re.search(rf'--(\[no\])?{re.escape(known)}' + ('' if any_one else r'(?![\w.])'), out)
 
-    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)', text))
+    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)(?!-)', text))
     assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
-    ours = {flag for flag in named if flag != 'upgrade'}
+    ours = named - {'upgrade', 'help', 'version'}
     assert not [flag for flag in ours if not any(shows(flag, out) for out in helps.values())]
-    for command in re.findall(r'python -m trsum_jax\.(?:[^\n]|\\\n)*', text):
-        name = re.match(r'python -m trsum_jax\.(\w+)', command)[1]
-        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)', command):
-            assert shows(flag, helps[name]), f'{name} --{flag}'
+    of_trsum = {'train': 'main', **{name: name for name in COMMANDS}}
+    lines = re.findall(r'(?:python -m trsum_jax\.|\btrsum )(\w+)((?:[^\n`]|\\\n)*)', text)
+    for name, rest in lines:
+        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)(?!-)', rest if name in of_trsum else ''):
+            assert shows(flag, helps[of_trsum[name]]), f'{name} --{flag}'
 
 
-def test_help_shows_the_fields_of_the_config_that_is_named(answers):
-    _, out, _ = answers['main --config=configs/tvsum.py --help']
+@pytest.mark.parametrize('line', ['--config=configs/tvsum.py', 'tvsum', '--workdir x tvsum'])
+def test_help_shows_the_fields_of_the_config_that_is_named(line, answers):
+    _, out, _ = answers[f'main {line} --help']
     assert "--config.data.file='eccv16_dataset_tvsum_google_pool5.h5'" in out
+
+
+def test_help_says_what_is_wrong_with_the_line(answers):
     code, out, _ = answers['main --config=configs/tvsun.py --help']
     assert code == 0
     assert '--workdir' in out

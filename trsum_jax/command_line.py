@@ -1,118 +1,159 @@
-"""What stands on a command line: flags and configs read, faults in them as one sentence, and the help."""
+"""What stands on a command line: flags, configs and arguments read, faults in them as one sentence."""
 
-import difflib
-import pathlib
+import itertools
 import re
-import runpy
 import sys
-import textwrap
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
-from trsum_jax import errors
+from trsum_jax import config_files, errors, help_text
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
+from trsum_jax.help_text import CONFIG
 
-CONFIG = 'config'
-_HELP = re.compile('--?(help|helpshort|helpfull|h|[?])')
-_WIDTH = 100
+# Which flags the arguments stand for: of the arguments, and the names of the flags that are given.
+Arguments = Callable[[Sequence[str], set[str]], Sequence[tuple[str, str]]]
+
+_HELP = re.compile('--?(help|helpshort|h|[?])')
+_WHOLE_HELP = re.compile('--?(help[-_]all|helpfull)')
 
 
-def run(main: Callable[[Sequence[str]], int | None], define_flags: Callable[[], Any] | None = None) -> None:
+def run(
+    main: Callable[[Sequence[str]], int | None],
+    define_flags: Callable[[], Any] | None = None,
+    *,
+    config: str | None = None,
+    arguments: Arguments | None = None,
+    common: Sequence[str] = (),
+) -> None:
     """Runs `main` as a command; `--help` and faults of the command line are answered before it.
 
     Args:
         main: as in `errors.run_command`.
         define_flags: declares the flags that are not declared where the command's module is read.
+        config: the config where none is named. The command then takes `--config=FILE`, or NAME or FILE as
+            its one argument, and a flag for every field of it, such as `--config.model.width`.
+        arguments: has arguments stand for flags, as `in_order` does; where None, `main` gets them.
+        common: the flags that `--help` shows; all where empty.
     """
 
     def parse(argv: Sequence[str]) -> list[str]:
-        if any(map(_HELP.fullmatch, argv[1:])):
-            print(_help(define_flags, [arg for arg in argv if not _HELP.fullmatch(arg)]), flush=True)
-            sys.exit(0)
-        return _read(define_flags, argv)
+        asked = [arg for arg in argv[1:] if _HELP.fullmatch(arg) or _WHOLE_HELP.fullmatch(arg)]
+        if not asked:
+            return _read(define_flags, argv, config, arguments)
+        argv = [arg for arg in argv if arg not in asked]
+        faults = _faults_beside_help(define_flags, argv, config, arguments)
+        print(help_text.text(common, whole=any(map(_WHOLE_HELP.fullmatch, asked))) + faults, flush=True)
+        sys.exit(0)
 
     errors.run_command(main, parse)
 
 
-def define_config(default: str) -> None:
-    """Declares `--config=FILE` and a flag for every field of that file, such as `--config.model.width`.
-
-    What the command line says of them is checked here: the library reads it as they are declared.
+def in_order(*names: str) -> Arguments:
+    """Arguments stand for the first of these flags that are not given otherwise.
 
     Args:
-        default: the file where none is named.
+        names: of the flags.
+
+    Returns:
+        For `run`; raises `InputError` where there are more arguments than flags.
+    """
+
+    def place(words: Sequence[str], given: set[str]) -> list[tuple[str, str]]:
+        free = [name for name in names if name not in given]
+        if more := words[len(free) :]:
+            takes = ' and '.join(f'--{name}' for name in names)
+            raise InputError(f'unexpected argument {shown(more[0])!r}; arguments stand for {takes} alone')
+        return list(zip(free, words, strict=False))
+
+    return place
+
+
+def _define_config(default: str) -> None:
+    """Declares `--config` and the fields that the line sets, whose faults are found here.
+
+    `sys.argv` loses the config: the library reads it there as the flag is declared, and knows only files.
+
+    Args:
+        default: the config where none is named.
 
     Raises:
         InputError: no such file, no config in it, a field that it does not have; names what is near.
     """
     from ml_collections import config_flags
 
-    named, fields = _of_config(sys.argv[1:])
-    if named == '':
-        raise InputError(f'--{CONFIG}: expected a file, found nothing behind it')
-    config = load_config(named or default)
+    named, fields, sys.argv[1:] = _of_config(sys.argv[1:])
+    told, place = named or (f'--{CONFIG}', default)
+    if not place:
+        raise InputError(f'{told}: expected a file, or the name of a config, found nothing behind it')
+    config = config_files.load(place, told)
     for field in fields:
         _check_field(config, field)
-    text = 'The experiment; configs/NAME.py:published for the literal preset.'
-    config_flags.DEFINE_config_file(CONFIG, default, text)
+    path, preset = config_files.find(place, told)
+    text = (
+        'The experiment: a name that `trsum configs` lists, or FILE.py; NAME:published: the literal preset.'
+    )
+    config_flags.DEFINE_config_file(CONFIG, str(path) + (f':{preset}' if preset is not None else ''), text)
+    flags.FLAGS[CONFIG].default_as_str = place
 
 
-def load_config(named: str) -> Mapping[str, Any]:
-    """What a config file gives.
-
-    Args:
-        named: `FILE` or `FILE:PRESET`.
-
-    Returns:
-        The config.
-
-    Raises:
-        InputError: the file does not exist, raises, or gives no config.
-    """
-    place, given, preset = named.partition(':')
-    path, told = pathlib.Path(place), f'--{CONFIG}={shown(named)}'
-    if path.is_dir():
-        held = ', '.join(sorted(one.name for one in path.glob('*.py') if one.stem != '__init__'))
-        raise InputError(f'{told}: expected a file, found a folder, of {held or "no config"}')
-    if not path.exists():
-        found = f'found no such file (looked for at {shown(path.absolute())})'
-        raise InputError(f'{told}: expected a config file, {found}{_of_near(place, _configs_near(path))}')
-    try:
-        get_config = runpy.run_path(str(path)).get('get_config')
-    except (Exception, SystemExit) as error:
-        raise InputError(f'{told}: expected a config file, found that {_raised(error, path)}') from error
-    if not callable(get_config):
-        raise InputError(f'{told}: expected a Python file with a function get_config, found none in it')
-    try:
-        config = get_config(preset) if given else get_config()
-    except (Exception, SystemExit) as error:
-        raise InputError(f'{told}: {_raised(error, path)}') from error
-    if not hasattr(config, 'items'):
-        raise InputError(f'{told}: expected get_config to return a ConfigDict, found {type(config).__name__}')
-    return config
-
-
-def _of_config(args: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The config that a command line names, and the fields that it sets."""
-    named, fields = [], []
-    for arg, after in zip(args, [*args[1:], ''], strict=True):
-        if arg == '--':
-            break
+def _of_config(args: Sequence[str]) -> tuple[tuple[str, str] | None, list[str], list[str]]:
+    """The config that a command line names, what it says of it, the fields that it sets, and the rest."""
+    named, fields, rest = [], [], []
+    for arg, value in _words(args):
         if found := re.fullmatch(f'--?{CONFIG}(?:=(.*))?', arg, re.DOTALL):
             if fields:
                 raise InputError(
                     f'--{CONFIG}: expected before its fields, found after --{CONFIG}.{fields[0]}'
                 )
-            named.append(after if found[1] is None else found[1])
-        elif found := re.match(rf'--?(?:no)?{CONFIG}\.([^=]*)', arg):
-            fields.append(found[1])
+            place = (value[0] if value else '') if found[1] is None else found[1]
+            named.append((f'--{CONFIG}={shown(place)}' if place else f'--{CONFIG}', place))
+        elif not _is_flag(arg) and not fields:
+            named.append((shown(arg), arg))
+        else:
+            if found := re.match(rf'--?(?:no)?{CONFIG}\.([^=]*)', arg):
+                fields.append(found[1])
+            rest += [arg, *value]
     if len(named) > 1:
-        raise InputError(f'--{CONFIG}: expected once, found {" and ".join(map(shown, named))}')
-    return (named[0] if named else None), fields
+        raise InputError(f'--{CONFIG}: expected once, found {" and ".join(shown(one) for _, one in named)}')
+    return (named[0] if named else None), fields, rest
+
+
+def _words(args: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """A line's parts: a flag, with its value where that is the next word; an argument; `--` and the rest."""
+    rest = iter(args)
+    for arg in rest:
+        value: Sequence[str] = ()
+        name = arg.lstrip('-')
+        if arg == '--':
+            value = tuple(rest)
+        elif _is_flag(arg) and (name == CONFIG or (name in flags.FLAGS and not flags.FLAGS[name].boolean)):
+            value = tuple(itertools.islice(rest, 1))
+        yield arg, value
+
+
+def _is_flag(arg: str) -> bool:
+    return arg.startswith('-') and arg != '-'
+
+
+def _placed(args: Sequence[str], arguments: Arguments) -> list[str]:
+    """The line with flags in the place of its arguments."""
+    words, given, rest = [], [], []
+    for arg, value in _words(args):
+        if arg == '--':
+            words += value
+        elif _is_flag(arg):
+            given.append(arg.lstrip('-').partition('=')[0])
+            rest += [arg, *value]
+        else:
+            words.append(arg)
+    for name, word in arguments(words, set(given)):
+        if name in given and not isinstance(flags.FLAGS[name], flags.MultiFlag):
+            raise InputError(f'--{name}: expected once, found {shown(word)} for it as well')
+        rest.append(f'--{name}={word}')
+    return rest
 
 
 def _check_field(config: Mapping[str, Any], field: str) -> None:
@@ -123,57 +164,31 @@ def _check_field(config: Mapping[str, Any], field: str) -> None:
         if not hasattr(part, 'items'):
             raise InputError(f'{told} that --{so_far} has none')
         if name not in part:
-            near = _of_near(field, dict(_fields(config)), f'--{CONFIG}.')
+            near = config_files.near_to(field, dict(config_files.fields(config)), f'--{CONFIG}.')
             raise InputError(f'{told} none of that name{near}')
         part, so_far = part[name], f'{so_far}.{name}'
 
 
-def _fields(config: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if hasattr(value, 'items') and value:
-            yield from _fields(value, f'{prefix}{name}.')
-        else:
-            yield f'{prefix}{name}', value
-
-
-def _configs_near(path: pathlib.Path) -> list[str]:
-    folders = dict.fromkeys([path.parent, pathlib.Path('configs'), pathlib.Path('configs/studies')])
-    found = [one for folder in folders if folder.is_dir() for one in sorted(folder.glob('*.py'))]
-    return [one.as_posix() for one in found if one.stem != '__init__']
-
-
-def _of_near(name: str, names: Iterable[str], before: str = '') -> str:
-    """Words on the names that are most like one: as a whole, or in their last part."""
-    # The last part of `configs/tvsum.py` and of `model.width`, as people remember it.
-    names = list(names)
-    ends = {re.split('[/.]', one.removesuffix('.py'))[-1]: one for one in reversed(names)}
-    end = re.split('[/.]', name.removesuffix('.py'))[-1]
-    near = [ends[one] for one in difflib.get_close_matches(end, ends, 2, 0.8)]
-    near = list(dict.fromkeys([*difflib.get_close_matches(name, names, 2, 0.75), *near]))[:3]
-    return f'; did you mean {" or ".join(before + one for one in near)}?' if near else ''
-
-
-def _raised(error: Exception, path: pathlib.Path) -> str:
-    """An error of somebody's config, with the line of the file."""
-    if isinstance(error, InputError):
-        return str(error)
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-    ]
-    line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]
-    what = error.msg if isinstance(error, SyntaxError) else ' '.join(str(error).split())
-    return f'it raises {type(error).__name__}: {what}' + (f' (line {line})' if line else '')
-
-
-def _read(define_flags: Callable[[], Any] | None, argv: Sequence[str]) -> list[str]:
+def _read(
+    define_flags: Callable[[], Any] | None,
+    argv: Sequence[str],
+    config: str | None,
+    arguments: Arguments | None,
+) -> list[str]:
     """Declares the flags and reads them."""
+    sys.argv = list(argv)
     try:
         if define_flags is not None:
             define_flags()
-        return flags.FLAGS(argv)
+        if config is not None:
+            _define_config(config)
+        elif arguments is not None:
+            sys.argv[1:] = _placed(sys.argv[1:], arguments)
+        return flags.FLAGS(sys.argv)
     except flags.UnrecognizedFlagError as error:
-        names = [*(flag.name for flag in _own_flags()), *(f'{CONFIG}.{field}' for field in _config_fields())]
-        near = _of_near(error.flagname, names, '--') or '; --help shows all'
+        names = [flag.name for flag in help_text.own_flags()]
+        names += [f'{CONFIG}.{field}' for field in help_text.fields_of_config()]
+        near = config_files.near_to(error.flagname, names, '--') or '; --help-all shows all'
         raise InputError(f'--{shown(error.flagname)}: no such flag{near}') from error
     # The last ones are how a config's fields say that they cannot be set.
     except LookupError as error:
@@ -183,6 +198,17 @@ def _read(define_flags: Callable[[], Any] | None, argv: Sequence[str]) -> list[s
         ) from error
     except (flags.Error, AttributeError, TypeError) as error:
         raise InputError(_in_words(str(error))) from error
+
+
+def _faults_beside_help(*line: Any) -> str:
+    """Reads the line for the help on it; what is wrong with it stands below."""
+    try:
+        _read(*line)
+    except InputError as error:
+        flags.FLAGS.mark_as_parsed()
+        # Without the flags that a command needs there is still help.
+        return '' if 'found none; --help' in str(error) else f'\n\nerror: {error}'
+    return ''
 
 
 def _in_words(fault: str) -> str:
@@ -204,43 +230,3 @@ def _in_words(fault: str) -> str:
     elif 'ConfigDict' in fault:
         expected = f'a field of it with its value, such as --{found[1]}.NAME=…'
     return f'--{found[1]}: expected {expected}, found {shown(found[2])!r}'
-
-
-def _own_flags() -> list[flags.Flag]:
-    """The command's own flags, in the order in which they were declared."""
-    modules = flags.FLAGS.flags_by_module_dict()
-    own = [name for name in modules if name == sys.argv[0] or name.startswith('trsum_jax')]
-    return [flag for name in own for flag in modules[name]]
-
-
-def _config_fields() -> dict[str, Any]:
-    return dict(_fields(flags.FLAGS[CONFIG].value)) if CONFIG in flags.FLAGS else {}
-
-
-def _help(define_flags: Callable[[], Any] | None, argv: Sequence[str]) -> str:
-    """What the command is for, and its flags with their defaults, or the values that the line gives them."""
-    try:
-        _read(define_flags, argv)
-        faults = ''
-    except InputError as error:
-        flags.FLAGS.mark_as_parsed()
-        # Without the flags that a command needs there is still help.
-        faults = '' if 'found none; --help' in str(error) else f'\n\nerror: {error}'
-    lines = [(sys.modules['__main__'].__doc__ or '').strip(), '']
-    for flag in _own_flags():
-        name = f'--[no]{flag.name}' if flag.boolean else f'--{flag.name}'
-        value = '' if flag.boolean or flag.default in (None, '') else f'={flag.default_as_str.strip(chr(39))}'
-        text = ' '.join((flag.help or '').split())
-        lines += textwrap.wrap(f'  {name + value:<24} {text}', _WIDTH, subsequent_indent=' ' * 27)
-    if fields := _config_fields():
-        lines += ['', f'Fields of --{CONFIG}={flags.FLAGS[CONFIG].config_filename}, each a flag:']
-        parts: dict[str, list[str]] = {}
-        for field, value in fields.items():
-            part = field.partition('.')[0] if '.' in field else ''
-            parts.setdefault(part, []).append(f'--{CONFIG}.{field}={value!r}'.replace(' ', ''))
-        for each in parts.values():
-            text = ' '.join(each)
-            lines += textwrap.wrap(
-                text, _WIDTH, initial_indent='  ', subsequent_indent='    ', break_on_hyphens=False
-            )
-    return '\n'.join(lines) + faults

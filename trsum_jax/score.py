@@ -1,6 +1,7 @@
 """Scores any feature file with a trained workdir, without training.
 
-python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5 --output=scores.h5
+trsum score WORKDIR FILE.h5 [--output=scores.h5]
+python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5
 """
 
 if __name__ == '__main__':
@@ -34,8 +35,6 @@ def main(argv: Sequence[str]) -> int:
     from trsum_jax.data import datasets
     from trsum_jax.training import outputs, trained
 
-    if len(argv) > 1:
-        raise InputError(f'expected flags only, found {argv[1:]}')
     values = flags.FLAGS
     if not 0 < values.budget <= 1:
         raise InputError(f'--budget: expected a share above 0 and up to 1, found {values.budget}')
@@ -66,4 +65,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    command_line.run(main, define_flags)
+    command_line.run(main, define_flags, arguments=command_line.in_order('checkpoint', 'dataset'))

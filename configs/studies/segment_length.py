@@ -10,7 +10,7 @@ updates of an epoch.
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
