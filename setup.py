@@ -21,6 +21,7 @@ setup(
     package_data={'trsum_jax.video': ['*.html', '*.css', '*.js']},
     install_requires=[
         'absl-py>=2.1',
+        'argcomplete>=3.5',
         'chex>=0.1.90',
         'flax>=0.12',
         'h5py>=3.11',

@@ -1,4 +1,4 @@
-"""What the method learns on planted data: annotators, contents, both presets.
+"""What the method learns on planted data: annotators, contents, presets.
 
     python -m trsum_jax.main --config=configs/synthetic.py --workdir=runs/synthetic
 

@@ -13,6 +13,7 @@ MAY_IMPORT = {
     'config_files': {'errors', 'files'},
     'help_text': {'config_files'},
     'command_line': {'errors', 'files', 'config_files', 'help_text'},
+    'completion': {'errors', 'files', 'config_files', 'help_text'},
     'data': {'errors', 'files'},
     'protocol': {'errors', 'files', 'data'},
     'method': {'errors'},
@@ -20,11 +21,11 @@ MAY_IMPORT = {
     'video': {'errors', 'files', 'data', 'protocol', 'method'},
     'configs': {'data', 'method', 'training'},
     'commands': {
-        *('stopping', 'errors', 'files', 'config_files', 'command_line'),
+        *('stopping', 'errors', 'files', 'config_files', 'command_line', 'completion'),
         *('data', 'protocol', 'method', 'training', 'video'),
     },
 }
-NO_JAX = ('stopping', 'errors', 'files', 'config_files', 'help_text', 'command_line')
+NO_JAX = ('stopping', 'errors', 'files', 'config_files', 'help_text', 'command_line', 'completion')
 NO_JAX += ('data', 'protocol')
 
 

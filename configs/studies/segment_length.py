@@ -1,4 +1,4 @@
-"""Frames in a segment, and which views of a video there are: the paper's Fig. 5.
+"""Frames in a segment, and which views there are: the paper's Fig. 5.
 
     python -m trsum_jax.main --config=configs/studies/segment_length.py --workdir=runs/studies/segment_length
 
