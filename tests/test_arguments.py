@@ -11,11 +11,11 @@ from summarizing import film
 
 # IN and OUT stand for folders; with the exit code and words of the answer.
 LINES = {
-    'main demo --config.model.heads=3': (1, 'expected a divisor of model.width = 64, found 3'),
-    'main --workdir OUT/w tvsum:published --config.data.file=IN/no.h5': (1, 'IN/no.h5'),
-    'main configs/studies/small --config.model.heads=3': (1, 'no such file'),
-    'main studies/small --config.model.heads=3': (1, 'expected a divisor of model.width = 64'),
-    'main --distributed=false IN/own.py --config.model.heads=3': (1, 'divisor of model.width = 8'),
+    'main demo --help': (0, '--config.data.folds=3'),
+    'main --workdir OUT/w tvsum:published --help': (0, "--config.data.file='eccv16_dataset_tvsum"),
+    'main studies/small --help': (0, '--config.seeds=(0,1)'),
+    'main --distributed=false IN/own.py --help-all': (0, '--config.model.width=8'),
+    'main configs/studies/small': (1, 'no such file'),
     'main -- demo': (1, "unexpected argument 'demo'"),
     'evaluate IN/data.h5 --draws=1': (0, '| random '),
     'evaluate IN/data.h5 IN/scores.h5 --draws=1': (0, '| scores '),

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 
 import pytest
+import yaml
 
 import trsum_jax
 
@@ -111,3 +112,21 @@ def test_without_the_link_the_build_says_what_is_missing(built, tmp_path):
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'trsum_jax/configs: expected a link to configs/, found none' in done.stderr
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    cited = yaml.safe_load((ROOT / 'CITATION.cff').read_text('utf-8'))
+    assert cited['version'] == trsum_jax.__version__
+    paper = cited['preferred-citation']
+    text = ' '.join((ROOT / 'README.md').read_text('utf-8').split())
+    assert paper['title'] in text
+    assert paper['url'] in text
+    for author in paper['authors']:
+        assert f'{author["family-names"]}, {author["given-names"]}' in text
+
+
+def test_the_workflow_runs_what_is_run_by_hand():
+    workflow = yaml.safe_load((ROOT / '.github' / 'workflows' / 'ci.yml').read_text('utf-8'))
+    (job,) = workflow['jobs'].values()
+    assert {'run': '.ci/run'} in job['steps']
+    assert os.access(ROOT / '.ci' / 'run', os.X_OK)
