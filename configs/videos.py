@@ -1,4 +1,4 @@
-"""Your own videos, without labels: train on all of them, then score and summarize each.
+"""Your own videos, without labels: train on all of them, summarize each.
 
     python -m trsum_jax.extract --videos=DIR --output=videos.h5
     python -m trsum_jax.main --config=configs/videos.py --config.data.file=videos.h5 --workdir=runs/mine
@@ -9,7 +9,7 @@ A small model, because a few videos are few. Scores, shots and the chosen ones w
 
 import ml_collections
 
-from configs import default
+from trsum_jax.configs import default
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -6,7 +6,9 @@ import sys
 
 _PROGRAM = """
 import json, os, runpy, sys, tempfile, traceback
-import trsum_jax.evaluate, trsum_jax.experiment.fields, trsum_jax.video.encoders.loading
+import ml_collections.config_flags
+import trsum_jax.evaluate, trsum_jax.experiment.check, trsum_jax.protocol.tables
+import trsum_jax.video.encoders.loading
 
 def run(command):
     streams = [tempfile.TemporaryFile() for _ in range(2)]

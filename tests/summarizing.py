@@ -30,7 +30,7 @@ class Command:
 
     def __init__(self, monkeypatch):
         self.flags = flags.FlagValues()
-        for kind in ('string', 'float', 'integer', 'bool', 'enum', 'list'):
+        for kind in ('string', 'multi_string', 'float', 'integer', 'bool', 'enum', 'list'):
             name = f'DEFINE_{kind}'
             monkeypatch.setattr(flags, name, functools.partial(getattr(flags, name), flag_values=self.flags))
         monkeypatch.setattr(flags, 'FLAGS', self.flags)

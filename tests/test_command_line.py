@@ -25,7 +25,15 @@ CONFIGS = {
 # The words that have to be in the sentence.
 MISTYPED = {
     'main --config=configs/tvsun.py': ['no such file', 'did you mean configs/tvsum.py'],
-    'main --config=tvsum': ['did you mean configs/tvsum.py'],
+    'main --config=tvsun': ['--config=tvsun: expected', 'or the name of a config', 'did you mean tvsum?'],
+    'main tvsun': ['tvsun: expected a config file', 'did you mean tvsum?'],
+    'main choices': ['did you mean studies/choices?'],
+    'main zzz': ['zzz: expected a config file', 'trsum configs lists them'],
+    'main demo:publishd': ['expected one of default, published'],
+    'main demo tvsum': ['--config: expected once, found demo and tvsum'],
+    'main demo --config=tvsum': ['--config: expected once, found demo and tvsum'],
+    'main --config.seeds=(1,) demo': ["unexpected argument 'demo'", 'the config comes before its fields'],
+    'main --distributed demo --config.width=1': ['--config.width: expected a field'],
     'main --config=configs/tvsum.py:publishd': ['expected one of default, published', "found 'publishd'"],
     'main --config=configs': ['found a folder', 'tvsum.py'],
     'main --config=configs/demo.py --config=configs/tvsum.py': ['--config: expected once'],
@@ -54,9 +62,14 @@ MISTYPED = {
     'main --config=CONFIGS/other.py': ['expected the fields of configs/default.py', 'more'],
     'main --config=CONFIGS/text.py': ["config.model.width: expected a whole number, found 'wide'"],
     'score': ['expected --checkpoint=… and --dataset=…, found none'],
+    'score runs/a data.h5 more': ["unexpected argument 'more'", '--checkpoint and --dataset'],
+    'score runs/a --checkpoint=runs/b --dataset=x': ["unexpected argument 'runs/a'"],
     'score --budget=abc': ["--budget: expected a number, found 'abc'"],
     'evaluate --dataset=x --rank=abc': ['--rank: expected one of per-user, mean-user'],
     'evaluate --dataset=x --draws=0': ['--draws'],
+    'summarize a.mp4 --video=b.mp4': ['--video: expected once, found a.mp4 for it as well'],
+    'summarize -- --a.mp4': ['--a.mp4: expected a '],
+    'extract absent --output=x.h5': ['--videos=absent: expected a folder of videos or one video'],
     'summarize --vidoe=x': ['did you mean --video?'],
     'extract --shots=abc': ['--shots: expected one of kts, uniform'],
     'validate --anotations_only': ['did you mean --annotations_only?'],
@@ -69,7 +82,8 @@ def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp('configs')
     for name, text in CONFIGS.items():
         (folder / name).write_text(text, 'utf-8')
-    lines = [*MISTYPED, *(f'{name} --help' for name in COMMANDS), 'main --config=configs/tvsum.py --help']
+    lines = [*MISTYPED, *(f'{name} {flag}' for name in COMMANDS for flag in ('--help', '--help-all'))]
+    lines += ['main --config=configs/tvsum.py --help', 'main tvsum --help', 'main --workdir x tvsum --help']
     lines += ['main --config=configs/tvsun.py --help', 'score --help --dataset=x']
     parts = [line.replace('CONFIGS', str(folder)).split() for line in lines]
     return dict(zip(lines, run_all([[f'trsum_jax.{name}', *rest] for name, *rest in parts]), strict=True))
@@ -88,16 +102,29 @@ def test_what_is_mistyped_is_one_sentence_with_what_is_near(line, answers):
 
 
 @pytest.mark.parametrize('name', COMMANDS)
-def test_help_is_an_answer_and_no_failure(name, answers):
+def test_help_fits_a_screen_and_says_where_the_rest_is(name, answers):
     code, out, told = answers[f'{name} --help']
     assert (code, told) == (0, '')
-    assert len(out.splitlines()) < 80
-    assert max(map(len, out.splitlines())) <= 110
+    assert len(out.splitlines()) <= 40
+    assert max(map(len, out.splitlines())) <= 100
+    code, whole, told = answers[f'{name} --help-all']
+    assert (code, told) == (0, '')
+    assert max(map(len, whole.splitlines())) <= 100
+    left = re.search(r'--help-all shows the other (\d+) flags', out)
+    assert bool(left) == (name in ('main', 'summarize', 'extract'))
+
+    def shown(text):
+        return set(
+            re.findall(r'(?m)(?<=[ \]])(?:--\[no\]|--)[a-z_.]+(?=[ =\n])', text.partition('\n\n  --')[2])
+        )
+
+    assert shown(out) <= shown(whole)
+    assert len(shown(whole) - shown(out)) == (int(left[1]) if left else 0)
 
 
-def test_help_shows_every_flag_that_the_pages_name(answers):
+def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
     texts = {path: path.read_text('utf-8') for path in PAGES}
-    helps = {name: answers[f'{name} --help'][1] for name in COMMANDS}
+    helps = {name: answers[f'{name} --help-all'][1] for name in COMMANDS}
 
     def shows(flag, out):
         # NAME, and `any.field`, stand for any one.
@@ -107,21 +134,28 @@ def test_help_shows_every_flag_that_the_pages_name(answers):
     ours = '\n'.join(text for path, text in texts.items() if path.name not in OTHERS)
     # `git log` and `benchmarks` have flags of their own.
     ours = re.sub(r'(git log|python -m (benchmarks|tests))[^\n`]*', '', ours)
-    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)', ours))
+    named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)(?![\w-])', ours))
     assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
-    assert not [flag for flag in named - {'help'} if not any(shows(flag, out) for out in helps.values())]
+    assert not [
+        flag for flag in named - {'help', 'version'} if not any(shows(flag, out) for out in helps.values())
+    ]
     # `trsum train` is `main`; in prose a command stands between backticks, and ends there.
     commands = r'(?:python -m trsum_jax\.|^trsum |`trsum )(\w+)((?:\\\n|[^\n`])*)'
     found = [found for text in texts.values() for found in re.findall(commands, text, re.MULTILINE)]
     assert {'main', 'train', 'summarize', 'evaluate', 'score', 'extract'} <= {name for name, _ in found}
+    of_trsum = {'train': 'main', **{name: name for name in COMMANDS}}
     for name, rest in found:
-        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)', rest):
-            assert shows(flag, helps['main' if name == 'train' else name]), f'{name} --{flag}'
+        for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)(?![\w-])', rest if name in of_trsum else ''):
+            assert shows(flag, helps[of_trsum[name]]), f'{name} --{flag}'
 
 
-def test_help_shows_the_fields_of_the_config_that_is_named(answers):
-    _, out, _ = answers['main --config=configs/tvsum.py --help']
+@pytest.mark.parametrize('line', ['--config=configs/tvsum.py', 'tvsum', '--workdir x tvsum'])
+def test_help_shows_the_fields_of_the_config_that_is_named(line, answers):
+    _, out, _ = answers[f'main {line} --help']
     assert "--config.data.file='eccv16_dataset_tvsum_google_pool5.h5'" in out
+
+
+def test_help_says_what_is_wrong_with_the_line(answers):
     code, out, _ = answers['main --config=configs/tvsun.py --help']
     assert code == 0
     assert '--workdir' in out

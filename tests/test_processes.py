@@ -104,7 +104,7 @@ APART = """
 from trsum_jax import stopping
 stopping.heed(continues=True)
 import sys, time
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.runtime import processes
 def main(argv):
     processes.start(argv[1], 2, int(argv[2]))

@@ -103,7 +103,7 @@ TRAINING = """
 from trsum_jax import stopping
 stopping.heed(continues=True)
 import sys, time
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.errors import Preempted
 def main(argv):
     stopping.wait_for('this epoch')

@@ -1,9 +1,11 @@
 """Evaluates anybody's scores by the field's protocol, beside random, uniform and human rows.
 
-    python -m trsum_jax.evaluate --dataset=FILE.h5 --scores=FILE --output=results.json
+    trsum evaluate DATASET.h5 [SCORES] [--output=results.json]
+    python -m trsum_jax.evaluate --dataset=DATASET.h5 --scores=SCORES
 
-Scores are an HDF5 file with `video_N/scores` (one a step, at `picks`) or `video_N/frame_scores` (one a
-frame), or JSON `{"video_N": [...]}`, where the length tells which. Without scores: the baselines alone.
+Scores are an HDF5 file with `video_N/scores` (one a step, at `picks`) or `video_N/frame_scores`
+(one a frame), or JSON `{"video_N": [...]}`, where the length tells which. Without scores: the
+baselines alone.
 """
 
 if __name__ == '__main__':
@@ -20,14 +22,16 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.data import datasets, splits
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.scores import listing, read_scores
 from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.errors import InputError
 from trsum_jax.files import check_outputs, shown, write_json
-from trsum_jax.protocol import baselines, evaluation, tables
+
+# Those of `protocol.evaluation`, whose import of scipy the help need not wait for.
+BUDGET, RANK_FORMS = 0.15, ('per-user', 'mean-user')
 
 
 def evaluate(
@@ -35,7 +39,7 @@ def evaluate(
     folds: Sequence[Sequence[str]],
     scores: Mapping[str, np.ndarray] | None = None,
     *,
-    budget: float = evaluation.BUDGET,
+    budget: float = BUDGET,
     rank_form: str = 'per-user',
     draws: int = 20,
     seed: int = 0,
@@ -56,6 +60,8 @@ def evaluate(
         `rank_against`, counts and notes; and the summaries of the scored videos that have shots, key to
         [n_frames] uint8.
     """
+    from trsum_jax.protocol import baselines, evaluation, tables
+
     tested = {key for fold in folds for key in fold}
     rows: dict[str, dict[str, dict[str, float]]] = {}
     summaries, constant = {}, []
@@ -148,7 +154,7 @@ def write_summaries(path: str, summaries: Mapping[str, np.ndarray]) -> None:
             file.create_dataset(f'{key}/summary', data=summary, compression='gzip')
 
 
-def define_flags(values: flags.FlagValues) -> None:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this command.
 
     Args:
@@ -165,9 +171,9 @@ def define_flags(values: flags.FlagValues) -> None:
     number('draws', 20, 'Number of draws of random scores.', lower_bound=1)
     number('seed', 0, 'Of the random scores and the bootstrap.', lower_bound=0)
     share = "The summary's greatest share of a video, above 0 and at most 1."
-    flags.DEFINE_float('budget', evaluation.BUDGET, share, flag_values=values)
+    flags.DEFINE_float('budget', BUDGET, share, flag_values=values)
     against = 'What ranks are compared with where only summaries exist.'
-    flags.DEFINE_enum('rank', 'per-user', evaluation.RANK_FORMS, against, flag_values=values)
+    flags.DEFINE_enum('rank', 'per-user', RANK_FORMS, against, flag_values=values)
     partial = 'Accept splits that leave videos out of all folds.'
     flags.DEFINE_bool('partial_splits', False, partial, flag_values=values)
     flags.DEFINE_bool('overwrite', False, 'Replace output files that exist.', flag_values=values)
@@ -175,9 +181,9 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """The command: flags in, files and a printed table out."""
+    from trsum_jax.protocol import tables
+
     args = flags.FLAGS
-    if argv[1:]:
-        raise InputError(f'unexpected argument {argv[1]!r}; every option is written --name=value')
     if not 0 < args.budget <= 1:
         raise InputError(f'--budget must be above 0 and at most 1, found {args.budget}')
     if args.summaries and not args.scores:
@@ -235,4 +241,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main, functools.partial(define_flags, flags.FLAGS))
+    command_line.run(main, define_flags, arguments=command_line.in_order('dataset', 'scores'))

@@ -1,4 +1,10 @@
-"""Real videos to one feature file: `python -m trsum_jax.extract --videos=DIR --output=FILE.h5`."""
+"""Real videos to one feature file.
+
+    trsum extract DIR --output=FILE.h5
+    python -m trsum_jax.extract --videos=DIR --output=FILE.h5
+
+DIR is a folder of videos; single videos, one or several, will do as well.
+"""
 
 if __name__ == '__main__':
     # Before the slow imports: a signal is answered at any moment.
@@ -16,16 +22,18 @@ import tabulate
 import tqdm
 from absl import flags
 
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.data import datasets, records
 from trsum_jax.errors import INCOMPLETE, InputError
 from trsum_jax.files import check_outputs, shown
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.encoders.encoder import Encoder
 
+COMMON = ('videos', 'output', 'rate', 'shots', 'overwrite', 'strict', 'encoder', 'weights', 'onnx')
+
 
 def extract(
-    videos: str | pathlib.Path,
+    videos: str | pathlib.Path | Sequence[str | pathlib.Path],
     output: str | pathlib.Path,
     *,
     encoder: Encoder | None = None,
@@ -39,7 +47,7 @@ def extract(
     What a person should know (a damaged or skipped video) goes to stderr, as does the progress.
 
     Args:
-        videos: the folder, or one video.
+        videos: the folder, or one video, or several of these.
         output: the feature file to write; it records the encoder's name.
         encoder: from `loading.load`; the built-in descriptor where None.
         rate: samples per second.
@@ -56,12 +64,12 @@ def extract(
     describing, folder, reading = _video_layer()
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
-    paths, notes = folder.find_videos(videos)
+    paths, notes = folder.find_all([videos] if isinstance(videos, str | pathlib.Path) else videos)
     check_outputs(
         [('--output', output)], {path: f'the video {shown(path)}' for path in paths}, overwrite=overwrite
     )
     for note in notes:
-        print(f'note: {shown(videos)}: {note}', file=sys.stderr)
+        print(f'note: {note}', file=sys.stderr)
     encoder = encoder or loading.load('descriptor')
 
     faults = {} if left_out is None else left_out
@@ -148,15 +156,14 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0, or `INCOMPLETE` where videos were left out.
     """
-    if len(argv) > 1:
-        raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --videos=…?')
     given = flags.FLAGS
     if given.skip_unreadable:
         print(
             'note: --skip_unreadable does nothing any more: what cannot be used is left out', file=sys.stderr
         )
     encoder = loading.from_flags(given)
-    left_out = None if given.strict or pathlib.Path(given.videos).is_file() else {}
+    alone = len(given.videos) == 1 and pathlib.Path(given.videos[0]).is_file()
+    left_out = None if given.strict or alone else {}
     videos = extract(
         given.videos,
         given.output,
@@ -180,7 +187,7 @@ def main(argv: Sequence[str]) -> int:
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string('videos', None, 'folder of videos, or one video', required=True)
+    flags.DEFINE_multi_string('videos', None, 'folder of videos, or one video', required=True)
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     flags.DEFINE_float('rate', 2.0, 'samples per second')
     flags.DEFINE_enum('shots', 'kts', ['kts', 'uniform'], 'how shots are found')
@@ -191,4 +198,6 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main, define_flags)
+    command_line.run(
+        main, define_flags, arguments=lambda words, _: [('videos', word) for word in words], common=COMMON
+    )

@@ -1,7 +1,10 @@
 """The main job: both stages, cross-validated, to a table.
 
-python -m trsum_jax.main --config=configs/tvsum.py [--workdir=DIR] [--config.any.field=value]
+    trsum train [CONFIG] [--workdir=DIR] [--config.any.field=value]
+    python -m trsum_jax.main --config=configs/tvsum.py
 
+CONFIG is a name that `trsum configs` lists (demo by default), or a file; NAME:published makes the
+paper's literal choices. The workdir holds tables, pictures, scores, summaries and checkpoints.
 Interrupted in any way, the same command continues; after SIGTERM or SIGHUP the exit code is 75.
 """
 
@@ -16,8 +19,23 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.errors import InputError
+from trsum_jax.files import shown
+
+COMMON = (
+    *(
+        'workdir',
+        'config',
+        'distributed',
+        'config.data.file',
+        'config.data.user_scores',
+        'config.data.splits',
+    ),
+    *('config.data.folds', 'config.seeds', 'config.method', 'config.generator.epochs'),
+    *('config.summarizer.epochs', 'config.summarizer.episodes', 'config.summarizer.estimator'),
+    *('config.layout.microbatch', 'config.evaluation.budget', 'config.evaluation.agreement'),
+)
 
 
 def define_flags() -> None:
@@ -30,13 +48,15 @@ def define_flags() -> None:
     flags.DEFINE_integer('process', None, 'The number of this one, from 0; likewise.', lower_bound=0)
     text = 'Seconds that the processes may take to find each other.'
     flags.DEFINE_float('start_timeout', 60, text, lower_bound=1)
-    command_line.define_config('configs/demo.py')
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the experiment of the command line and prints its table."""
     if len(argv) > 1:
-        raise InputError(f'expected flags only, found {argv[1:]}; a field is set as --config.field=value')
+        raise InputError(
+            f'unexpected argument {shown(argv[1])!r}; the config comes before its fields, a field is set as '
+            '--config.field=value'
+        )
     from trsum_jax.experiment import check
     from trsum_jax.experiment.run import run_experiment
     from trsum_jax.runtime import processes
@@ -57,4 +77,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    command_line.run(main, define_flags)
+    command_line.run(main, define_flags, config='demo', common=COMMON)

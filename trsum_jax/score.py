@@ -1,6 +1,7 @@
 """Scores any feature file with a trained workdir, without training.
 
-python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5 --output=scores.h5
+trsum score WORKDIR FILE.h5 [--output=scores.h5]
+python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5
 """
 
 if __name__ == '__main__':
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trsum_jax import command_line, files
+from trsum_jax import files
+from trsum_jax.command import command_line
 from trsum_jax.errors import InputError
 
 
@@ -35,8 +37,6 @@ def main(argv: Sequence[str]) -> int:
     from trsum_jax.experiment import scorer
     from trsum_jax.results import summaries
 
-    if len(argv) > 1:
-        raise InputError(f'expected flags only, found {argv[1:]}')
     values = flags.FLAGS
     if not 0 < values.budget <= 1:
         raise InputError(f'--budget: expected a share above 0 and up to 1, found {values.budget}')
@@ -67,4 +67,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    command_line.run(main, define_flags)
+    command_line.run(main, define_flags, arguments=command_line.in_order('checkpoint', 'dataset'))

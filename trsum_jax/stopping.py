@@ -33,10 +33,19 @@ _stop_all: Callable[[], object] | None = None
 _leave_all: Callable[[signal.Signals], object] | None = None
 
 
+def hold() -> list[signal.Signals]:
+    """Lets the signals wait for `heed`, which answers them: for what has to be done before that is called.
+
+    Returns:
+        Those that wait. One that was ignored from the start, as `nohup` does, stays so.
+    """
+    ours = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+    return ours
+
+
 def heed(*, continues: bool = False) -> None:
     """Begins to wait for the signals; the first thing that a command does.
-
-    One that was ignored from the start, as `nohup` does, stays so.
 
     Args:
         continues: whether the same command, started again, goes on where this one was stopped.
@@ -44,8 +53,7 @@ def heed(*, continues: bool = False) -> None:
     global _continues
     _continues = continues
     _open_streams()
-    ours = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-    signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+    ours = hold()
     os.register_at_fork(after_in_child=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, ours))
     threading.Thread(target=_watch, args=(ours,), daemon=True).start()
 

@@ -1,4 +1,10 @@
-"""A video in, its summary out: `python -m trsum_jax.summarize --video=holiday.mp4 --output=summary.mp4`."""
+"""A video in, its summary out: trained on this very video, without labels.
+
+    trsum summarize holiday.mp4 [--output=summary.mp4]
+    python -m trsum_jax.summarize --video=holiday.mp4
+
+A folder, or several videos, are trained on together, and each is summarized.
+"""
 
 if __name__ == '__main__':
     # Before the slow imports: a signal is answered at any moment.
@@ -18,7 +24,7 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.errors import INCOMPLETE, InputError
 from trsum_jax.files import shown, temporary_folder
 
@@ -31,6 +37,10 @@ if TYPE_CHECKING:
     from trsum_jax.video.summary import Summary
 
 BUDGET, RATE = 0.15, 2.0
+COMMON = (
+    *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
+    *('storyboard', 'timeline', 'sound', 'rate', 'seed', 'overwrite', 'strict', 'encoder', 'weights', 'onnx'),
+)
 
 
 def summarize(video: str | pathlib.Path, **options) -> 'Summary':
@@ -233,7 +243,8 @@ def define_flags() -> None:
     from trsum_jax.video.encoders import loading
 
     flags.DEFINE_string('video', None, 'the video to summarize')
-    flags.DEFINE_string('videos', None, 'folder of videos to train on; without --video each is summarized')
+    several = 'folder of videos to train on; without --video each is summarized'
+    flags.DEFINE_multi_string('videos', None, several)
     flags.DEFINE_string('output', None, 'summary (.mp4), NAME-summary.mp4 by default; a folder for --videos')
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
@@ -253,14 +264,18 @@ def define_flags() -> None:
     loading.define_flags()
 
 
+def _place(words: Sequence[str], given: set[str]) -> list[tuple[str, str]]:
+    """One argument that is no folder is the video; folders, and several, are videos."""
+    alone = len(words) == 1 and not pathlib.Path(words[0]).is_dir()
+    return [('video' if alone else 'videos', word) for word in words]
+
+
 def main(argv: Sequence[str]) -> int:
     """Reads the flags, summarizes, writes, and says what was chosen and where it is.
 
     Returns:
         0, or `INCOMPLETE` where videos were left out.
     """
-    if len(argv) > 1:
-        raise InputError(f'expected only --flags, found {" ".join(argv[1:])!r}; did you mean --video=…?')
     given = flags.FLAGS
     try:
         from trsum_jax.video import outputs, planning
@@ -322,4 +337,4 @@ def _tell(path: str | pathlib.Path, note: str) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main, define_flags)
+    command_line.run(main, define_flags, arguments=_place, common=COMMON)

@@ -1,4 +1,10 @@
-"""Checks feature files whole and lists every fault: `python -m trsum_jax.validate FILE [FILE…]`."""
+"""Checks feature files whole and lists every fault.
+
+    trsum validate FILE.h5 [FILE.h5 …]
+    python -m trsum_jax.validate FILE.h5
+
+The exit code is 1 where one of them is not sound.
+"""
 
 if __name__ == '__main__':
     # Before the slow imports: a signal is answered at any moment.
@@ -11,13 +17,16 @@ from collections.abc import Sequence
 from absl import flags
 from tabulate import tabulate
 
-from trsum_jax import command_line
+from trsum_jax.command import command_line
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 
-_ANNOTATIONS_ONLY = flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
 
 
 def _span(values: Sequence[int | None]) -> str:
@@ -69,11 +78,11 @@ def main(argv: Sequence[str]) -> int:
         InputError: no file was named.
     """
     if len(argv) < 2:
-        raise InputError('expected at least one file: python -m trsum_jax.validate FILE [FILE…]')
+        raise InputError('expected at least one file: trsum validate FILE.h5 [FILE.h5 …]')
     n_unsound, no_features = 0, False
     for path in argv[1:]:
         try:
-            dataset, faults = datasets.check_file(path, require_features=not _ANNOTATIONS_ONLY.value)
+            dataset, faults = datasets.check_file(path, require_features=not flags.FLAGS.annotations_only)
         except InputError as error:
             dataset, faults = None, [str(error).removeprefix(f'{path}: ')]
         n_unsound += bool(faults)
@@ -90,4 +99,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    command_line.run(main, define_flags)

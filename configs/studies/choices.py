@@ -1,19 +1,20 @@
-"""Every choice that the paper leaves open: from the literal preset to the default step by step, and aside.
+"""Every choice that the paper leaves open, one step at a time, and aside.
 
     python -m trsum_jax.main --config=configs/studies/choices.py --workdir=runs/studies/choices
 
 Its time and its tables: `docs/studies.md`.
-`0-published` makes the paper's literal choices; every step keeps those before it, and `6-cosine-start` is
-the default, with which all are compared. A step up to the third stands there once more without positions, as
-the author's earlier code has none. Each `default-…` is the default with one choice made otherwise.
+From the literal preset to the default: `0-published` makes the paper's literal choices; every step keeps
+those before it, and `6-cosine-start` is the default, with which all are compared. A step up to the third
+stands there once more without positions, as the author's earlier code has none. Each `default-…` is the
+default with one choice made otherwise.
 """
 
 from typing import Any
 
 import ml_collections
 
-from configs import default
-from configs.studies import small
+from trsum_jax.configs import default
+from trsum_jax.configs.studies import small
 
 STEPS = {
     '0-published': {},

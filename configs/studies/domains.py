@@ -13,7 +13,7 @@ of another width, cannot be scored: such a cell stays empty, and a message says 
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -1,4 +1,4 @@
-"""N, the share δ and the weight β of its penalty; where the summarizer starts; the generator frozen or not.
+"""N, δ and β; where the summarizer starts; the generator frozen or not.
 
     python -m trsum_jax.main --config=configs/studies/episodes.py --workdir=runs/studies/episodes
 
@@ -8,7 +8,7 @@ One generator serves all of them; those that differ in δ and β are one grid.
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

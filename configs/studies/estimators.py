@@ -7,7 +7,7 @@ What each is, and what was measured of its bias, variance and cost, is in `docs/
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 VARIANTS = {
     'reinforce': {},

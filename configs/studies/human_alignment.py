@@ -1,4 +1,4 @@
-"""Does the reconstruction loss track human judgement? One-out losses against people, on planted data.
+"""Does the reconstruction loss track human judgement? On planted data.
 
     python -m trsum_jax.main --config=configs/studies/human_alignment.py \\
         --workdir=runs/studies/human_alignment
@@ -10,7 +10,7 @@ alone say something. The tables, with the time they took, are in `docs/human_ali
 
 import ml_collections
 
-from configs import default, demo
+from trsum_jax.configs import default, demo
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

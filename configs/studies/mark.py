@@ -1,16 +1,17 @@
-"""The mark to beat: a scorer learned without labels against the distance to the video's mean, on new videos.
+"""The mark to beat on new videos: the distance to the video's mean.
 
     python -m trsum_jax.main --config=configs/studies/mark.py --workdir=runs/studies/mark
     python -m trsum_jax.main --config=configs/studies/mark.py --workdir=runs/studies/mark-confirmed \\
         --config.data.synthetic.seed=12
 
-The first set of videos is the one that the variants were chosen on, the second was looked at once. Each
-variant keeps the changes before it. What came out, and why, is in `docs/mark.md`.
+A scorer learned without labels against that distance. The first set of videos is the one that the
+variants were chosen on, the second was looked at once. Each variant keeps the changes before it. What
+came out, and why, is in `docs/mark.md`.
 """
 
 import ml_collections
 
-from configs import demo
+from trsum_jax.configs import demo
 
 STEPS = {
     '0-default': {},

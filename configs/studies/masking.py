@@ -8,7 +8,7 @@ The paper: dynamic windows are better than random frames and fixed windows, D_R 
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -1,4 +1,4 @@
-"""Which reward mends which failure? Seven rewards on the three planted datasets, side by side.
+"""Which reward mends which failure? Seven of them on planted data.
 
     python -m trsum_jax.main --config=configs/studies/rewards.py --workdir=runs/studies/rewards
 
@@ -10,7 +10,7 @@ the time it took, is in `docs/rewards.md`.
 
 import ml_collections
 
-from configs import demo
+from trsum_jax.configs import demo
 from trsum_jax.data.made.synthetic import PLANTS
 
 # With these weights a term varies over random episodes 1.2 to 2 times as much as the reconstruction does

@@ -1,4 +1,4 @@
-"""Frames in a segment, and which views of a video there are: the paper's Fig. 5.
+"""Frames in a segment, and which views there are: the paper's Fig. 5.
 
     python -m trsum_jax.main --config=configs/studies/segment_length.py --workdir=runs/studies/segment_length
 
@@ -10,7 +10,7 @@ updates of an epoch.
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

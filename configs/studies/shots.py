@@ -1,4 +1,4 @@
-"""What the quality of shots is worth to the masking: the file's own, KTS, equal parts, none.
+"""What shots are worth to the masking: the file's, KTS, equal parts, none.
 
     python -m trsum_jax.main --config=configs/studies/shots.py --workdir=runs/studies/shots
 
@@ -10,7 +10,7 @@ file's for F.
 
 import ml_collections
 
-from configs.studies import small
+from trsum_jax.configs.studies import small
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

@@ -1,4 +1,4 @@
-"""The experiment that every study varies: small enough for many of them, two folds and two seeds.
+"""The experiment that every study varies: small, two folds, two seeds.
 
     python -m trsum_jax.main --config=configs/studies/small.py
 
@@ -9,7 +9,7 @@ study takes these flags. For the paper's sizes, set `model`, `decomposition.leng
 
 import ml_collections
 
-from configs import demo
+from trsum_jax.configs import demo
 
 
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:

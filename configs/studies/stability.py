@@ -1,4 +1,4 @@
-"""How smoothly TR-SUM trains, beside AC-SUM-GAN and DR-DSN (the paper's Table III, on planted data).
+"""How smoothly TR-SUM trains, beside AC-SUM-GAN and DR-DSN (Table III).
 
     python -m trsum_jax.main --config=configs/studies/stability.py --workdir=runs/studies/stability
     python -m benchmarks.stability --workdir=runs/studies/stability
@@ -10,7 +10,7 @@ measures depend on the number of epochs, so every stage has the same. The tables
 
 import ml_collections
 
-from configs import demo
+from trsum_jax.configs import demo
 
 EPOCHS = 60
 

@@ -14,8 +14,8 @@ from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
 from trsum_jax.experiment.config import ESTIMATORS
-from trsum_jax.fields import Field
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
+from trsum_jax.runtime.fields import Field
 from trsum_jax.training import variations
 
 PRESETS = ('default', 'published')

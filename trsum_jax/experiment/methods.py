@@ -17,8 +17,8 @@ import ml_collections
 
 from trsum_jax import rivals
 from trsum_jax.experiment.config import bind, dtype_here, scale_of
-from trsum_jax.fields import Field
 from trsum_jax.results.report import MODEL
+from trsum_jax.runtime.fields import Field
 from trsum_jax.training import scoring, trsum
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage

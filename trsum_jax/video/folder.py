@@ -88,6 +88,27 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
     return videos, [f'passed over {told}'] if told else []
 
 
+def find_all(places: Sequence[str | pathlib.Path]) -> tuple[list[pathlib.Path], list[str]]:
+    """The videos of several places, each as `find_videos` finds them, and each video once.
+
+    Args:
+        places: folders and single files.
+
+    Returns:
+        As `find_videos`; each note names its place.
+
+    Raises:
+        InputError: as `find_videos`.
+    """
+    found: dict[pathlib.Path, None] = {}
+    notes = []
+    for place in places:
+        videos, told = find_videos(place)
+        found |= dict.fromkeys(videos)
+        notes += [f'{shown(place)}: {note}' for note in told]
+    return list(found), notes
+
+
 def summary_name(name: str) -> str:
     """The name of a summary before its ending: that of its video, cut where it would be too long.
 

@@ -24,7 +24,7 @@ def plan(
         raise InputError('expected --video=FILE, or --videos=DIR for all videos of a folder; found neither')
     if given.seconds is not None and given.budget is not None:
         raise InputError('expected --budget or --seconds, found both; leave one out')
-    found, notes = folder.find_videos(given.videos) if given.videos else ([], [])
+    found, notes = folder.find_all(given.videos or ())
     # None: a name is made, where the part is written by default. An empty one: it is not wanted.
     named = {name: given[name].value for name in (*outputs.BESIDE, 'timeline')}
     endings = {name: end for name, end in outputs.BESIDE.items() if named[name] is None}
@@ -63,5 +63,5 @@ def plan(
             targets.append(outputs.Targets(place / f'{name}.mp4', **beside))
     outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
     for note in notes:
-        print(f'note: {shown(given.videos)}: {note}', file=sys.stderr)
+        print(f'note: {note}', file=sys.stderr)
     return videos, also, targets

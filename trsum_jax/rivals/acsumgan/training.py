@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from trsum_jax.fields import Field
 from trsum_jax.method import losses
 from trsum_jax.rivals.acsumgan import game
 from trsum_jax.rivals.acsumgan.net import (
@@ -28,6 +27,7 @@ from trsum_jax.rivals.acsumgan.net import (
     prior_loss,
     sparsity_loss,
 )
+from trsum_jax.runtime.fields import Field
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.runs import Run, stream

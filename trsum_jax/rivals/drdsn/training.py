@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from trsum_jax.fields import Field
 from trsum_jax.method import episodes, losses
 from trsum_jax.method.reward_terms import distances, nearness
 from trsum_jax.rivals.drdsn import net
+from trsum_jax.runtime.fields import Field
 from trsum_jax.training.corpus import Corpus, Segment, gather
 from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.runs import Run, stream

@@ -1,0 +1,1 @@
+"""Variants of an experiment side by side, in one table."""
