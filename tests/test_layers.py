@@ -35,6 +35,56 @@ ROOMS = {
 }
 # Modules: a folder with a row has a reason.
 LARGER = {'video': 'reading, choosing and writing of films, to be split'}
+# Modules without a test file of their name, and the file in which they are tested, through what uses them.
+TESTED_IN = {
+    '__main__': 'test_trsum_command',
+    'errors': 'test_stopping',
+    'score': 'test_main',
+    'command/completion': 'test_trsum_command',
+    'command/help_text': 'command/test_command_line',
+    'data/folded': 'test_main',
+    'data/records': 'data/test_datasets',
+    'data/stored/bounds': 'data/stored/test_hdf5',
+    'data/stored/features': 'training/test_feed',
+    'data/stored/hdf5_writer': 'data/test_datasets',
+    'data/stored/stranger': 'data/stored/test_hdf5',
+    'data/stored/text_files': 'data/test_scores',
+    'experiment/config': 'benchmarks/test_torch_agreement',
+    'experiment/inputs': 'test_main',
+    'experiment/own_videos': 'test_summarize',
+    'experiment/preparation': 'test_main',
+    'experiment/run': 'training/test_loop',
+    'experiment/scorer': 'test_main',
+    'method/relaxations': 'method/test_estimators',
+    'protocol/failures': 'data/made/test_planted',
+    'results/filenames': 'experiment/test_workdirs',
+    'results/metric_log': 'training/test_loop',
+    'results/outcome': 'test_main',
+    'results/pictures': 'test_main',
+    'results/planted_failures': 'studies/test_comparison',
+    'results/report': 'test_main',
+    'results/summaries': 'test_main',
+    'rivals/acsumgan/game': 'rivals/acsumgan/test_net',
+    'runtime/checkpoint': 'training/test_loop',
+    'runtime/interruption': 'training/test_loop',
+    'studies/drawing': 'studies/test_comparison',
+    'studies/measures': 'studies/test_comparison',
+    'studies/transfer': 'studies/test_comparison',
+    'studies/variants': 'experiment/test_check',
+    'training/corpus': 'training/test_grid',
+    'training/runs': 'training/test_grid',
+    'video/choosing': 'test_summarize',
+    'video/deinterlacing': 'video/test_sound',
+    'video/describing': 'video/test_pictures',
+    'video/encoders/loading': 'video/encoders/test_encoder',
+    'video/folder': 'test_names',
+    'video/outputs': 'test_summarize',
+    'video/picking': 'video/test_writing',
+    'video/planning': 'test_summarize',
+    'video/summary': 'video/test_timeline',
+    'video/timecode': 'video/test_timeline',
+    'video/tone_mapping': 'video/test_pictures',
+}
 # In the order in which they are read.
 ONE_SITTING = (
     *('main', 'experiment/run', 'experiment/config', 'training/corpus', 'training/trsum'),
@@ -182,3 +232,14 @@ def test_the_method_is_read_in_one_sitting():
 def test_no_file_has_outgrown_one_sitting():
     long = {str(path): n for path in FILES if (n := len(path.read_text('utf-8').splitlines())) > 350}
     assert not long
+
+
+def test_every_module_has_a_test_file_in_the_same_place():
+    modules = {path.relative_to(PACKAGE).with_suffix('').as_posix() for path in FILES}
+
+    def own(module):
+        room, _, name = module.rpartition('/')
+        return ROOT / 'tests' / room / f'test_{name}.py'
+
+    assert {module for module in modules if not own(module).exists()} == set(TESTED_IN)
+    assert all((ROOT / 'tests' / f'{place}.py').exists() for place in TESTED_IN.values())

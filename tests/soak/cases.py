@@ -116,9 +116,10 @@ def sound_inputs(work: pathlib.Path) -> dict[str, pathlib.Path]:
 def make_sound(work: pathlib.Path) -> None:
     """Makes sound inputs of all kinds in a folder."""
     from feature_files import field_video, write_raw
-    from test_annotations import RATINGS, rated_file, write_mat, write_tsv
-    from test_onnx import means
-    from test_torch_file import tensor, written
+
+    from tests.data.test_annotations import RATINGS, rated_file, write_mat, write_tsv
+    from tests.video.encoders.test_onnx import means
+    from tests.video.encoders.test_torch_file import tensor, written
 
     sound = work / 'sound'
     sound.mkdir(parents=True)

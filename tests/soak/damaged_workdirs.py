@@ -16,9 +16,9 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import conftest  # noqa: F401  (settings of the tests, before jax is imported)
-from test_workdir import DAMAGES, contents, damage, in_its_place_a_folder
 from tiny import tiny_config, write_data
 
+from tests.experiment.test_workdirs import DAMAGES, contents, damage, in_its_place_a_folder
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import scorer

@@ -13,8 +13,8 @@ pytest.importorskip('av')
 import onnx
 from onnx import TensorProto, helper
 from rendered import scene, write_video
-from test_onnx import PLAIN, flat, means, model, pictures
 
+from tests.video.encoders.test_onnx import PLAIN, flat, means, model, pictures
 from trsum_jax.errors import InputError
 from trsum_jax.video.encoders import onnx_session
 from trsum_jax.video.encoders.encoder import encode_video, unit_rows

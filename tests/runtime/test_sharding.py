@@ -31,7 +31,7 @@ TOLERANCE = 2e-5
 def found(tmp_path_factory):
     """What happened on all meshes, in a process with eight devices."""
     path = tmp_path_factory.mktemp('meshes') / 'found.pickle'
-    folder = pathlib.Path(__file__).parent
+    folder = pathlib.Path(__file__).parents[1]
     env = os.environ | {'XLA_FLAGS': xla.flags(8), 'PYTHONPATH': f'{folder.parent}{os.pathsep}{folder}'}
     command = [sys.executable, '-W', 'error', str(folder / 'meshes.py'), str(path)]
     run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 from feature_files import N_STEPS, field_video, write_raw
-from test_annotations import RATINGS, rated_file, write_mat, write_tsv
 
+from tests.data.test_annotations import RATINGS, rated_file, write_mat, write_tsv
 from trsum_jax.data import annotations, datasets, splits
 from trsum_jax.data.scores import read_scores
 from trsum_jax.data.stored import text_files

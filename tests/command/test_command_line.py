@@ -6,7 +6,7 @@ import re
 import pytest
 from forked import run_all
 
-TOP = pathlib.Path(__file__).resolve().parents[1]
+TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [TOP / 'README.md', *sorted((TOP / 'docs').glob('*.md'))]
 # Pages of these name the flags of scripts and of other programs too.
 OTHERS = ('launch.md', 'performance.md', 'scaling.md', 'rewards.md', 'streaming.md')

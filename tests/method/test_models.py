@@ -116,27 +116,6 @@ def test_wanted_frames_are_those_of_the_whole_segment():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, expected)
 
 
-def test_attention_is_that_of_jax():
-    module = encoder.Attention(encoder.EncoderConfig(heads=2))
-    x = jax.random.normal(jax.random.key(0), (5, 8))
-    valid = jnp.array([True, True, True, True, False])
-    params = module.init(jax.random.key(1), x, valid, True)['params']
-    kernel = params['query_key_value']['kernel']
-    query, key, value = (part.reshape(5, 2, 4) for part in jnp.split(x @ kernel, 3, axis=1))
-    mixed = jax.nn.dot_product_attention(query, key, value, mask=jnp.broadcast_to(valid, (1, 5, 5)))
-    expected = mixed.reshape(5, 8) @ params['out']['kernel']
-    np.testing.assert_allclose(module.apply({'params': params}, x, valid, True), expected, atol=1e-5)
-
-
-def test_cosine_start_subtracts_an_average_of_similar_frames():
-    module = encoder.Attention(encoder.EncoderConfig(heads=1, cosine_start=True), first=True)
-    x = jax.random.normal(jax.random.key(0), (6, 4))
-    valid = jnp.ones(6, bool)
-    params = module.init(jax.random.key(1), x, valid, True)
-    weights = jax.nn.softmax(0.49 * x @ x.T / 2.0, axis=-1)  # sqrt(4) = 2
-    np.testing.assert_allclose(module.apply(params, x, valid, True), -weights @ x, atol=1e-5)
-
-
 def test_only_the_first_attention_starts_as_a_comparison():
     module = models.Generator(encoder_of(cosine_start=True))
     frames, valid = data()
@@ -144,12 +123,6 @@ def test_only_the_first_attention_starts_as_a_comparison():
     first, second = (encoder[f'block_{i}']['attention']['out']['kernel'] for i in range(2))
     np.testing.assert_array_equal(first, -np.eye(8))
     assert np.any(second != -np.eye(8))
-
-
-def test_sinusoids_by_hand():
-    table = encoder.sinusoids(3, 4)
-    np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
-    np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=1e-6)
 
 
 def test_dropout_is_random_in_training_only():
@@ -166,8 +139,8 @@ def test_dropout_is_random_in_training_only():
 
 def test_with_everything_dropped_a_block_is_its_residual_path_and_no_attention_is_paid():
     x, valid = jax.random.normal(jax.random.key(0), (5, 8)), jnp.ones(5, bool)
-    block = models.Block(2, 16, 'pre', 'gelu', 1.0, False, jnp.float32)
-    attention = models.Attention(2, 1.0, False, jnp.float32)
+    sizes = encoder.EncoderConfig(heads=2, feed_forward=16, dropout=1.0)
+    block, attention = encoder.Block(sizes), encoder.Attention(sizes)
     for module, expected in ((block, x), (attention, jnp.full((5, 8), 0.5))):
         # With a bias of 0.5 in each product, whatever else is at work is seen.
         init = jax.jit(lambda key, module=module: module.init(key, x, valid, True))

@@ -8,8 +8,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_torch_file import LAYOUTS, MAGIC, SYSTEM, pickled, read, tensor, written
 
+from tests.video.encoders.test_torch_file import LAYOUTS, MAGIC, SYSTEM, pickled, read, tensor, written
 from trsum_jax.errors import InputError
 from trsum_jax.video.encoders import torch_pickle
 

@@ -109,7 +109,7 @@ def test_padding_gets_no_gradient(name):
 
 
 def test_the_estimator_that_the_documentation_adds_is_unbiased():
-    text = (pathlib.Path(__file__).parents[1] / 'docs' / 'estimators.md').read_text(encoding='utf-8')
+    text = (pathlib.Path(__file__).parents[2] / 'docs' / 'estimators.md').read_text(encoding='utf-8')
     (block,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     names = {}
     exec(block, names)

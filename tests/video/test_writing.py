@@ -19,7 +19,7 @@ from trsum_jax.video import picking
 from trsum_jax.video.reading import VideoReader, picture
 from trsum_jax.video.writing import write_video
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 NTSC = Fraction(1001, 24000)
 
 

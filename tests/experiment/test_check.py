@@ -14,7 +14,7 @@ from trsum_jax.results import filenames
 from trsum_jax.studies import comparison
 from trsum_jax.studies.variants import expand, run_variants
 
-FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'configs'
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
 
 

@@ -263,6 +263,6 @@ sys.modules['jax'] = None
 import trsum_jax.evaluate
 from trsum_jax.protocol import baselines, evaluation, knapsack, tables
 """
-    root = pathlib.Path(__file__).resolve().parents[1]
+    root = pathlib.Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=root, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,32 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trsum_jax.method import encoder
+
+
+def test_attention_is_that_of_jax():
+    module = encoder.Attention(encoder.EncoderConfig(heads=2))
+    x = jax.random.normal(jax.random.key(0), (5, 8))
+    valid = jnp.array([True, True, True, True, False])
+    params = module.init(jax.random.key(1), x, valid, True)['params']
+    kernel = params['query_key_value']['kernel']
+    query, key, value = (part.reshape(5, 2, 4) for part in jnp.split(x @ kernel, 3, axis=1))
+    mixed = jax.nn.dot_product_attention(query, key, value, mask=jnp.broadcast_to(valid, (1, 5, 5)))
+    expected = mixed.reshape(5, 8) @ params['out']['kernel']
+    np.testing.assert_allclose(module.apply({'params': params}, x, valid, True), expected, atol=1e-5)
+
+
+def test_cosine_start_subtracts_an_average_of_similar_frames():
+    module = encoder.Attention(encoder.EncoderConfig(heads=1, cosine_start=True), first=True)
+    x = jax.random.normal(jax.random.key(0), (6, 4))
+    valid = jnp.ones(6, bool)
+    params = module.init(jax.random.key(1), x, valid, True)
+    weights = jax.nn.softmax(0.49 * x @ x.T / 2.0, axis=-1)  # sqrt(4) = 2
+    np.testing.assert_allclose(module.apply(params, x, valid, True), -weights @ x, atol=1e-5)
+
+
+def test_sinusoids_by_hand():
+    table = encoder.sinusoids(3, 4)
+    np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
+    np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=1e-6)
