@@ -86,12 +86,15 @@ def test_whatever_is_lost_is_made_again_to_the_same_bytes(again, capsys):
     assert 'lost or changed since written; made again from the checkpoints' in told
 
 
-def test_a_workdir_of_before_some_fields_came_is_still_its_own(again):
+def test_a_workdir_of_before_some_fields_came_and_went_is_still_its_own(again):
     config, workdir, text, _ = again
     told = read_json(workdir / filenames.CONFIG)
     for name in check.LATER:
         part, field = name.split('.')
         del told[part][field]
+    for name, constant in check.GONE.items():
+        part, field = name.split('.')
+        told[part][field] = constant
     (workdir / filenames.CONFIG).write_text(json.dumps(told))
     assert scorer.load_trained(workdir).workdir == workdir
     assert run_experiment(config, workdir) == text
@@ -99,6 +102,15 @@ def test_a_workdir_of_before_some_fields_came_is_still_its_own(again):
     config = config.copy_and_resolve_references()
     config.data.partial_splits = True
     with pytest.raises(InputError, match=r'data\.partial_splits: False there, True now'):
+        run_experiment(config, workdir)
+
+
+def test_a_workdir_whose_choice_is_gone_is_refused(again):
+    config, workdir, _, _ = again
+    told = read_json(workdir / filenames.CONFIG)
+    told['model']['norm'] = 'post'
+    (workdir / filenames.CONFIG).write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r'model\.norm: post there, absent now'):
         run_experiment(config, workdir)
 
 
