@@ -64,13 +64,13 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
     keys = tuple(video.key for video in videos)
     whole = corpus.build(videos, steps, ('sequential',))
     (stage,) = methods.build(config, width, n_videos, steps).stages
-    runs = runs.make_runs(runs.places((0,), 1), [Fold(keys, ())], keys, whole)
+    all_runs = runs.make_runs(runs.places((0,), 1), [Fold(keys, ())], keys, whole)
     step = grid.compile_epoch(stage, 'map')
-    states, number = grid.init(stage, runs, ()), 0
+    states, number = grid.init(stage, all_runs, ()), 0
 
     def run() -> None:
         nonlocal states, number
-        states, metrics = step(states, np.int32(number), whole, runs, ())
+        states, metrics = step(states, np.int32(number), whole, all_runs, ())
         number += 1
         jax.block_until_ready((states, metrics))
 

@@ -135,15 +135,15 @@ def folds(size: str, stage: str, how: str) -> Callable[[], None]:
     epoch = grid.compile_epoch(one, 'map' if how == 'alone' else how_here(how))
     kept = []
     for group in groups:
-        runs = runs.make_runs(group, chosen, keys, segments)
-        frozen = () if stage == 'generator' else grid.init(first, runs, ()).params
-        kept.append((grid.init(one, runs, frozen), runs, frozen))
+        all_runs = runs.make_runs(group, chosen, keys, segments)
+        frozen = () if stage == 'generator' else grid.init(first, all_runs, ()).params
+        kept.append((grid.init(one, all_runs, frozen), all_runs, frozen))
 
     def run():
-        for i, (states, runs, frozen) in enumerate(kept):
-            states, metrics = epoch(states, 1, segments, runs, frozen)
+        for i, (states, all_runs, frozen) in enumerate(kept):
+            states, metrics = epoch(states, 1, segments, all_runs, frozen)
             jax.block_until_ready((states, metrics))
-            kept[i] = states, runs, frozen
+            kept[i] = states, all_runs, frozen
 
     return run
 

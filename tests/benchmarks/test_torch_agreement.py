@@ -226,13 +226,13 @@ def test_optimizer_steps_agree(case, opponent, norm):
     """Three steps on given gradients, shorter and longer than the clip of 5, through warm-up and after."""
     settings = case.config.generator
     stage = opponent.Stage1(case.frozen, case.config, case.corpus._asdict())
-    params, optimizer = case.frozen, steps.adamw(settings)
+    params, optimizer = case.frozen, adamw_of(settings)
     moments = optimizer.init(params)
     for seed, progress in enumerate((0.05, 0.1, 1.3)):
         grads = jax.tree.map(lambda new, old: new - old, moved(case.frozen, seed), case.frozen)
         factor = norm / float(optax.tree.norm(grads))
         grads = jax.tree.map(lambda g, by=factor: g * by, grads)
-        params, moments = steps.update(settings, optimizer, params, moments, grads, progress)
+        params, moments = optimizer.update(params, moments, grads, progress)
         for name, gradient in torch_model.torch_names(grads).items():
             stage.model.get_parameter(name).grad = gradient
         torch_model.apply_gradients(stage.optimizer, settings, progress)
@@ -245,17 +245,22 @@ def test_optimizer_steps_agree(case, opponent, norm):
         )
 
 
+def adamw_of(settings):
+    names = ('learning_rate', 'warmup', 'epochs', 'weight_decay', 'clip')
+    return steps.adamw(**{name: settings[name] for name in names})
+
+
 @pytest.mark.parametrize('opponent', OPPONENTS)
 def test_a_few_steps_lead_to_the_same_loss(case, ours1, opponent):
     fate, gradient = ours1
     case.config.generator.learning_rate = 1e-2
-    settings, optimizer = case.config.generator, steps.adamw(case.config.generator)
+    optimizer = adamw_of(case.config.generator)
     params, moments = case.frozen, optimizer.init(case.frozen)
     stage = opponent.Stage1(case.frozen, case.config, case.corpus._asdict())
     batch, ours, theirs = tensors_of(case, **fate), [], []
     for progress in (0.1, 0.6, 1.0, 1.4):
         (loss, _), grads = gradient(params, fate)
-        params, moments = steps.update(settings, optimizer, params, moments, grads, progress)
+        params, moments = optimizer.update(params, moments, grads, progress)
         ours.append(float(loss))
         theirs.append(float(stage.step_on(batch, progress)['loss']))
     assert ours[-1] < 0.95 * ours[0]

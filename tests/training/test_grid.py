@@ -24,11 +24,10 @@ def run_of(tree, i):
 
 
 def train_quietly(setting, stage, frozen, folder, *, epochs, log_every):
-    layout = setting.config.layout.copy_and_resolve_references()
-    layout.update({'log_every': log_every, 'checkpoint_every': epochs, 'checkpoints': 1})
     return loop.train(
         stage, grid.Position(grid.init(stage, setting.runs, frozen)), setting.feed(), frozen,
-        places=setting.places, mesh=sharding.one_device(), epochs=epochs, how='map', layout=layout,
+        places=setting.places, mesh=sharding.one_device(), epochs=epochs, how='map',
+        habits=loop.Habits(log_every, checkpoint_every=epochs, checkpoints=1, grace=30.0),
         on_metrics=lambda epoch, metrics: None, folder=folder / stage.name,
     )  # fmt: skip
 

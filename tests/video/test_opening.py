@@ -6,7 +6,6 @@ import pathlib
 import socket
 import struct
 import threading
-import types
 from fractions import Fraction
 
 import numpy as np
@@ -108,7 +107,7 @@ def listening():
 
 def test_no_command_opens_a_socket(plain, here, monkeypatch):
     command = Command(monkeypatch)
-    monkeypatch.setattr(validate, '_ANNOTATIONS_ONLY', types.SimpleNamespace(value=False))
+    validate.define_flags()
     with listening() as (port, visitors):
         for scheme in ('http', 'tcp', 'rtmp', 'ftp'):
             name = f'{scheme}:127.0.0.1:{port}?.mp4'

@@ -151,7 +151,7 @@ def train_stage(
         mesh=experiment.mesh,
         how=experiment.how,
         epochs=epochs,
-        layout=config.layout,
+        habits=loop.Habits(**{name: config.layout[name] for name in loop.Habits._fields}),
         on_metrics=functools.partial(_log, logs, stage.name, experiment.places),
         folder=folder,
         words=words,

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,22 @@ _MEASURED_S, _LONG_S = 2.0, 30.0
 OnMetrics = Callable[[int, dict[str, np.ndarray]], None]
 
 
+class Habits(NamedTuple):
+    """How often a training is told and saved.
+
+    Attributes:
+        log_every: epochs from one reading of the metrics to the next.
+        checkpoint_every: epochs from one checkpoint to the next.
+        checkpoints: the newest ones that are kept.
+        grace: seconds that an epoch may still take after a stop signal; a longer one stops within.
+    """
+
+    log_every: int
+    checkpoint_every: int
+    checkpoints: int
+    grace: float
+
+
 def train(
     stage: Stage,
     at: Position,
@@ -41,14 +57,14 @@ def train(
     mesh: jax.sharding.Mesh,
     how: str,
     epochs: int,
-    layout: Any,
+    habits: Habits,
     on_metrics: OnMetrics,
     folder: pathlib.Path,
     words: str = '',
 ) -> Any:
     """Trains every run of the grid to its last epoch, with a progress bar and checkpoints.
 
-    Metrics stay on the device and are read every `layout.log_every` epochs, and before every checkpoint, so
+    Metrics stay on the device and are read every `log_every` epochs, and before every checkpoint, so
     that the log is never behind what training continues from.
 
     Args:
@@ -60,7 +76,7 @@ def train(
         mesh: of the devices.
         how: `map` or `vmap`, over runs.
         epochs: how many in all.
-        layout: the config's `layout`: `log_every`, `checkpoint_every`, `checkpoints`, `grace`.
+        habits: how often it is told and saved.
         on_metrics: called with each epoch's number (from 0) and its metrics, each [R].
         folder: of the stage's checkpoints.
         words: what is learned, for people who do not know the method: stands in the bar in place of names
@@ -85,11 +101,11 @@ def train(
     dispatches = grid.advance(stage, at, feed, frozen, mesh=mesh, epochs=epochs, how=how)
     with contextlib.ExitStack() as stack:
         stack.enter_context(bar)
-        saver = stack.enter_context(checkpoint.Saver(folder, layout.checkpoints))
+        saver = stack.enter_context(checkpoint.Saver(folder, habits.checkpoints))
         check = functools.partial(_check_finite, stage, places=places, saver=saver)
         # Until it is compiled there is nothing to save: a stop signal need not wait.
         begun = next(dispatches)
-        waits_for = f'this epoch, or within it where its end is more than {layout.grace:g} s away'
+        waits_for = f'this epoch, or within it where its end is more than {habits.grace:g} s away'
         stack.enter_context(interruption.in_training(waits_for))
         for at, metrics in itertools.chain([begun], dispatches):
             pace.note(at)
@@ -97,11 +113,11 @@ def train(
                 bar.write(told)
             last = at.epoch == epochs
             stopping = stopping or interruption.requested()
-            within = stopping and metrics is None and not _ends_soon(pace, at, of_epoch, layout.grace)
+            within = stopping and metrics is None and not _ends_soon(pace, at, of_epoch, habits.grace)
             if metrics is not None:
                 waiting.append((at.epoch - 1, metrics))
-            save = metrics is not None and (at.epoch % layout.checkpoint_every == 0 or last or stopping)
-            if waiting and (len(waiting) == layout.log_every or save or within):
+            save = metrics is not None and (at.epoch % habits.checkpoint_every == 0 or last or stopping)
+            if waiting and (len(waiting) == habits.log_every or save or within):
                 for number, values in _read(waiting, len(places)):
                     check(number, values)
                     on_metrics(number, values)

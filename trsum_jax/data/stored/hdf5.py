@@ -152,7 +152,7 @@ def _answer(helper: subprocess.Popen, path: pathlib.Path) -> bytes:
 
 
 def _start() -> subprocess.Popen:
-    root = str(pathlib.Path(__file__).resolve().parents[2])
+    root = str(pathlib.Path(__file__).resolve().parents[3])
     paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
     # Each thread of numpy's products would take address space, and it multiplies nothing.
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'OPENBLAS_NUM_THREADS': '1'}
