@@ -3,7 +3,7 @@
 python -m trsum_jax.main --config=configs/default.py --config.data.file=FILE.h5 --workdir=DIR
 python -m trsum_jax.main --config=configs/default.py:published --config.data.file=FILE.h5
 
-The fields are in `trsum_jax/training/default_config.py`.
+The fields are in `trsum_jax/experiment/fields.py`.
 """
 
 from trsum_jax.experiment.fields import PRESETS, PUBLISHED, get_config

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from trsum_jax.data.records import Video
+from trsum_jax.method import rewards
 
 HEADS, WIDTH = 2, 5
 
@@ -208,3 +209,8 @@ def moments_of(optimizer):
 def assert_near(found, expected):
     """Of two trees: equal but for the rounding of float32."""
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), exact(found), expected)
+
+
+def reconstruction_reward(*episode, **how):
+    """The reward alone of `rewards.reward_and_parts`."""
+    return rewards.reward_and_parts(*episode, **how)[0]

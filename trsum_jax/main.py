@@ -1,4 +1,4 @@
-"""The main job: both stages, cross-validated, to a table.
+"""The main job: all stages, cross-validated, to a table.
 
     trsum train [CONFIG] [--workdir=DIR] [--config.any.field=value]
     python -m trsum_jax.main --config=configs/tvsum.py

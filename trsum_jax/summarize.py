@@ -105,7 +105,7 @@ def summarize_all(
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
     if not 0 <= seed <= check.LARGEST_SEED:
-        raise InputError(f'--seed={seed}: expected a whole number from 0 to 2**63 - 1')
+        raise InputError(f'--seed={seed}: expected a whole number from 0 to 2**32 - 1')
 
     trained = None
     if checkpoint is not None:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from by_hand import reconstruction_reward
 from tiny import Setting, tiny_config
 
 from trsum_jax.method import episodes, losses, masking
-from trsum_jax.method.rewards import reconstruction_reward
 from trsum_jax.training import corpus as corpora
 from trsum_jax.training import scoring, steps
 

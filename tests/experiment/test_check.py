@@ -123,7 +123,7 @@ def test_a_variant_with_an_unknown_field_is_named():
         ('generator.learning_rate', 0.0, r'in \(0, inf\), found 0'),
         ('layout.microbatch', 3, 'divisor of config.generator.batch'),
         ('seeds', (1, 1), 'different whole numbers'),
-        ('seeds', (2**63,), r'2\*\*63 - 1, found'),
+        ('seeds', (0, 2**32), r'2\*\*32 - 1, found'),
         ('data.synthetic.seed', -1, '0 or more'),
         ('decomposition.views', ('sideways',), 'sequential, dilated'),
         ('masking.replace', 0.9, 'add up to over 1'),

@@ -231,7 +231,7 @@ def test_a_soft_mask_at_0_and_1_is_the_hard_one_and_has_a_slope_at_every_frame(r
     def reward(action):
         rebuilt = setting.generator.apply(params, frames, valid, rewards.unselected(action))
         how = {'reconstruct': reconstruct, 'over': over}
-        return rewards.reconstruction_reward(frames, valid, action, rebuilt, **how)
+        return rewards.reward_and_parts(frames, valid, action, rebuilt, **how)[0]
 
     soft = action.astype(jnp.float32)
     assert float(reward(soft)) == pytest.approx(float(reward(action)), abs=1e-6)

@@ -1,9 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from by_hand import reconstruction_reward
 
 from trsum_jax.method import losses
-from trsum_jax.method.rewards import reconstruction_reward
 
 FRAMES = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 4.0]])
 REBUILT = jnp.array([[0.0, 1.0], [0.0, 1.0], [3.0, 4.0]])

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from by_hand import reconstruction_reward
 
 from trsum_jax.method import reward_terms
-from trsum_jax.method.rewards import reconstruction_reward
 
 ALL = jnp.ones(4, bool)
 # Two frames east, one north, one west.

@@ -14,7 +14,7 @@ from trsum_jax.experiment.config import BY_FRAME, RELAXED
 from trsum_jax.experiment.fields import FIELDS, get_config
 from trsum_jax.method import decomposition, reward_terms
 
-LARGEST_SEED = 2**63 - 1  # that JAX takes
+LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
 TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
 # Fields that workdirs of earlier versions lack; their defaults are what was done before.
@@ -98,7 +98,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     seeds = tuple(config.seeds)
     sound = [isinstance(seed, int) and 0 <= seed <= LARGEST_SEED for seed in seeds]
     if not seeds or len(set(seeds)) != len(seeds) or not all(sound):
-        faults.append(f'config.seeds: expected different whole numbers from 0 to 2**63 - 1, found {seeds}')
+        faults.append(f'config.seeds: expected different whole numbers from 0 to 2**32 - 1, found {seeds}')
     if faults:
         raise InputError('the config cannot run:\n  ' + '\n  '.join(faults))
 

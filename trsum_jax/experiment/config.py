@@ -1,6 +1,6 @@
 """The door of the config: from its fields to modules, bound functions and plain numbers.
 
-Behind it nobody reads a config. `methods` is the door of the rivals.
+`method/` and `training/` never see a config. `methods` is the door of the rivals.
 """
 
 import functools
@@ -29,7 +29,8 @@ ESTIMATORS = {
     'gumbel': relaxations.gumbel,
     'gumbel_straight_through': functools.partial(relaxations.gumbel, hard=True),
 }
-# These differentiate the reward by the action; `BY_FRAME` ask more of it than its value.
+# The first differentiate the reward by float actions; `BY_FRAME`, which holds them too, need more of a reward
+# than its value.
 RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
 BY_FRAME = ('local_credit', *RELAXED)
 
@@ -131,7 +132,13 @@ def _strategy(fields: ml_collections.ConfigDict, length: int) -> tuple[Callable,
 
         share = fields.window_ratio
         return dynamic, masking.most_candidates(length, fields.mask_ratio, lambda frames: share * frames)
-    size = fields.fixed_length if fields.strategy == 'fixed' else 1
+    if fields.strategy == 'random':
+
+        def random(key, valid, shot, numbers):
+            return masking.random_frames(key, valid, shot, mask_ratio=numbers.mask_ratio)
+
+        return random, masking.most_candidates(length, fields.mask_ratio, lambda frames: 1)
+    size = fields.fixed_length
 
     def fixed(key, valid, shot, numbers):
         return masking.fixed_windows(key, valid, shot, window_length=size, mask_ratio=numbers.mask_ratio)
@@ -182,7 +189,7 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
 
     Returns:
         (key, logits [L], segment, rewards_of, baseline, progress) -> `estimators.Estimate`. Progress is
-        epochs behind, with fractions: a temperature falls with them.
+        epochs done so far, with fractions: a temperature falls with them.
     """
     name, clip, by_shot = fields.estimator, fields.estimate_clip, fields.actions == 'shots'
     options = {'n_episodes': fields.episodes, 'reduction': fields.log_probability}

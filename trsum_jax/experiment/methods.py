@@ -1,6 +1,6 @@
 """A method as a value, made from a config: TR-SUM, and the rivals in `trsum_jax.rivals`.
 
-Here alone is asked what a config's method is called.
+This is the only file that compares the method's name.
 """
 
 import functools

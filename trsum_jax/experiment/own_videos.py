@@ -71,7 +71,7 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
     Args:
         dataset: the videos, each with features and shots.
         config: as by `small_config`.
-        workdir: keeps features, metrics and checkpoints, so that `trained.load` can score other videos.
+        workdir: keeps features, metrics and checkpoints, for `scorer.load_trained` to score other videos.
 
     Returns:
         By video key, [n_steps] float32 in (0, 1).

@@ -1,4 +1,4 @@
-"""One experiment: inputs, both stages over the whole grid, scores, results, all in one workdir."""
+"""One experiment: inputs, all stages over the whole grid, scores, results, all in one workdir."""
 
 import functools
 import itertools
@@ -127,7 +127,7 @@ def train_stage(
     if at.epoch + bool(at.steps) > epochs:
         raise InputError(
             f'config.{stage.name}.epochs: expected {at.epoch + bool(at.steps)} or more, since {folder} has '
-            f'them behind it, found {epochs}. Choose another --workdir for a shorter training.'
+            f'done them, found {epochs}. Choose another --workdir for a shorter training.'
         )
     if at.epoch or at.steps:
         for log in itertools.chain(*logs):

@@ -34,7 +34,7 @@ class Trained:
         width: D of the features that they were trained on.
         encoder: what made those features, or None where the file did not say.
         digests: of the videos that it was trained or tested on (`folded.digest`).
-        row: what scores frames.
+        summarizer: the module that scores frames.
         params: of the summarizers of all runs, with a leading run axis.
         places: seed and fold of every run.
     """

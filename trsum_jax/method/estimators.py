@@ -35,7 +35,8 @@ class Estimate(NamedTuple):
     Attributes:
         surrogate: float32 scalar; minus its gradient by the logits is the estimate.
         rewards: [K] float32, of the episodes drawn from the policy.
-        advantages: [K] or [K, L] float32, what weighs the episodes; zeros where nothing does.
+        advantages: [K], [K, L], or [K / 2] for pairs, float32, what weighs the episodes; zeros where nothing
+            does.
     """
 
     surrogate: chex.Array
@@ -60,8 +61,8 @@ def reinforce(
 ) -> Estimate:
     """`(1/N) Σ_n (R_n - b) ∇ log π(a_n)` (Williams, 1992; the paper's, with b a moving average per video).
 
-    The baseline is unbiased where it does not see the episode's own reward: all kinds are, but the moving
-    average of a video that is seen for the first time, which starts at these very rewards.
+    The estimate is unbiased where the baseline does not depend on the episode's own reward. Only the moving
+    average of a video that is seen for the first time does: it starts at these very rewards.
 
     Args:
         key: a typed key.

@@ -28,7 +28,7 @@ def frame_losses(frames: chex.Array, reconstruction: chex.Array) -> chex.Array:
 
 
 def mean_over(values: chex.Array, weights: chex.Array) -> chex.Array:
-    """Mean of the values whose weight is not zero; 0 where there are none.
+    """Mean by weight; 0 where all weights are 0. A value of weight 0 may be anything, NaN included.
 
     Args:
         values: [K] float.

@@ -93,7 +93,7 @@ def temperature_at(progress: chex.Numeric, epochs: int, start: float, end: float
     """A temperature that falls from `start` to `end` in equal ratios over a training.
 
     Args:
-        progress: epochs behind, with fractions.
+        progress: epochs done so far, with fractions.
         epochs: of the training.
         start: temperature at its first step.
         end: temperature at its last.

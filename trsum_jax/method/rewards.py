@@ -15,11 +15,6 @@ def unselected(action: chex.Array) -> chex.Array:
     return ~action if action.dtype == bool else 1.0 - action
 
 
-def reconstruction_reward(*episode: chex.Array, reconstruct: str, over: str) -> chex.Array:
-    """The reward alone of `reward_and_parts`, a float32 scalar."""
-    return reward_and_parts(*episode, reconstruct=reconstruct, over=over)[0]
-
-
 def reward_and_parts(
     frames: chex.Array,
     valid: chex.Array,
@@ -31,8 +26,8 @@ def reward_and_parts(
 ) -> tuple[chex.Array, chex.Array]:
     """`R = sigmoid(-L_rec)` of one episode (paper), and each frame's part in it.
 
-    A float action weighs instead of choosing: a composed frame's loss counts by `1 - a`, and so does an
-    unselected one's place in the mean. At 0 and 1 both say the same.
+    With a float action a frame's loss is multiplied by `1 - a` (`composed`), and so is its weight in the mean
+    (`unselected`). At 0 and 1 that is what a bool action gives.
 
     Args:
         frames: [L, D], the original features.

@@ -20,7 +20,7 @@ def write_agreement(of: Finished, scores: dict[str, list[dict[str, np.ndarray]]]
 
     Args:
         of: with users.
-        scores: by row, for every run, by video key, from `outcome.score`.
+        scores: by row, for every run, by video key, from `Experiment.score`.
 
     Returns:
         The table as Markdown.

@@ -14,6 +14,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.protocol import baselines, evaluation, tables
 from trsum_jax.training.runs import Place
 
+# The row of the trained model, a rival's too.
 MODEL = 'trsum'
 SETS = {'test': 'held-out videos', 'train': 'training videos'}
 

@@ -1,6 +1,12 @@
 """What TR-SUM is compared with: a folder for each rival, its networks and its training side by side.
 
-A rival is a folder here with a module `training`, which has `FIELDS`, the fields of its part of the config,
-`LEARNED` and `LOGGED`, names of its metrics, and `build`. Nothing else need be touched: `experiment.methods`
-finds it by its folder.
+A rival is a folder here, NAME, with a module `training`, found by its folder (`experiment.methods`). It has
+
+- `FIELDS`: its part of the config, at least `epochs`, `batch` and `learning_rate`;
+- `LEARNED` and `LOGGED`: its metrics, what it minimizes or is rewarded by, and what studies may show;
+- `build(settings, width, n_videos, *, dtype, scale) -> (module, Stage)`. The stage has the folder's name,
+  `draws='rival'` and a state with `params`; the module gives logits [B, T] of frames [B, T, D] and valid
+  [B, T].
+
+No other code changes. docs/fields.md is made again, and its modules get tests.
 """

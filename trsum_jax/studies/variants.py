@@ -1,6 +1,6 @@
 """Several variants of one config, each an experiment of its own, side by side in one table.
 
-`joint` trains them; where the config names a study's columns, `study` compares them.
+`joint` trains them; where the config names a study's columns, `comparison` compares them.
 """
 
 import pathlib
@@ -30,7 +30,7 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
     """The config of every variant, checked.
 
     Args:
-        config: with `variants`: by name, the (nested) fields that differ; or with `comparison.files`.
+        config: with `variants`: by name, the (nested) fields that differ; or with `study.files`.
 
     Returns:
         By name, a config without variants.

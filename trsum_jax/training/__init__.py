@@ -1,1 +1,1 @@
-"""The two stages, the grid of runs, and what they leave behind."""
+"""One compiled run and the grid of runs: stages, epochs, scoring; no config, no files of a workdir."""

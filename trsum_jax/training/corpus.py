@@ -143,7 +143,7 @@ def average_per_frame(corpus: Corpus, values: chex.Array) -> chex.Array:
     """Averages a value per position over all segments that hold the frame.
 
     Args:
-        corpus: the segments; every frame stands in one or more of them.
+        corpus: the segments; frames that fill up a chunk stand in none.
         values: [S, L] float32.
 
     Returns:

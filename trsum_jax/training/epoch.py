@@ -22,7 +22,7 @@ class Batch(NamedTuple):
         segments: [B] int32, numbers in the corpus.
         weight: [B] float32, 1 for a segment, 0 for padding.
         keys: [B] typed keys, one for each segment.
-        progress: float32 scalar, epochs behind the run, with fractions.
+        progress: float32 scalar, epochs done so far, with fractions.
     """
 
     segments: chex.Array
@@ -36,7 +36,7 @@ class Stage(NamedTuple):
 
     Attributes:
         name: `generator`, `summarizer`, or a rival's.
-        draws: its stream of random numbers, a name of `steps.stream`.
+        draws: its stream of random numbers, a name of `runs.stream`.
         batch: B, segments in a step.
         init: (run, frozen) -> state. `frozen` is what the stage reads and never changes: `()` in stage 1, the
             generator's parameters in stage 2.
@@ -54,7 +54,7 @@ class Stage(NamedTuple):
     roots: tuple[str, ...] = ()
 
     def steps(self, run: Run) -> int:
-        """Steps in an epoch: of one run, or of every run of a grid."""
+        """Steps in a pass over a run's segments, the same for all of a grid; an epoch is one pass or more."""
         return -(-run.segments.shape[-1] // self.batch)
 
 

@@ -15,7 +15,7 @@ from trsum_jax.runtime import processes
 from trsum_jax.runtime.sharding import BY_RUN, SHARED, one_device, place, split
 from trsum_jax.training import epoch
 from trsum_jax.training.corpus import Corpus
-from trsum_jax.training.epoch import Span, Stage
+from trsum_jax.training.epoch import Span, Stage, Told
 from trsum_jax.training.runs import Run
 
 # Seconds that a dispatch should take, so that progress is seen and a stop is heard; and how many may be under
@@ -128,11 +128,11 @@ class Position(NamedTuple):
         told: by the steps of the epoch under way, [R, …]; None before the first.
         epoch: epochs done.
         steps: of the epoch under way that are done, in all of its passes.
-        coming: of all these steps, the last ones that may still be computed.
+        coming: how many of these steps, the newest, the devices may not have finished yet.
     """
 
     states: Any
-    told: epoch.Told | None = None
+    told: Told | None = None
     epoch: int = 0
     steps: int = 0
     coming: int = 0
@@ -144,7 +144,7 @@ def advance(
     """Trains every run of the grid, dispatch by dispatch.
 
     The first dispatch is one step, by whose time the others are made about a second long, or an epoch where
-    that is shorter. A few are under way at once: what is yielded may still be computed.
+    that is shorter. A few are under way at once: what is yielded may not be finished yet.
 
     Args:
         stage: what to train.

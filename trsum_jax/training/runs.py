@@ -127,10 +127,15 @@ def dials_of(dials: Mapping[str, Sequence[float]] | None, rows: int, mesh: Mesh)
 
 
 def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
-    """A run's named stream of random numbers."""
+    """A run's named stream of random numbers. The place in the list is folded in: add only at its end."""
     names = (
-        *('generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads'),
-        *('rival init', 'rival'),
+        'generator init',
+        'generator',
+        'summarizer init',
+        'summarizer',
+        'untrained heads',
+        'rival init',
+        'rival',
     )
     return jax.random.fold_in(key, names.index(name))
 

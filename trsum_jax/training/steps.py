@@ -16,7 +16,7 @@ class Optimizer(NamedTuple):
 
     Attributes:
         init: params -> moments.
-        update: (params, moments, gradient, epochs behind the run) -> (params, moments).
+        update: (params, moments, gradient, epochs done so far) -> (params, moments).
     """
 
     init: Callable[[Any], Any]

@@ -138,59 +138,67 @@ class SummarizerState(NamedTuple):
     generator: tuple[Any, ...] = ()
 
 
-def generator_stage(of: Pretraining) -> Stage:
+def generator_stage(setup: Pretraining) -> Stage:
     """Stage 1: the generator learns to reconstruct corrupted segments, by default their candidate frames.
 
     Args:
-        of: what it is made of.
+        setup: what it is made of.
 
     Returns:
         The stage. Its metrics: `loss`, and for the same frames the loss of the two trivial
         reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
     """
-    init, step = functools.partial(start_generator, of), functools.partial(pretrain, of)
+    init, step = functools.partial(start_generator, setup), functools.partial(generator_step, setup)
     shown = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
-    return Stage('generator', 'generator', of.batch, init, step, shown)
+    return Stage('generator', 'generator', setup.batch, init, step, shown)
 
 
-def start_generator(of: Pretraining, run: Run, frozen: tuple[()]) -> GeneratorState:
+def start_generator(setup: Pretraining, run: Run, frozen: tuple[()]) -> GeneratorState:
     """Random parameters."""
     del frozen
-    blank = jnp.zeros((of.length, of.width)), jnp.ones(of.length, bool), jnp.zeros(of.length, bool)
-    params = of.generator.init(stream(run.key, 'generator init'), *blank)['params']
-    return GeneratorState(params, of.optimizer.init(params))
+    length = setup.length
+    blank = jnp.zeros((length, setup.width)), jnp.ones(length, bool), jnp.zeros(length, bool)
+    params = setup.generator.init(stream(run.key, 'generator init'), *blank)['params']
+    return GeneratorState(params, setup.optimizer.init(params))
 
 
-def pretrain(
-    of: Pretraining, state: GeneratorState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]
+def generator_step(
+    setup: Pretraining, state: GeneratorState, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]
 ):
     """A step of stage 1: corrupt, reconstruct, compare, learn."""
     del frozen
 
-    def loss(params, numbers, keys):
-        segments = jax.vmap(gather, (None, 0))(corpus, numbers)
-        return reconstruction_losses(of, params, segments, keys, corpus, own(of.numbers, 'masking', run))
+    numbers = own(setup.numbers, 'masking', run)
+
+    def loss(params, chosen, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, chosen)
+        return reconstruction_losses(setup, params, segments, keys, corpus, numbers)
 
     items = batch.segments, batch.keys
-    grads, metrics = gradients(loss, state.params, items, batch.weight, of.at_once, of.shards)
-    params, moments = of.optimizer.update(state.params, state.optimizer, grads, batch.progress)
+    grads, metrics = gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
+    params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress)
     return GeneratorState(params, moments), metrics
 
 
 def reconstruction_losses(
-    of: Pretraining, params: Any, batch: Segment, keys: chex.PRNGKey, corpus: Corpus, numbers: MaskingNumbers
+    setup: Pretraining,
+    params: Any,
+    batch: Segment,
+    keys: chex.PRNGKey,
+    corpus: Corpus,
+    numbers: MaskingNumbers,
 ):
     """The loss of every segment [B], and the metrics [B] each."""
     window_keys, fate_keys, dropout_keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys).T
-    each = jax.vmap(functools.partial(corrupt, of, numbers, corpus))
+    each = jax.vmap(functools.partial(corrupted_segment, setup, numbers, corpus))
     shown, masked, compared, wanted = each(batch, window_keys, fate_keys)
-    rebuilt = apply(of.generator, params, dropout_keys, shown, batch.valid, masked, wanted)
+    rebuilt = apply(setup.generator, params, dropout_keys, shown, batch.valid, masked, wanted)
     metrics = jax.vmap(compare)(batch, shown, masked, compared, wanted, rebuilt)
     return metrics['loss'], metrics
 
 
-def corrupt(
-    of: Pretraining,
+def corrupted_segment(
+    setup: Pretraining,
     numbers: MaskingNumbers,
     corpus: Corpus,
     segment: Segment,
@@ -198,12 +206,12 @@ def corrupt(
     fate_key: chex.PRNGKey,
 ):
     """What the generator sees of a segment [L, D], what is masked, what is compared, and where that is."""
-    window = of.windows(window_key, segment.valid, segment.shot, numbers)
+    window = setup.windows(window_key, segment.valid, segment.shot, numbers)
     fate = masking.corrupt(fate_key, window, segment.n_steps, mask=numbers.mask, replace=numbers.replace)
     shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
-    compared = segment.valid if of.everywhere else window >= 0
+    compared = segment.valid if setup.everywhere else window >= 0
     # What is compared comes first: nothing else need be rebuilt.
-    return shown, fate.masked, compared, jnp.argsort(~compared)[: of.most]
+    return shown, fate.masked, compared, jnp.argsort(~compared)[: setup.most]
 
 
 def compare(segment: Segment, shown, masked, compared, wanted, rebuilt) -> dict[str, chex.Array]:
@@ -221,11 +229,11 @@ def compare(segment: Segment, shown, masked, compared, wanted, rebuilt) -> dict[
     }
 
 
-def summarizer_stage(of: Reinforcement) -> Stage:
+def summarizer_stage(setup: Reinforcement) -> Stage:
     """Stage 2: a policy gradient, the reward being what the frozen generator rebuilds from the selection.
 
     Args:
-        of: what it is made of.
+        setup: what it is made of.
 
     Returns:
         The stage. Its metrics: `reward`, `reward_std` (over episodes), `advantage_rms`, `p_mean`, `p_std`
@@ -233,52 +241,54 @@ def summarizer_stage(of: Reinforcement) -> Stage:
         `advantage_rms` is over all that the estimator gives, zeros at padding included where it gives one for
         each frame: it compares trainings of one estimator.
     """
-    init, step = functools.partial(start_summarizer, of), functools.partial(reinforce, of)
+    init, step = functools.partial(start_summarizer, setup), functools.partial(summarizer_step, setup)
     shown = ('reward', 'reward_std', 'p_mean', 'p_std')
-    return Stage('summarizer', 'summarizer', of.batch, init, step, shown, roots=('advantage_rms',))
+    return Stage('summarizer', 'summarizer', setup.batch, init, step, shown, roots=('advantage_rms',))
 
 
-def start_summarizer(of: Reinforcement, run: Run, frozen: Any) -> SummarizerState:
+def start_summarizer(setup: Reinforcement, run: Run, frozen: Any) -> SummarizerState:
     """The generator's encoder and a random score head; no video has a baseline yet."""
-    params = summarizer_params(of, stream(run.key, 'summarizer init'), frozen)
-    baseline = episodes.start_baseline(of.n_videos, of.baseline_start)
-    return SummarizerState(params, of.optimizer.init(params), baseline)
+    params = summarizer_params(setup, stream(run.key, 'summarizer init'), frozen)
+    baseline = episodes.start_baseline(setup.n_videos, setup.baseline_start)
+    return SummarizerState(params, setup.optimizer.init(params), baseline)
 
 
-def summarizer_params(of: Reinforcement, key: chex.PRNGKey, generator: Any) -> Any:
+def summarizer_params(setup: Reinforcement, key: chex.PRNGKey, generator: Any) -> Any:
     """Parameters of a summarizer before training: the generator's encoder and a random score head.
 
     Args:
-        of: what stage 2 is made of.
+        setup: what stage 2 is made of.
         key: a typed key.
         generator: the generator's parameters.
 
     Returns:
         The parameters.
     """
-    blank = jnp.zeros((of.length, of.width)), jnp.ones(of.length, bool)
-    params = of.summarizer.init(key, *blank)['params']
-    return {**params, 'encoder': generator['encoder']} if of.from_generator else params
+    blank = jnp.zeros((setup.length, setup.width)), jnp.ones(setup.length, bool)
+    params = setup.summarizer.init(key, *blank)['params']
+    return {**params, 'encoder': generator['encoder']} if setup.from_generator else params
 
 
-def reinforce(of: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any):
+def summarizer_step(
+    setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
+):
     """A step of stage 2: sample, reconstruct, reward, learn from the advantages, move the baselines."""
 
-    def loss(params, numbers, keys):
-        segments = jax.vmap(gather, (None, 0))(corpus, numbers)
-        return policy_losses(of, params, segments, keys, frozen, state.baseline, batch.progress, run)
+    def loss(params, chosen, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, chosen)
+        return policy_losses(setup, params, segments, keys, frozen, state.baseline, batch.progress, run)
 
     items = batch.segments, batch.keys
-    grads, metrics = gradients(loss, state.params, items, batch.weight, of.at_once, of.shards)
+    grads, metrics = gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
     metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
-    params, moments = of.optimizer.update(state.params, state.optimizer, grads, batch.progress)
-    videos, momentum = corpus.video[batch.segments], own(of.numbers, 'summarizer', run).baseline_momentum
+    params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress)
+    videos, momentum = corpus.video[batch.segments], own(setup.numbers, 'summarizer', run).baseline_momentum
     baseline = episodes.update_baseline(state.baseline, videos, metrics['reward'], batch.weight, momentum)
     return SummarizerState(params, moments, baseline), metrics
 
 
 def policy_losses(
-    of: Reinforcement,
+    setup: Reinforcement,
     params: Any,
     batch: Segment,
     keys: chex.PRNGKey,
@@ -289,16 +299,16 @@ def policy_losses(
 ):
     """The loss of every segment [B], and the metrics [B] each."""
     sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
-    seen = of.view(keys, batch.frames)
-    logits = apply(of.summarizer, params, dropout_keys, seen, batch.valid)
-    numbers = own(of.numbers, 'summarizer', run)
-    return jax.vmap(functools.partial(policy_loss, of, frozen, baseline, progress, numbers))(
+    seen = setup.view(keys, batch.frames)
+    logits = apply(setup.summarizer, params, dropout_keys, seen, batch.valid)
+    numbers = own(setup.numbers, 'summarizer', run)
+    return jax.vmap(functools.partial(policy_loss, setup, frozen, baseline, progress, numbers))(
         batch, sample_keys, logits
     )
 
 
 def policy_loss(
-    of: Reinforcement,
+    setup: Reinforcement,
     frozen: Any,
     baselines: episodes.Baseline,
     progress: chex.Numeric,
@@ -308,15 +318,16 @@ def policy_loss(
     logits: chex.Array,
 ):
     """The surrogate loss of one segment with its length penalty, and its metrics."""
-    rewards_of = functools.partial(over, of.how, functools.partial(outcome, of, frozen, segment))
+    rewards_of = functools.partial(over, setup.how, functools.partial(outcome_of, setup, frozen, segment))
     baseline = episodes.baseline_of(baselines, segment.video)
-    surrogate, rewards, advantages = of.estimate(key, logits, segment, rewards_of, baseline, progress)
-    penalty = of.penalty(logits, segment.valid, numbers.share)
+    surrogate, rewards, advantages = setup.estimate(key, logits, segment, rewards_of, baseline, progress)
+    penalty = setup.penalty(logits, segment.valid, numbers.share)
     p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
     p_mean = losses.mean_over(p, segment.valid)
     return surrogate + numbers.penalty_weight * penalty, {
         'reward': jnp.mean(rewards),
         'reward_std': jnp.std(rewards),
+        # Squared here: `Stage.roots` takes the root of the epoch's mean.
         'advantage_rms': jnp.mean(jnp.square(advantages)),
         'p_mean': p_mean,
         'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
@@ -324,8 +335,8 @@ def policy_loss(
     }
 
 
-def outcome(of: Reinforcement, frozen: Any, segment: Segment, action: chex.Array) -> Outcome:
+def outcome_of(setup: Reinforcement, frozen: Any, segment: Segment, action: chex.Array) -> Outcome:
     """What an action [L] brings: the generator rebuilds what it hides, and that is compared."""
-    rebuilt = of.generator.apply({'params': frozen}, segment.frames, segment.valid, unselected(action))
+    rebuilt = setup.generator.apply({'params': frozen}, segment.frames, segment.valid, unselected(action))
     beside = segment.shot, segment.change, segment.side
-    return Outcome(*of.reward(segment.frames, segment.valid, action, rebuilt, *beside))
+    return Outcome(*setup.reward(segment.frames, segment.valid, action, rebuilt, *beside))

@@ -85,37 +85,41 @@ def over_shots(estimate: Callable[..., Estimate], shot: chex.Array) -> Callable[
     return decide
 
 
-def unfrozen(of: Reinforcement) -> Stage:
+def unfrozen(setup: Reinforcement) -> Stage:
     """Stage 2 in which a copy of the generator goes on learning to rebuild what the episodes do not select.
 
     The actions do not depend on the generator: it learns by the mean reward, at the summarizer's rates. The
     frozen one stays as it was.
 
     Args:
-        of: what stage 2 is made of.
+        setup: what stage 2 is made of.
 
     Returns:
         The stage, with the metrics of `trsum.summarizer_stage`.
     """
-    init, step = functools.partial(_start, of), functools.partial(_step, of)
-    return trsum.summarizer_stage(of)._replace(init=init, step=step)
+    init, step = functools.partial(_start, setup), functools.partial(_step, setup)
+    return trsum.summarizer_stage(setup)._replace(init=init, step=step)
 
 
-def _start(of: Reinforcement, run: Run, frozen: Any) -> SummarizerState:
-    return trsum.start_summarizer(of, run, frozen)._replace(generator=(frozen, of.optimizer.init(frozen)))
+def _start(setup: Reinforcement, run: Run, frozen: Any) -> SummarizerState:
+    return trsum.start_summarizer(setup, run, frozen)._replace(
+        generator=(frozen, setup.optimizer.init(frozen))
+    )
 
 
-def _step(of: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any):
+def _step(setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any):
     del frozen
     generator, moments = state.generator
-    after, metrics = trsum.reinforce(of, state, batch, corpus, run, generator)
+    after, metrics = trsum.summarizer_step(setup, state, batch, corpus, run, generator)
 
-    def loss(generator, numbers, keys):
-        segments = jax.vmap(gather, (None, 0))(corpus, numbers)
+    def loss(generator, chosen, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, chosen)
         now = generator, state.baseline, batch.progress
-        _, told = trsum.policy_losses(of, state.params, segments, keys, *now, run)
+        _, told = trsum.policy_losses(setup, state.params, segments, keys, *now, run)
         return -told['reward'], {}
 
     items = batch.segments, batch.keys
-    grads, _ = gradients(loss, generator, items, batch.weight, of.at_once, of.shards)
-    return after._replace(generator=of.optimizer.update(generator, moments, grads, batch.progress)), metrics
+    grads, _ = gradients(loss, generator, items, batch.weight, setup.at_once, setup.shards)
+    return after._replace(
+        generator=setup.optimizer.update(generator, moments, grads, batch.progress)
+    ), metrics

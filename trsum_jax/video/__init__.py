@@ -1,1 +1,1 @@
-"""A real video in, features out."""
+"""Films: read, described, chosen from, written."""
