@@ -43,7 +43,7 @@ class EncoderConfig:
 
 
 @jax.custom_vjp
-def _product(a: chex.Array, b: chex.Array) -> chex.Array:
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     """`jnp.matmul` whose gradient copies the smaller factor where it needs it transposed.
 
     Left to itself the compiler takes a slow product for `a.T @ g` with leading axes on a CPU, three times the
@@ -52,8 +52,8 @@ def _product(a: chex.Array, b: chex.Array) -> chex.Array:
     return jnp.matmul(a, b)
 
 
-def _product_gradients(factors, g):
-    def turned(x):
+def _product_gradients(factors: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def turned(x: jax.Array) -> jax.Array:
         return jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
 
     a, b = factors
@@ -77,8 +77,8 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: chex.Array, valid: chex.Array, deterministic: bool, rows: chex.Array | None = None
-    ) -> chex.Array:
+        self, x: jax.Array, valid: jax.Array, deterministic: bool, rows: jax.Array | None = None
+    ) -> jax.Array:
         """[B * L, W] and [B, L] bool to [B * L, W], B of any rank; padded positions are never attended to.
 
         With `rows`, [B * K] int32, only these look at the others: [B * K, W] comes out.
@@ -119,8 +119,8 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: chex.Array, valid: chex.Array, deterministic: bool, rows: chex.Array | None = None
-    ) -> chex.Array:
+        self, x: jax.Array, valid: jax.Array, deterministic: bool, rows: jax.Array | None = None
+    ) -> jax.Array:
         """[B * L, W] and [B, L] bool to [B * L, W], or with `rows`, [B * K] int32, to [B * K, W]."""
         dtype, drop = self.config.dtype, nn.Dropout(self.config.dropout)
         attention = Attention(self.config, self.first, name='attention')
@@ -143,11 +143,11 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: chex.Array,
-        valid: chex.Array,
+        x: jax.Array,
+        valid: jax.Array,
         deterministic: bool = True,
-        wanted: chex.Array | None = None,
-    ) -> chex.Array:
+        wanted: jax.Array | None = None,
+    ) -> jax.Array:
         """[..., L, D] and [..., L] bool to [..., L, width].
 
         With `wanted`, [..., K] int32 different positions, to [..., K, width]: the last block leaves out the
@@ -191,15 +191,15 @@ def sinusoids(length: int, width: int) -> np.ndarray:
     return np.where(columns % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
 
 
-def _at(x: chex.Array, rows: chex.Array | None) -> chex.Array:
+def _at(x: jax.Array, rows: jax.Array | None) -> jax.Array:
     """`x[rows]` of different rows within bounds; `x` where there are none."""
     return x if rows is None else x.at[rows].get(mode='promise_in_bounds', unique_indices=True)
 
 
-def _identity(*scales: float):
+def _identity(*scales: float) -> nn.initializers.Initializer:
     """Initializer of a square kernel, or of several side by side, each a multiple of the identity."""
 
-    def init(key: chex.PRNGKey, shape: tuple[int, int], dtype: Any = jnp.float32) -> chex.Array:
+    def init(key: chex.PRNGKey, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
         del key
         return jnp.concatenate([scale * jnp.eye(shape[0], dtype=dtype) for scale in scales], axis=1)
 

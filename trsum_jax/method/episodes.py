@@ -22,11 +22,11 @@ class Baseline(NamedTuple):
         seen: [V] bool, whether the video has given a reward yet.
     """
 
-    value: chex.Array
-    seen: chex.Array
+    value: jax.Array
+    seen: jax.Array
 
 
-def sample(key: chex.PRNGKey, logits: chex.Array, valid: chex.Array, n_episodes: int) -> chex.Array:
+def sample(key: chex.PRNGKey, logits: jax.Array, valid: jax.Array, n_episodes: int) -> jax.Array:
     """Draws `a_t ~ Bernoulli(p_t)` for every episode.
 
     Args:
@@ -43,7 +43,7 @@ def sample(key: chex.PRNGKey, logits: chex.Array, valid: chex.Array, n_episodes:
     return (uniform < jax.nn.sigmoid(logits)[None]) & valid[None]
 
 
-def log_probability(logits: chex.Array, action: chex.Array, valid: chex.Array, reduction: str) -> chex.Array:
+def log_probability(logits: jax.Array, action: jax.Array, valid: jax.Array, reduction: str) -> jax.Array:
     """`log π(a) = Σ_t a_t log p_t + (1 - a_t) log(1 - p_t)` over the valid frames of one episode.
 
     Args:
@@ -62,8 +62,8 @@ def log_probability(logits: chex.Array, action: chex.Array, valid: chex.Array, r
 
 
 def surrogate(
-    logits: chex.Array, actions: chex.Array, advantages: chex.Array, valid: chex.Array, reduction: str
-) -> chex.Array:
+    logits: jax.Array, actions: jax.Array, advantages: jax.Array, valid: jax.Array, reduction: str
+) -> jax.Array:
     """The scalar whose gradient is REINFORCE's: `-(1/N) Σ_n A_n ∇ log π(a_n)`.
 
     Args:
@@ -81,7 +81,7 @@ def surrogate(
     return -jnp.mean(jax.lax.stop_gradient(advantages) * log_probabilities)
 
 
-def length_penalty(logits: chex.Array, valid: chex.Array, share: float, penalty: str) -> chex.Array:
+def length_penalty(logits: jax.Array, valid: jax.Array, share: float | jax.Array, penalty: str) -> jax.Array:
     """`(mean(p) - δ)²` or `|mean(p) - δ|`, which keeps the summary's length near the share δ.
 
     Args:
@@ -97,7 +97,7 @@ def length_penalty(logits: chex.Array, valid: chex.Array, share: float, penalty:
     return jnp.abs(excess) if penalty == 'absolute' else jnp.square(excess)
 
 
-def leave_one_out(rewards: chex.Array) -> chex.Array:
+def leave_one_out(rewards: jax.Array) -> jax.Array:
     """For every episode the mean reward of the others (RLOO; Kool et al., 2019).
 
     Args:
@@ -116,12 +116,12 @@ def start_baseline(n_videos: int, start: str) -> Baseline:
     return Baseline(jnp.zeros(n_videos), jnp.full(n_videos, start == 'zero'))
 
 
-def baseline_of(baseline: Baseline, video: chex.Array) -> Baseline:
+def baseline_of(baseline: Baseline, video: jax.Array) -> Baseline:
     """The scalars of one video."""
     return Baseline(baseline.value[video], baseline.seen[video])
 
 
-def current_baseline(own: Baseline, reward: chex.Array) -> chex.Array:
+def current_baseline(own: Baseline, reward: jax.Array) -> jax.Array:
     """The baseline of a segment: its video's average, or its own mean reward where the video is new.
 
     Args:
@@ -135,7 +135,11 @@ def current_baseline(own: Baseline, reward: chex.Array) -> chex.Array:
 
 
 def update_baseline(
-    baseline: Baseline, video: chex.Array, reward: chex.Array, weight: chex.Array, momentum: float
+    baseline: Baseline,
+    video: jax.Array,
+    reward: jax.Array,
+    weight: jax.Array,
+    momentum: float | jax.Array,
 ) -> Baseline:
     """The moving averages after a batch: `b <- momentum * b + (1 - momentum) * r`.
 

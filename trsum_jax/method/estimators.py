@@ -25,8 +25,8 @@ class Outcome(NamedTuple):
             reads it.
     """
 
-    rewards: chex.Array
-    parts: chex.Array
+    rewards: jax.Array
+    parts: jax.Array
 
 
 class Estimate(NamedTuple):
@@ -39,19 +39,19 @@ class Estimate(NamedTuple):
             does.
     """
 
-    surrogate: chex.Array
-    rewards: chex.Array
-    advantages: chex.Array
+    surrogate: jax.Array
+    rewards: jax.Array
+    advantages: jax.Array
 
 
 # [K, L] actions of one segment, all at once (the caller lays them out), to what they bring.
-RewardsOf = Callable[[chex.Array], Outcome]
+RewardsOf = Callable[[jax.Array], Outcome]
 
 
 def reinforce(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
@@ -94,8 +94,8 @@ def reinforce(
 
 def antithetic(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
@@ -129,8 +129,8 @@ def antithetic(
 
 def arm(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
@@ -162,8 +162,8 @@ def arm(
 
 def disarm(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
@@ -199,8 +199,8 @@ def disarm(
 
 def local_credit(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
@@ -239,7 +239,7 @@ def local_credit(
     return Estimate(towards(gradient, logits, valid, reduction), rewards, advantages)
 
 
-def towards(gradient: chex.Array, logits: chex.Array, valid: chex.Array, reduction: str) -> chex.Array:
+def towards(gradient: jax.Array, logits: jax.Array, valid: jax.Array, reduction: str) -> jax.Array:
     """The surrogate of an estimate that is known itself: the scalar whose gradient is minus it.
 
     Args:
@@ -256,7 +256,7 @@ def towards(gradient: chex.Array, logits: chex.Array, valid: chex.Array, reducti
     return -jnp.sum(terms) / per(reduction, valid)
 
 
-def per(reduction: str, valid: chex.Array) -> chex.Array:
+def per(reduction: str, valid: jax.Array) -> jax.Array:
     """What a reduction divides by: 1 for `sum`, the number of valid frames for `mean`."""
     return jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32) if reduction == 'mean' else jnp.ones(())
 
@@ -265,8 +265,8 @@ def clipped(
     estimate: Callable[..., Estimate],
     most: float,
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
 ) -> Estimate:
@@ -285,7 +285,7 @@ def clipped(
         The estimate.
     """
 
-    def surrogate(x):
+    def surrogate(x: jax.Array) -> tuple[jax.Array, Estimate]:
         found = estimate(key, x, valid, rewards_of, baseline)
         return found.surrogate, found
 
@@ -294,7 +294,7 @@ def clipped(
     return found._replace(surrogate=towards(shorter, logits, valid, 'sum'))
 
 
-def _level(kind: str, baseline: Baseline, rewards: chex.Array) -> chex.Array:
+def _level(kind: str, baseline: Baseline, rewards: jax.Array) -> jax.Array:
     if kind == 'leave_one_out':
         return episodes.leave_one_out(rewards)
     if kind == 'none':
@@ -303,8 +303,8 @@ def _level(kind: str, baseline: Baseline, rewards: chex.Array) -> chex.Array:
 
 
 def _pairs(
-    key: chex.PRNGKey, logits: chex.Array, valid: chex.Array, n_pairs: int
-) -> tuple[chex.Array, chex.Array, chex.Array]:
+    key: chex.PRNGKey, logits: jax.Array, valid: jax.Array, n_pairs: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """u, and the actions that u and 1 - u draw: `1[u < σ(φ)]`, `1[u > σ(-φ)]`, [N, L] each."""
     p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))[None]
     uniform = jax.random.uniform(key, (n_pairs, logits.shape[0]))

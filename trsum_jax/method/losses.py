@@ -1,13 +1,14 @@
 """The reconstruction loss (paper, L_rec) and the two trivial reconstructions that it is compared with."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import optax
 
 _EPSILON = 1e-8
 
 
-def frame_losses(frames: chex.Array, reconstruction: chex.Array) -> chex.Array:
+def frame_losses(frames: jax.Array, reconstruction: jax.Array) -> jax.Array:
     """`mean_d |e - ê| + 1 - cos(e, ê)` of every frame.
 
     Args:
@@ -27,7 +28,7 @@ def frame_losses(frames: chex.Array, reconstruction: chex.Array) -> chex.Array:
     return absolute + 1.0 - product / (norms[0] * norms[1])
 
 
-def mean_over(values: chex.Array, weights: chex.Array) -> chex.Array:
+def mean_over(values: jax.Array, weights: jax.Array) -> jax.Array:
     """Mean by weight; 0 where all weights are 0. A value of weight 0 may be anything, NaN included.
 
     Args:
@@ -43,7 +44,7 @@ def mean_over(values: chex.Array, weights: chex.Array) -> chex.Array:
     return jnp.sum(jnp.where(weights > 0, values, 0.0) * weights) / jnp.where(total > 0, total, 1.0)
 
 
-def keep(frames: chex.Array, chosen: chex.Array) -> chex.Array:
+def keep(frames: jax.Array, chosen: jax.Array) -> jax.Array:
     """The chosen frames, zeros elsewhere; in part where `chosen` is float, and differentiable by it.
 
     Args:
@@ -59,7 +60,7 @@ def keep(frames: chex.Array, chosen: chex.Array) -> chex.Array:
     return frames * chosen[..., None]
 
 
-def mean_frame(frames: chex.Array, chosen: chex.Array) -> chex.Array:
+def mean_frame(frames: jax.Array, chosen: jax.Array) -> jax.Array:
     """Mean feature of the chosen frames; zeros where none is chosen.
 
     Args:
@@ -74,7 +75,7 @@ def mean_frame(frames: chex.Array, chosen: chex.Array) -> chex.Array:
     return jnp.sum(keep(frames.astype(jnp.float32), chosen), axis=0) / total
 
 
-def copy_nearest(frames: chex.Array, visible: chex.Array) -> chex.Array:
+def copy_nearest(frames: jax.Array, visible: jax.Array) -> jax.Array:
     """The reconstruction that copies, to every position, the nearest visible frame (the earlier on a tie).
 
     Args:

@@ -26,14 +26,19 @@ class Corruption(NamedTuple):
         source: [L] int32, for replaced positions the step of the video that is shown.
     """
 
-    masked: chex.Array
-    replaced: chex.Array
-    source: chex.Array
+    masked: jax.Array
+    replaced: jax.Array
+    source: jax.Array
 
 
 def dynamic_windows(
-    key: chex.PRNGKey, valid: chex.Array, shot: chex.Array, *, window_ratio: float, mask_ratio: float
-) -> chex.Array:
+    key: chex.PRNGKey,
+    valid: jax.Array,
+    shot: jax.Array,
+    *,
+    window_ratio: float | jax.Array,
+    mask_ratio: float | jax.Array,
+) -> jax.Array:
     """One window in each of randomly ordered shots, until a share of the segment is reached [the paper's].
 
     A shot with `n` frames in the segment offers one window of `ceil(window_ratio * n)` consecutive
@@ -68,8 +73,13 @@ def dynamic_windows(
 
 
 def fixed_windows(
-    key: chex.PRNGKey, valid: chex.Array, shot: chex.Array, *, window_length: int, mask_ratio: float
-) -> chex.Array:
+    key: chex.PRNGKey,
+    valid: jax.Array,
+    shot: jax.Array,
+    *,
+    window_length: int,
+    mask_ratio: float | jax.Array,
+) -> jax.Array:
     """Randomly chosen windows of one length on a regular grid, blind to shots.
 
     Args:
@@ -90,7 +100,9 @@ def fixed_windows(
     return jnp.where(valid & taken[window], window, -1)
 
 
-def random_frames(key: chex.PRNGKey, valid: chex.Array, shot: chex.Array, *, mask_ratio: float) -> chex.Array:
+def random_frames(
+    key: chex.PRNGKey, valid: jax.Array, shot: jax.Array, *, mask_ratio: float | jax.Array
+) -> jax.Array:
     """Single frames at random, `ceil(mask_ratio * valid frames)` of them: windows of length 1.
 
     Args:
@@ -124,7 +136,12 @@ def most_candidates(length: int, mask_ratio: float, longest: Callable[[int], flo
 
 
 def corrupt(
-    key: chex.PRNGKey, window: chex.Array, n_steps: chex.Numeric, *, mask: float = 0.8, replace: float = 0.1
+    key: chex.PRNGKey,
+    window: jax.Array,
+    n_steps: int | jax.Array,
+    *,
+    mask: float | jax.Array = 0.8,
+    replace: float | jax.Array = 0.1,
 ) -> Corruption:
     """Masks, replaces or keeps every candidate window as a whole [the paper's 80 / 10 / 10].
 
@@ -157,7 +174,7 @@ def corrupt(
     )
 
 
-def _until_reached(key: chex.PRNGKey, sizes: chex.Array, wanted: chex.Array) -> chex.Array:
+def _until_reached(key: chex.PRNGKey, sizes: jax.Array, wanted: jax.Array) -> jax.Array:
     """[L] bool: takes the non-empty entries in random order until their sizes add up to `wanted`."""
     order = jnp.argsort(jnp.where(sizes > 0, jax.random.uniform(key, sizes.shape), jnp.inf))
     in_order = sizes[order]
@@ -165,10 +182,10 @@ def _until_reached(key: chex.PRNGKey, sizes: chex.Array, wanted: chex.Array) -> 
     return jnp.zeros(sizes.shape, bool).at[order].set((reached < wanted) & (in_order > 0))
 
 
-def _ceil(x: chex.Array) -> chex.Array:
+def _ceil(x: jax.Array) -> jax.Array:
     return jnp.ceil(x - _ROUNDING).astype(jnp.int32)
 
 
-def _below(uniform: chex.Array, bound: chex.Array) -> chex.Array:
+def _below(uniform: jax.Array, bound: jax.Array) -> jax.Array:
     """Integers in [0, bound) from uniform draws in [0, 1)."""
     return jnp.minimum((uniform * bound).astype(jnp.int32), bound - 1)

@@ -6,7 +6,6 @@ under `encoder` are the same in both, so that the summarizer starts from the gen
 
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -38,12 +37,12 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(
         self,
-        frames: chex.Array,
-        valid: chex.Array,
-        masked: chex.Array,
-        wanted: chex.Array | None = None,
+        frames: jax.Array,
+        valid: jax.Array,
+        masked: jax.Array,
+        wanted: jax.Array | None = None,
         deterministic: bool = True,
-    ) -> chex.Array:
+    ) -> jax.Array:
         """Reconstructs frames from those that are not masked.
 
         Args:
@@ -84,7 +83,7 @@ class Summarizer(nn.Module):
     feature_scale: float = 1.0
 
     @nn.compact
-    def __call__(self, frames: chex.Array, valid: chex.Array, deterministic: bool = True) -> chex.Array:
+    def __call__(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> jax.Array:
         """Gives the logits of `p`.
 
         Args:
@@ -107,6 +106,6 @@ def count_parameters(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def _mean_of(frames: chex.Array, chosen: chex.Array) -> chex.Array:
+def _mean_of(frames: jax.Array, chosen: jax.Array) -> jax.Array:
     """[..., L, D] and [..., L] to [..., 1, D]: `mean_frame` under leading axes."""
     return jnp.vectorize(mean_frame, signature='(l,d),(l)->(d)')(frames, chosen)[..., None, :]

@@ -18,8 +18,8 @@ _TINY = 1e-7
 
 def straight_through(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
@@ -50,13 +50,13 @@ def straight_through(
 
 def gumbel(
     key: chex.PRNGKey,
-    logits: chex.Array,
-    valid: chex.Array,
+    logits: jax.Array,
+    valid: jax.Array,
     rewards_of: RewardsOf,
     baseline: Baseline,
     *,
     n_episodes: int,
-    temperature: chex.Numeric,
+    temperature: float | jax.Array,
     hard: bool = False,
     reduction: str = 'sum',
 ) -> Estimate:
@@ -89,7 +89,7 @@ def gumbel(
     return _through(actions, valid, rewards_of, reduction)
 
 
-def temperature_at(progress: chex.Numeric, epochs: int, start: float, end: float) -> chex.Numeric:
+def temperature_at(progress: float | jax.Array, epochs: int, start: float, end: float) -> jax.Array:
     """A temperature that falls from `start` to `end` in equal ratios over a training.
 
     Args:
@@ -104,13 +104,13 @@ def temperature_at(progress: chex.Numeric, epochs: int, start: float, end: float
     return start * (end / start) ** jnp.clip(progress / epochs, 0.0, 1.0)
 
 
-def _replaced(hard: chex.Array, soft: chex.Array, valid: chex.Array) -> chex.Array:
+def _replaced(hard: jax.Array, soft: jax.Array, valid: jax.Array) -> jax.Array:
     """The value of `hard` with the gradient of `soft`, 0 at padding."""
     # Adding a difference that is exactly 0 keeps the actions at 0 and 1 to the bit.
     return jnp.where(valid[None], hard + (soft - jax.lax.stop_gradient(soft)), 0.0)
 
 
-def _through(actions: chex.Array, valid: chex.Array, rewards_of: RewardsOf, reduction: str) -> Estimate:
+def _through(actions: jax.Array, valid: jax.Array, rewards_of: RewardsOf, reduction: str) -> Estimate:
     rewards = rewards_of(actions).rewards
     surrogate = -jnp.mean(rewards) / per(reduction, valid)
     return Estimate(surrogate, rewards, jnp.zeros_like(rewards))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from trsum_jax.method.losses import mean_over
@@ -16,7 +17,7 @@ from trsum_jax.method.rewards import reward_and_parts
 _EPSILON = 1e-8
 
 
-def diversity(frames: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+def diversity(frames: jax.Array, valid: jax.Array, action: jax.Array) -> jax.Array:
     """Mean dissimilarity `1 - cos` over all pairs of selected frames (DR-DSN; Zhou et al., AAAI 2018).
 
     Args:
@@ -37,7 +38,7 @@ def diversity(frames: chex.Array, valid: chex.Array, action: chex.Array) -> chex
     return jnp.where(pairs > 0, 1.0 - cosines / jnp.maximum(pairs, 1.0), 0.0)
 
 
-def representativeness(frames: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+def representativeness(frames: jax.Array, valid: jax.Array, action: jax.Array) -> jax.Array:
     """`exp(-(1/T) Σ_t min_{s selected} ‖x_t - x_s‖)`: how near every frame has a selected one (DR-DSN).
 
     Args:
@@ -53,7 +54,7 @@ def representativeness(frames: chex.Array, valid: chex.Array, action: chex.Array
     return nearness(distances(x), valid, valid & action)
 
 
-def distances(frames: chex.Array) -> chex.Array:
+def distances(frames: jax.Array) -> jax.Array:
     """`‖x_t - x_s‖` between all frames.
 
     Args:
@@ -69,7 +70,7 @@ def distances(frames: chex.Array) -> chex.Array:
     return jnp.where(jnp.eye(frames.shape[0], dtype=bool), 0.0, apart)
 
 
-def nearness(distance: chex.Array, valid: chex.Array, chosen: chex.Array) -> chex.Array:
+def nearness(distance: jax.Array, valid: jax.Array, chosen: jax.Array) -> jax.Array:
     """`exp(-mean_t min_{s chosen} d_ts)`: `representativeness` from distances that are known.
 
     Args:
@@ -85,7 +86,7 @@ def nearness(distance: chex.Array, valid: chex.Array, chosen: chex.Array) -> che
     return jnp.where(jnp.any(chosen), jnp.exp(-mean_over(nearest, valid)), 0.0)
 
 
-def transitions(change: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+def transitions(change: jax.Array, valid: jax.Array, action: jax.Array) -> jax.Array:
     """Minus the mean change at the selected frames: a discount on frames next to a large change.
 
     Args:
@@ -100,7 +101,7 @@ def transitions(change: chex.Array, valid: chex.Array, action: chex.Array) -> ch
     return -mean_over(change, valid & action)
 
 
-def coverage(shot: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+def coverage(shot: jax.Array, valid: jax.Array, action: jax.Array) -> jax.Array:
     """The share of the segment's shots that have a selected frame.
 
     Args:
@@ -119,7 +120,7 @@ def coverage(shot: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Ar
     return mean_over(covered.astype(jnp.float32), weight)
 
 
-def side_agreement(side: chex.Array, valid: chex.Array, action: chex.Array) -> chex.Array:
+def side_agreement(side: jax.Array, valid: jax.Array, action: jax.Array) -> jax.Array:
     """Correlation of the action with each column of a second modality, averaged over the columns.
 
     Args:
@@ -134,7 +135,7 @@ def side_agreement(side: chex.Array, valid: chex.Array, action: chex.Array) -> c
     weight = valid.astype(jnp.float32)[:, None]
     count = jnp.maximum(jnp.sum(weight), 1.0)
 
-    def centred(x):
+    def centred(x: jax.Array) -> jax.Array:
         x = jnp.where(weight > 0, x, 0.0)
         return (x - jnp.sum(x, axis=0, keepdims=True) / count) * weight
 
@@ -144,7 +145,7 @@ def side_agreement(side: chex.Array, valid: chex.Array, action: chex.Array) -> c
     return jnp.mean(jnp.where(spread > _EPSILON, product / jnp.maximum(spread, _EPSILON), 0.0))
 
 
-def _unit(frames: chex.Array) -> chex.Array:
+def _unit(frames: jax.Array) -> jax.Array:
     frames = frames.astype(jnp.float32)
     return frames / jnp.maximum(jnp.linalg.norm(frames, axis=1, keepdims=True), _EPSILON)
 
@@ -162,17 +163,17 @@ class Episode(NamedTuple):
         reconstructed: a float32 scalar, the paper's reward.
     """
 
-    frames: chex.Array
-    valid: chex.Array
-    action: chex.Array
-    shot: chex.Array
-    change: chex.Array
-    side: chex.Array
-    reconstructed: chex.Array
+    frames: jax.Array
+    valid: jax.Array
+    action: jax.Array
+    shot: jax.Array
+    change: jax.Array
+    side: jax.Array
+    reconstructed: jax.Array
 
 
 # All terms: another one is a function above and a line here. The config, its checks and the tests read this.
-TERMS: dict[str, Callable[[Episode], chex.Array]] = {
+TERMS: dict[str, Callable[[Episode], jax.Array]] = {
     'reconstruction': lambda of: of.reconstructed,
     'diversity': lambda of: diversity(of.frames, of.valid, of.action),
     'representativeness': lambda of: representativeness(of.frames, of.valid, of.action),
@@ -184,17 +185,17 @@ TERMS: dict[str, Callable[[Episode], chex.Array]] = {
 
 def weighted_sum(
     weights: Mapping[str, float],
-    frames: chex.Array,
-    valid: chex.Array,
-    action: chex.Array,
-    reconstruction: chex.Array,
-    shot: chex.Array,
-    change: chex.Array,
-    side: chex.Array,
+    frames: jax.Array,
+    valid: jax.Array,
+    action: jax.Array,
+    reconstruction: jax.Array,
+    shot: jax.Array,
+    change: jax.Array,
+    side: jax.Array,
     *,
     reconstruct: str,
     over: str,
-) -> tuple[chex.Array, chex.Array]:
+) -> tuple[jax.Array, jax.Array]:
     """`Σ_k w_k R_k` of one episode; with `reconstruction` alone at weight 1, the paper's reward.
 
     Args:

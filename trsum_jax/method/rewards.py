@@ -10,20 +10,20 @@ RECONSTRUCTIONS = ('composed', 'generator')
 FRAMES = ('all', 'unselected')
 
 
-def unselected(action: chex.Array) -> chex.Array:
+def unselected(action: jax.Array) -> jax.Array:
     """`1 - a`: the frames that an action hides, bool or float as the action is."""
     return ~action if action.dtype == bool else 1.0 - action
 
 
 def reward_and_parts(
-    frames: chex.Array,
-    valid: chex.Array,
-    action: chex.Array,
-    reconstruction: chex.Array,
+    frames: jax.Array,
+    valid: jax.Array,
+    action: jax.Array,
+    reconstruction: jax.Array,
     *,
     reconstruct: str,
     over: str,
-) -> tuple[chex.Array, chex.Array]:
+) -> tuple[jax.Array, jax.Array]:
     """`R = sigmoid(-L_rec)` of one episode (paper), and each frame's part in it.
 
     With a float action a frame's loss is multiplied by `1 - a` (`composed`), and so is its weight in the mean

@@ -1,7 +1,7 @@
 """Do scores track what people think? Rank correlations per video and pooled, with intervals and a test."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -157,6 +157,7 @@ def measure_agreement(
     pairs: dict[str, dict[str, Pair]] = {form: {} for form in FORMS}
     for key, video in labelled.items():
         references = evaluation.rank_references(video, rank_form)
+        assert references is not None, 'it has users'
         pairs['per_user'][key] = Pair(np.asarray(scores[key]), references)
         pairs['mean_user'][key] = Pair(np.asarray(scores[key]), references.mean(axis=0, keepdims=True))
     result: dict[str, object] = {}
@@ -180,7 +181,7 @@ def measure_agreement(
     return result
 
 
-def change(one: Mapping, other: Mapping, form: str, metric: str) -> dict[str, float]:
+def change(one: Mapping[str, Any], other: Mapping[str, Any], form: str, metric: str) -> dict[str, float]:
     """How much more one row of scores agrees with people than another, paired by video.
 
     Args:

@@ -3,6 +3,7 @@
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import evaluation
@@ -48,7 +49,7 @@ def evaluate_random(
     return {metric: evaluation.mean_defined([r[metric] for r in results]) for metric in evaluation.METRICS}
 
 
-def distance_to_mean(features: np.ndarray) -> np.ndarray:
+def distance_to_mean(features: npt.ArrayLike) -> np.ndarray:
     """Scores each step by the Euclidean distance of its feature to the video's mean feature.
 
     Args:
@@ -74,6 +75,7 @@ def uniform_choice(video: Video, budget: float = evaluation.BUDGET) -> np.ndarra
     Returns:
         [n_frames] uint8; all zero where no such shot fits.
     """
+    assert video.change_points is not None
     lengths = video.change_points[:, 1] - video.change_points[:, 0] + 1
     capacity = int(video.n_frames * budget)
     longest, chosen = 0, np.zeros(len(lengths), bool)
@@ -159,11 +161,12 @@ def without_model(
         `human`, each with the `evaluation.METRICS`.
     """
     rng = np.random.default_rng([seed, zlib.crc32(video.key.encode())])
-    options = {'budget': budget, 'rank_form': rank_form}
-    rows = {'random': evaluate_random(video, rng, draws, **options)}
+    rows = {'random': evaluate_random(video, rng, draws, budget=budget, rank_form=rank_form)}
     if video.change_points is not None:
         rows['uniform'] = evaluate_summary(video, uniform_choice(video, budget))
     if video.features is not None:
         distances = distance_to_mean(video.features)
-        rows['distance_to_mean'] = evaluation.evaluate_video(video, distances, **options)
+        rows['distance_to_mean'] = evaluation.evaluate_video(
+            video, distances, budget=budget, rank_form=rank_form
+        )
     return rows | {'human': human_leave_one_out(video, rank_form)}

@@ -1,6 +1,7 @@
 """What several trainings on the same videos say: means over seeds and videos, and paired differences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ import numpy as np
 Cells = Mapping[tuple[int, str], tuple[float, float]]
 
 
-def from_folds(rows: Sequence[Mapping], metric: str) -> Cells:
+def from_folds(rows: Sequence[Mapping[str, Any]], metric: str) -> Cells:
     """The cells of one metric: every seed's mean over each fold's videos, then over folds, taken apart again.
 
     Args:

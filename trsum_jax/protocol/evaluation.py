@@ -1,6 +1,7 @@
 """The field's evaluation: scores to a summary of shots, its F-scores, and rank correlations."""
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from trsum_jax.data.records import Video
@@ -156,7 +157,7 @@ def is_constant(scores: np.ndarray) -> bool:
     return bool(np.all(scores == scores[0]))
 
 
-def mean_defined(values: np.ndarray) -> float:
+def mean_defined(values: npt.ArrayLike) -> float:
     """The mean of the values that are not NaN; NaN where there is none."""
     values = np.asarray(values, np.float64)
     defined = values[~np.isnan(values)]

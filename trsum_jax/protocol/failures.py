@@ -7,6 +7,7 @@ the failure signatures that the paper names, in the form of numbers.
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from trsum_jax.data.made.planted import Truth
 from trsum_jax.data.records import Video
@@ -33,7 +34,7 @@ def repeated_share(content: np.ndarray, shot: np.ndarray, selected: np.ndarray) 
     return float(np.mean([s != first_shot[c] for c, s in zip(content, shot, strict=True)]))
 
 
-def similarity(features: np.ndarray, selected: np.ndarray) -> float:
+def similarity(features: npt.ArrayLike, selected: np.ndarray) -> float:
     """Mean cosine over all pairs of selected steps: redundancy where no truth is known.
 
     Args:
@@ -93,6 +94,7 @@ def summary_steps(video: Video, scores: np.ndarray, budget: float = evaluation.B
     Returns:
         [n_steps] bool.
     """
+    assert video.change_points is not None
     per_frame = evaluation.frame_scores(scores, video.picks, video.n_frames)
     return evaluation.summarize(per_frame, video.change_points, video.n_frames, budget)[video.picks] > 0
 
@@ -123,6 +125,7 @@ def measure_failures(video: Video, truth: Truth, selected: np.ndarray) -> Mappin
     Returns:
         The `MEASURES`; NaN where nothing of the kind was planted.
     """
+    assert video.features is not None
     return {
         'repeated': repeated_share(truth.content, video.step_shots, selected),
         'similarity': similarity(video.features, selected),

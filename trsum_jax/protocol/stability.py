@@ -83,9 +83,9 @@ def over_seeds(values: Sequence[float], seeds: Sequence[int]) -> dict[str, float
         `mean`, `low`, `high`, `seeds` (how many have a value) and `missing` (runs without one). The interval
         is NaN where it would rest on one seed; so is the mean where there is none.
     """
-    values, seeds = np.asarray(values, np.float64), np.asarray(seeds)
-    used = ~np.isnan(values)
-    means = [values[used & (seeds == seed)].mean() for seed in np.unique(seeds[used])]
+    of_runs, of_seeds = np.asarray(values, np.float64), np.asarray(seeds)
+    used = ~np.isnan(of_runs)
+    means = [of_runs[used & (of_seeds == seed)].mean() for seed in np.unique(of_seeds[used])]
     found = {'mean': float('nan'), 'low': float('nan'), 'high': float('nan')}
     found |= {'seeds': len(means), 'missing': int((~used).sum())}
     if means:

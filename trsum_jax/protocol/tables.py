@@ -12,6 +12,8 @@ TITLES = {'f_avg': 'F avg, %', 'f_max': 'F max, %', 'kendall_tau': 'tau', 'spear
 
 Metrics = Mapping[str, float]
 Fold = Mapping[str, Metrics]
+# Of samples, along an axis.
+Statistic = Callable[..., np.ndarray]
 
 
 def estimate(
@@ -69,7 +71,7 @@ def estimate(
     return result | {'low': float(interval.low), 'high': float(interval.high)}
 
 
-def _stratified(used: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable]:
+def _stratified(used: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Statistic]:
     """Strata to resample within, and the mean over folds from one sample of each."""
     strata = [(fold, 1) for fold in used if len(fold) > 1]
     single = np.concatenate([fold for fold in used if len(fold) == 1] or [np.zeros(0)])
@@ -84,7 +86,7 @@ def _stratified(used: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Callable]
     return [stratum for stratum, _ in strata], mean_of_folds
 
 
-def _by_video(used: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[np.ndarray], Callable]:
+def _by_video(used: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[np.ndarray], Statistic]:
     """What every video adds to the mean of the folds' means, and its weight there."""
     added: dict[str, float] = {}
     weight: dict[str, float] = {}
@@ -119,7 +121,7 @@ def aggregate(per_video: Sequence[Fold], *, seed: int = 0) -> dict[str, dict[str
     }
 
 
-def fold_rows(per_video: Sequence[Fold]) -> list[dict]:
+def fold_rows(per_video: Sequence[Fold]) -> list[dict[str, float]]:
     """One row per fold: `fold` (from 0), `videos`, then the mean of each metric; for `write_csv`.
 
     A video without a value is left out of that metric's mean.
@@ -169,16 +171,15 @@ def cell(metric: str, value: Mapping[str, float | None]) -> str:
     Returns:
         `mean [low, high]`, or the mean alone.
     """
-    if _unknown(value['mean']):
-        return '–'
     scale, digits = (100, 1) if metric.startswith('f_') else (1, 3)
-    # adding 0.0 turns a rounded -0.0 into 0.0
-    mean, low, high = (
-        '' if _unknown(value[k]) else f'{round(scale * value[k], digits) + 0.0:.{digits}f}'
-        for k in ('mean', 'low', 'high')
-    )
-    return mean if _unknown(value['low']) else f'{mean} [{low}, {high}]'
 
+    def shown(number: float | None) -> str:
+        if number is None or np.isnan(number):
+            return ''
+        # adding 0.0 turns a rounded -0.0 into 0.0
+        return f'{round(scale * number, digits) + 0.0:.{digits}f}'
 
-def _unknown(value: float | None) -> bool:
-    return value is None or bool(np.isnan(value))
+    mean, low, high = (shown(value[k]) for k in ('mean', 'low', 'high'))
+    if not mean:
+        return '–'
+    return f'{mean} [{low}, {high}]' if low else mean
