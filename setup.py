@@ -72,6 +72,7 @@ setup(
             *TIMELINE,
             'html5lib>=1.1',
             'hypothesis>=6.100',
+            'mypy>=1.18',
             'onnx>=1.17',
             'pytest>=8.2',
             'pytest-xdist>=3.7',
