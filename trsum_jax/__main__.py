@@ -11,7 +11,6 @@ which version this is. `trsum train` is `python -m trsum_jax.main`, and so on wi
 # For those who complete all Python commands at once: PYTHON_ARGCOMPLETE_OK
 
 import os
-import runpy
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +40,8 @@ def main() -> None:
 
         completion.answer(MODULES, COMMANDS)
     stopping.hold()
+    import runpy
+
     if len(sys.argv) > 1 and sys.argv[1] in MODULES:
         module = f'trsum_jax.{MODULES[sys.argv.pop(1)]}'
         runpy.run_module(module, run_name='__main__', alter_sys=True)
