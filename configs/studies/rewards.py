@@ -14,7 +14,8 @@ from trsum_jax.configs import demo
 from trsum_jax.data.made.synthetic import PLANTS
 
 # With these weights a term varies over random episodes 1.2 to 2 times as much as the reconstruction does
-# (`python -m benchmarks.rewards --spread`, and `reward_std` of the first epoch), so that both can be heard.
+# (`python -m trsum_jax.studies.pages.rewards --spread`, and `reward_std` of the first epoch), so that both
+# can be heard.
 REWARDS = {
     'reconstruction': {},
     'diversity': {'diversity': 1.0},

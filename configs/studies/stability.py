@@ -1,7 +1,7 @@
 """How smoothly TR-SUM trains, beside AC-SUM-GAN and DR-DSN (Table III).
 
     python -m trsum_jax.main --config=configs/studies/stability.py --workdir=runs/studies/stability
-    python -m benchmarks.stability --workdir=runs/studies/stability
+    python -m trsum_jax.studies.pages.stability --workdir=runs/studies/stability
 
 The first command compares the rewards' curves, which all methods have; the second measures every loss of
 every method and draws the curves. Four experiments of 3 folds and 3 seeds each, at the demo's size. The

@@ -5,12 +5,12 @@ import pytest
 from tiny import tiny_config
 
 from benchmarks import adversarial
-from benchmarks import stability as command
 from trsum_jax.errors import InputError
 from trsum_jax.experiment.methods import LEARNED
 from trsum_jax.files import read_json
 from trsum_jax.results import filenames
 from trsum_jax.studies import stability
+from trsum_jax.studies.pages import stability as command
 from trsum_jax.studies.variants import run_variants
 
 

@@ -3,10 +3,10 @@
 import pytest
 from tiny import tiny_config
 
-from benchmarks import rewards
 from trsum_jax.errors import InputError
 from trsum_jax.files import write_json
 from trsum_jax.protocol import tables
+from trsum_jax.studies.pages import rewards
 
 VALUES = {'reconstruction': (0.8, 0.6, 0.7), 'coverage': (0.5, 0.3, 0.1)}
 

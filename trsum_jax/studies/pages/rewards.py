@@ -1,7 +1,7 @@
 """Which reward mends which failure: the table and the picture of a finished study of rewards.
 
-python -m benchmarks.rewards --workdir=runs/studies/rewards [--picture=FILE.png]
-python -m benchmarks.rewards --spread
+python -m trsum_jax.studies.pages.rewards --workdir=runs/studies/rewards [--picture=FILE.png]
+python -m trsum_jax.studies.pages.rewards --spread
 """
 
 import argparse
@@ -17,7 +17,7 @@ import ml_collections
 import numpy as np
 import tabulate
 
-from configs.studies import rewards as study
+from trsum_jax.configs.studies import rewards as study
 from trsum_jax.data.made import planted
 from trsum_jax.data.made.synthetic import recipe_of
 from trsum_jax.errors import InputError

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from benchmarks import mark
 from trsum_jax.data.records import Video
+from trsum_jax.studies.pages import mark
 
 
 def video():

@@ -1,4 +1,4 @@
-"""TVn, MS and RAUC of a suite's curves: `python -m benchmarks.stability --workdir=DIR`.
+"""TVn, MS and RAUC of a suite's curves: `python -m trsum_jax.studies.pages.stability --workdir=DIR`.
 
 DIR is the workdir of a suite such as `configs/studies/stability.py`, all of whose variants are finished;
 `stability.json`, `stability.md` and `stability.png` are written there.
@@ -16,7 +16,7 @@ from trsum_jax.studies import stability
 
 def main(argv: list[str]) -> None:
     """Measures all variants of a workdir and prints their table."""
-    parser = argparse.ArgumentParser(prog='python -m benchmarks.stability')
+    parser = argparse.ArgumentParser(prog='python -m trsum_jax.studies.pages.stability')
     parser.add_argument('--workdir', required=True, type=pathlib.Path, help='of a finished suite')
     workdir = parser.parse_args(argv).workdir
     if not (workdir / filenames.RESULTS).exists():

@@ -1,4 +1,6 @@
-"""How well scores can do that learn nothing, on the videos of the study `mark`: `python -m benchmarks.mark`.
+"""How well scores can do that learn nothing, on the videos of the study `mark`.
+
+    python -m trsum_jax.studies.pages.mark
 
 Beside the distance to the video's mean, which is the mark, stand what it would be if every frame of a shot
 had the shot's mean of it; how new a shot is among the video's shots, which asks for what no reconstruction of
@@ -10,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tabulate
 
-from configs.studies import mark
+from trsum_jax.configs.studies import mark
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import tables

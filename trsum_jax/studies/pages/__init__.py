@@ -1,0 +1,1 @@
+"""What the pages of studies show beside the tables: run by hand, on finished workdirs."""
