@@ -29,7 +29,6 @@ _actions: dict[object, Callable[[], object]] = {}
 _continues = False
 _waits_for = ''
 _first: tuple[float, signal.Signals] | None = None
-_stop_all: Callable[[], object] | None = None
 _leave_all: Callable[[signal.Signals], object] | None = None
 
 
@@ -84,15 +83,14 @@ def wait_for(what: str) -> None:
         _waits_for = what
 
 
-def share(stop_all: Callable[[], object], leave_all: Callable[[signal.Signals], object]) -> None:
-    """Has other processes of the same job told what this one does.
+def share(leave_all: Callable[[signal.Signals], object]) -> None:
+    """Has other processes of the same job told that this one leaves.
 
     Args:
-        stop_all: called where a signal waits for training.
         leave_all: called with the signal before this process leaves at once.
     """
-    global _stop_all, _leave_all
-    _stop_all, _leave_all = stop_all, leave_all
+    global _leave_all
+    _leave_all = leave_all
 
 
 @contextlib.contextmanager
@@ -166,8 +164,6 @@ def _answer(number: signal.Signals) -> None:
         )
         # Before the main thread, which has heard it too by now, says its last words.
         _within(_SAYING_S, lambda: _say(words))
-    if _stop_all:
-        _stop_all()
 
 
 def _leave_with_others(number: signal.Signals, words: str) -> None:

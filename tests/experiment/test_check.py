@@ -3,6 +3,7 @@ import pathlib
 
 import ml_collections
 import pytest
+from matplotlib import figure
 from tiny import RECIPE, shorten, tiny_config
 
 from configs import default
@@ -36,7 +37,9 @@ def test_every_config_loads_and_is_sound(path, preset):
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_every_config_runs_in_a_shortened_form(path, tmp_path):
+def test_every_config_runs_in_a_shortened_form(path, tmp_path, monkeypatch):
+    # To lay a picture out takes longer than to train here.
+    monkeypatch.setattr(figure.Figure, 'set_layout_engine', lambda self, *layout, **options: None)
     config = shorten(load(path, 'default'))
     config.data.file = ''
     config.data.generate = True

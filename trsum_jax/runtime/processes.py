@@ -66,6 +66,8 @@ def start(
         # Names that nobody resolves can take longer than they are given.
         with _at_most(timeout + 5, f'--coordinator={coordinator}: no answer within {timeout:g} s'):
             rendezvous.meet(coordinator, processes, process, timeout)
+    # The processes tell each other themselves (`interruption`).
+    jax.config.update('jax_enable_preemption_service', False)
     late = f'the processes did not find each other within {timeout:g} s'
     try:
         # At its own deadline the runtime would abort.
@@ -82,7 +84,7 @@ def start(
         raise InputError(
             f'--distributed: the processes did not find each other ({reason}). {_HOW}'
         ) from error
-    stopping.share(_stop_all, _leave_all)
+    stopping.share(_leave_all)
 
 
 @contextlib.contextmanager
@@ -123,13 +125,6 @@ def together() -> Iterator[None]:
             traceback.print_exc()
         stopping.leave(*(explained or (1,)))
     jax.distributed.shutdown()
-
-
-def _stop_all() -> None:
-    """Lets SIGTERM through to JAX's runtime, whose handler tells all processes; elsewhere it is blocked."""
-    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def _leave_all(number: signal.Signals) -> None:
