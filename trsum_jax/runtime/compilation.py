@@ -7,14 +7,16 @@ import platform
 import jax
 import platformdirs
 
+_THRESHOLD = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
+
 
 def remember() -> pathlib.Path | None:
     """Turns on JAX's persistent compilation cache, unless the user has decided otherwise.
 
     The folder is HOST in the platform's cache folder (`$XDG_CACHE_HOME/trsum_jax` on Linux): homes are
     shared between machines, programs for a processor are not. `JAX_COMPILATION_CACHE_DIR` names another, an
-    empty one means none, and `JAX_ENABLE_COMPILATION_CACHE=false` turns it off. The programs, and so the
-    results, are the same bits.
+    empty one means none, and `JAX_ENABLE_COMPILATION_CACHE=false` turns it off; a threshold of compile time
+    that the environment sets stays. The programs, and so the results, are the same bits.
 
     Returns:
         The folder, None where it is the user's business or cannot be written.
@@ -31,5 +33,6 @@ def remember() -> pathlib.Path | None:
         return None
     jax.config.update('jax_compilation_cache_dir', str(folder))
     # JAX's own threshold of a second would leave out most of a small model's programs.
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    if _THRESHOLD not in os.environ:
+        jax.config.update(_THRESHOLD.lower(), 0.1)
     return folder
