@@ -72,3 +72,36 @@ def test_the_mean_is_that_of_folds_means_as_in_every_other_table():
     expected = tables.estimate([list(f.values()) for f in folds], keys=[list(f) for f in folds])
     assert found['mean'] == pytest.approx(expected['mean'])
     assert found['mean'] == pytest.approx((2.5 + 5.0) / 2)
+
+
+def test_a_value_counts_as_one_of_its_fold():
+    rows = [
+        {'seed': 0, 'fold': i, 'video': v, 'tau': x}
+        for i, v, x in ((0, 'a', 1.0), (0, 'b', 4.0), (1, 'a', 7.0))
+    ]
+    # Video a: half of fold 0 and all of fold 1.
+    assert comparison.from_folds(rows, 'tau') == {(0, 'a'): (5.0, 1.5), (0, 'b'): (4.0, 0.5)}
+
+
+def test_samples_that_meet_no_cell_are_left_out():
+    """Seed 0 saw one video, seed 1 the other: a draw of one twice and of the other's video has nothing."""
+    for weight in (1.0, 0.25):
+        found = comparison.interval({(0, 'a'): (0.0, weight), (1, 'b'): (1.0, weight)})
+        assert (found['mean'], found['low'], found['high']) == (0.5, 0.0, 1.0)
+
+
+def test_what_cannot_be_estimated_is_nan_and_never_absent():
+    nan = pytest.approx(float('nan'), nan_ok=True)
+    nothing = {'mean': nan, 'low': nan, 'high': nan, 'seeds': 0, 'videos': 0}
+    assert comparison.interval({}) == nothing
+    assert comparison.interval(cells_of([[3]])) == nothing | {'mean': 3.0, 'seeds': 1, 'videos': 1}
+
+
+def test_the_seed_and_the_resamples_decide_the_interval():
+    cells = cells_of(np.random.default_rng(3).standard_normal((3, 5)))
+    zero = comparison.interval(cells)
+    assert zero == comparison.interval(cells, seed=0, resamples=9999)
+    other = {'seed': 1, 'resamples': 50}
+    assert comparison.interval(cells, **other) == comparison.interval(cells, **other) != zero
+    nothing = dict.fromkeys(cells, (0.0, 1.0))
+    assert comparison.difference(cells, nothing, **other) == comparison.interval(cells, **other)

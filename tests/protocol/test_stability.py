@@ -66,3 +66,17 @@ def test_one_seed_has_no_interval_and_no_value_no_mean():
     none = stability.over_seeds([np.nan], [4])
     assert np.isnan(none['mean'])
     assert (none['seeds'], none['missing']) == (0, 1)
+
+
+def test_two_seeds_have_an_interval_and_one_has_none_of_its_ends():
+    # Standard deviation of 1 and 3: the root of 2; t(.975, 1) = 12.7062.
+    two = stability.over_seeds([1.0, 3.0], [0, 1])
+    assert two['high'] - two['mean'] == pytest.approx(12.7062, rel=1e-5)
+    for found in (stability.over_seeds([1.0, 3.0], [4, 4]), stability.over_seeds([np.nan], [4])):
+        assert np.isnan([found['low'], found['high']]).all()
+
+
+def test_numbers_of_32_bits_are_summed_in_64():
+    large = np.float32(2**24)  # 1 more is lost
+    assert stability.over_seeds(np.array([large, 1]), [0, 0])['mean'] == (2**24 + 1) / 2
+    assert stability.tv_n(np.array([0, large, 1], np.float32)) == (2**25 - 1) / 2**24

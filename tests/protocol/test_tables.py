@@ -89,6 +89,43 @@ def test_interval_agrees_with_scipy_on_one_fold():
     assert result['low'] == pytest.approx(interval.confidence_interval.low)
 
 
+def test_defaults_are_seed_0_and_9999_resamples():
+    values = np.random.default_rng(0).random(6)
+    every = {seed: tables.estimate([values], seed=seed, resamples=9999) for seed in (0, 1)}
+    assert tables.estimate([values]) == every[0] != every[1]
+    assert tables.estimate([values], resamples=99) != every[0]
+    fold = {str(i): {'extra': value} for i, value in enumerate(values)}
+    assert tables.aggregate([fold])['extra'] == every[0]
+    assert tables.aggregate([fold], seed=1)['extra'] == every[1]
+
+
+def test_two_folds_of_one_video_each_are_a_sample_of_two():
+    assert tables.estimate([[0], [1]]) == tables.estimate([[0, 1]])
+
+
+def test_keys_that_do_not_fit_the_folds_are_refused():
+    with pytest.raises(ValueError, match='zip'):
+        tables.estimate([[1.0], [2.0]], keys=[['a']])
+
+
+def test_numbers_of_32_bits_are_summed_in_64():
+    # 1 more than 2^24 is lost in 32 bits.
+    assert tables.estimate([np.array([2**24, 1], np.float32)])['mean'] == (2**24 + 1) / 2
+
+
+def test_a_video_of_more_folds_is_drawn_with_its_weight():
+    # Video a has three times the weight of b. Equal values: every sample has their mean.
+    found = tables.estimate([[3.0], [3.0, 3.0]], keys=[['a'], ['a', 'b']])
+    assert (found['low'], found['high']) == pytest.approx((3.0, 3.0))
+
+
+def test_aggregate_knows_a_video_again():
+    folds = [{'a': {'f_avg': 0.2}, 'b': {'f_avg': 0.4}}, {'a': {'f_avg': 0.6}}]
+    (found,) = tables.aggregate(folds).values()
+    assert found == tables.estimate([[0.2, 0.4], [0.6]], keys=[['a', 'b'], ['a']])
+    assert found['videos'] == 2
+
+
 def test_aggregate_per_metric():
     folds = [
         {'a': {'f_avg': 0.2, 'kendall_tau': NAN}, 'b': {'f_avg': 0.4}},
@@ -125,6 +162,21 @@ def test_markdown():
     ]
 
 
+def test_digits_stay_and_a_metric_without_a_title_has_its_name():
+    rows = {'one': {'extra': estimated(0.12)}, 'other': {'extra': estimated(0.5)}}
+    text = tables.render(rows)
+    cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines()]
+    assert [cells[0], *cells[2:]] == [['', 'extra'], ['one', '0.120'], ['other', '0.500']]
+
+
+def test_titles_and_cells_by_hand():
+    titles = {'train_kendall_tau': 'train tau', 'f_max': 'F max, %', 'p_std_of': 'p std of'}
+    assert {metric: tables.title(metric) for metric in titles} == titles
+    # As read from JSON, where NaN is null.
+    assert tables.cell('f_max', {'mean': 0.5, 'low': None, 'high': None}) == '50.0'
+    assert tables.cell('tau', {'mean': None, 'low': None, 'high': None}) == '–'
+
+
 def test_rows_per_video_and_per_fold():
     folds = [{'a': {'f_avg': 0.2, 'kendall_tau': NAN}, 'b': {'f_avg': 0.4, 'kendall_tau': 0.5}}, {'a': {}}]
     first, second = tables.fold_rows(folds)
@@ -144,6 +196,7 @@ def test_a_video_in_several_folds_widens_no_interval_and_narrows_none():
     assert several['videos'] == once['videos'] == 30
     assert several['mean'] == pytest.approx(once['mean'])
     assert several['high'] - several['low'] == pytest.approx(once['high'] - once['low'], rel=0.05)
+    assert several['low'] == pytest.approx(once['low'], abs=0.02)
 
 
 def test_overlapping_draws_keep_the_mean_of_the_folds():
