@@ -1,6 +1,8 @@
 """Agreement of scores with people: against scipy, brute force over shifts, and real annotations."""
 
 import dataclasses
+import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from tiny import RECIPE
 
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
-from trsum_jax.protocol import agreement, evaluation
+from trsum_jax.protocol import agreement, evaluation, tables
 from trsum_jax.protocol.agreement import Pair
 
 
@@ -78,7 +80,8 @@ def test_pooled_by_hand():
     assert found['spearman_rho']['mean'] == pytest.approx(-0.6)
     # A sample of one video twice agrees fully, one of both is the value itself.
     assert found['kendall_tau']['low'] == pytest.approx(-1 / 3)
-    assert found['kendall_tau']['high'] > 0.5
+    assert found['kendall_tau']['high'] == pytest.approx(1)
+    assert (found['kendall_tau']['videos'], found['kendall_tau']['missing']) == (2, 0)
 
 
 def test_the_pooled_test_shifts_every_video_within_itself():
@@ -101,6 +104,75 @@ def test_one_video_has_no_interval():
     found = agreement.pooled({'a': pair_with_ties()})['kendall_tau']
     assert not np.isnan(found['mean'])
     assert np.isnan(found['low'])
+
+
+def test_the_seed_and_the_numbers_of_draws_decide():
+    pairs = {str(seed): pair_with_ties(n=9, seed=seed) for seed in range(3)}
+    curves = [agreement.shifted(pair) for pair in pairs.values()]
+    for of, given, draws in (
+        (agreement.pooled, pairs, 'resamples'),
+        (agreement.shift_test, curves, 'permutations'),
+    ):
+        first = of(given, **{draws: 9})
+        assert first == of(given, seed=0, **{draws: 9}) != of(given, seed=1, **{draws: 9})
+        assert first != of(given, **{draws: 10})
+
+
+@pytest.mark.parametrize('of', [agreement.pooled, agreement.shift_test, agreement.measure_agreement])
+def test_as_many_draws_by_default_as_are_documented(of):
+    told = {'rank_form': 'per-user', 'seed': 0, 'resamples': 999, 'permutations': 9999}
+    found = {
+        name: one.default
+        for name, one in inspect.signature(of).parameters.items()
+        if one.default != one.empty
+    }
+    assert found == {name: told[name] for name in found} != {}
+
+
+def test_nothing_can_be_shifted_where_scores_or_all_references_are_constant():
+    pair = pair_with_ties(n=5)
+    for one in (Pair(np.full(5, 2.0), pair.references), Pair(pair.scores, np.full((2, 5), 3.0))):
+        found = agreement.shifted(one)
+        assert [(name, curve.shape, np.isnan(curve).all()) for name, curve in found.items()] == [
+            ('kendall_tau', (5,), True), ('spearman_rho', (5,), True),
+        ]  # fmt: skip
+        assert all(np.isnan(p) for p in agreement.shift_test([found]).values())
+    # A video without a rank changes nothing beside one that has it.
+    assert agreement.shift_test([found, agreement.shifted(pair)]) == agreement.shift_test(
+        [agreement.shifted(pair)]
+    )
+
+
+def test_all_of_a_row_is_what_its_parts_give():
+    given = {key: dataclasses.replace(video, user_scores=None) for key, video in list(videos().items())[:3]}
+    given['video_2'] = dataclasses.replace(
+        given['video_2'], user_summary=np.zeros_like(given['video_2'].user_summary)
+    )
+    scores = {key: np.random.default_rng(5).random(video.n_steps) for key, video in given.items()}
+    options = {'seed': 3, 'permutations': 99}
+    found = agreement.measure_agreement(given, scores, rank_form='mean-user', resamples=20, **options)
+    # One mean of users a video, of which video 2 has nothing.
+    assert (found['constant_scores'], found['constant_references']) == (0, 1)
+    pairs = {key: Pair(scores[key], evaluation.rank_references(v, 'mean-user')) for key, v in given.items()}
+    assert str(found['pooled']) == str(agreement.pooled(pairs, seed=3, resamples=20))
+    p = agreement.shift_test([agreement.shifted(pair) for pair in pairs.values()], **options)
+    for form, name in itertools.product(agreement.FORMS, agreement.METRICS):
+        taus = [agreement.correlations(pair)[name] for pair in pairs.values()]
+        assert found[form][name] == tables.estimate([taus], seed=3) | {'p': p[name]}
+    # Of one video: the share of all its shifts that are as far from 0.
+    of_one, pair = found['videos']['video_1']['per_user'], pairs['video_1']
+    every = [
+        stats.kendalltau(np.roll(pair.scores, k), pair.references[0]).statistic
+        for k in range(len(pair.scores))
+    ]
+    assert of_one['kendall_tau'] == pytest.approx(every[0])
+    assert of_one['p_kendall_tau'] == pytest.approx(np.mean(np.abs(every) >= abs(every[0]) - 1e-9))
+
+
+def test_without_videos_nothing_is_pooled():
+    for found in agreement.pooled({}, resamples=9).values():
+        assert all(np.isnan(found[name]) for name in ('mean', 'low', 'high', 'p'))
+        assert (found['videos'], found['missing']) == (0, 0)
 
 
 def test_constant_scores_are_counted_and_left_out():

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -67,6 +68,42 @@ def test_human_needs_two(users):
     assert all(map(math.isnan, metrics.values()))
 
 
+def test_one_annotator_has_no_rank_though_two_made_summaries():
+    metrics = baselines.human_leave_one_out(
+        video_of([[1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]], user_scores=[[1, 2, 3, 4, 5, 6]])
+    )
+    assert list(metrics) == list(evaluation.METRICS)
+    assert metrics['f_avg'] == pytest.approx(2 / 3)
+    assert math.isnan(metrics['kendall_tau']) and math.isnan(metrics['spearman_rho'])
+
+
+# All rows
+
+
+def test_rows_without_a_model_are_those_of_each_scorer():
+    rng = np.random.default_rng(0)
+    users, features = rng.integers(0, 2, (3, 60)), rng.random((60, 4))
+    plain = video_of(users, n_frames=60)
+    video = dataclasses.replace(plain, change_points=shots_of(3, 20), features=features)
+    assert list(baselines.without_model(plain)) == ['random', 'human']
+    options = {'budget': 0.4, 'rank_form': 'mean-user'}
+    found = baselines.without_model(video, **options, draws=2, seed=3)
+    # The key's CRC-32 makes the draws its own.
+    draws = np.random.default_rng([3, 0x72137FFD])
+    assert found == {
+        'random': baselines.evaluate_random(video, draws, 2, **options),
+        'uniform': pytest.approx(
+            baselines.evaluate_summary(video, baselines.uniform_choice(video, 0.4)), nan_ok=True
+        ),
+        'distance_to_mean': evaluation.evaluate_video(video, baselines.distance_to_mean(features), **options),
+        'human': baselines.human_leave_one_out(video, 'mean-user'),
+    }
+    by_default = baselines.without_model(plain)
+    as_told = baselines.without_model(plain, budget=0.15, rank_form='per-user', draws=20, seed=0)
+    # As text, in which NaN is like NaN.
+    assert str(by_default) == str(as_told)
+
+
 # Scorers
 
 
@@ -88,7 +125,19 @@ def test_random_is_the_mean_of_its_draws():
     assert len({e['f_avg'] for e in each}) > 1
 
 
+def test_random_scores_are_evaluated_as_any_others_are():
+    video = video_of(
+        np.random.default_rng(0).integers(0, 2, (3, 60)), n_frames=60, change_points=shots_of(3, 20)
+    )
+    scores = baselines.random_scores(video, np.random.default_rng(7))
+    for options in ({'budget': 0.5}, {'rank_form': 'mean-user'}):
+        found = baselines.evaluate_random(video, np.random.default_rng(7), 1, **options)
+        assert found == evaluation.evaluate_video(video, scores, **options)
+        assert found != evaluation.evaluate_video(video, scores)
+
+
 def test_distance_to_mean_by_hand():
+    assert baselines.distance_to_mean(np.eye(2, dtype=np.float32)).dtype == np.float64
     features = np.array([[0, 0], [6, 0], [0, 8], [6, 8]], np.float32)
     np.testing.assert_allclose(baselines.distance_to_mean(features), [5, 5, 5, 5])
     np.testing.assert_allclose(baselines.distance_to_mean([[0.0], [0], [3]]), [1, 1, 2])
@@ -113,6 +162,27 @@ def test_uniform_choice_takes_whole_shots_within_the_budget(seed):
     summary = baselines.uniform_choice(video_of(n_frames=400, change_points=change_points), 0.3)
     assert 0 < summary.sum() <= 120
     assert all(len(set(summary[first : last + 1])) == 1 for first, last in change_points)
+
+
+@pytest.mark.parametrize(
+    ('change_points', 'room', 'expected'),
+    [
+        # One frame is room enough: the middle is frame 5.
+        ([[0, 4], [5, 5], [6, 9]], 1, [5]),
+        # The middle of 9 frames is 4.5, in frame 4.
+        ([[0, 4], [5, 8]], 5, [0, 1, 2, 3, 4]),
+        # As long as the shots of frames 3 and 9, and fewer.
+        ([[0, 2], [3, 3], [4, 5], [6, 7], [8, 8], [9, 9], [10, 11]], 2, [6, 7]),
+        # No more frames than shots: a fourth would take the last shot and leave the first.
+        ([[0, 0], [1, 6], [7, 7]], 7, [1, 2, 3, 4, 5, 6]),
+    ],
+    ids=['one-frame', 'half-a-frame', 'equally-long', 'at-most-a-frame-a-shot'],
+)
+def test_uniform_choice_by_hand(change_points, room, expected):
+    n_frames = change_points[-1][1] + 1
+    video = video_of(n_frames=n_frames, change_points=change_points)
+    summary = baselines.uniform_choice(video, (room + 0.5) / n_frames)
+    assert np.flatnonzero(summary).tolist() == expected
 
 
 def test_uniform_choice_without_room():

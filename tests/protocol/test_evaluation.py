@@ -117,6 +117,13 @@ def test_scores_are_held_until_the_next_pick():
     assert held.dtype == np.float32
 
 
+def test_scores_of_32_bits_are_averaged_in_64():
+    # 1 more than 2^24 is lost in 32 bits.
+    scores = np.array([2**24, 1], np.float32)
+    assert evaluation.shot_scores(scores, np.array([[0, 1]])).tolist() == [(2**24 + 1) / 2]
+    assert evaluation.mean_defined(scores) == (2**24 + 1) / 2
+
+
 def test_shots_have_both_ends_inclusive():
     values = evaluation.shot_scores(np.array([1.0, 2, 3, 10, 20]), np.array([[0, 2], [3, 4]]))
     assert values.tolist() == [2, 15]
@@ -254,6 +261,27 @@ def test_what_cannot_be_measured_is_nan():
     no_shots = evaluation.evaluate_video(small_video(change_points=None), scores)
     assert math.isnan(no_shots['f_avg']) and math.isfinite(no_shots['kendall_tau'])
     assert evaluation.rank_against(small_video(user_summary=None)) is None
+
+
+def test_a_budget_is_the_summarys_greatest_share():
+    video, scores = small_video(), np.arange(10.0)
+    # Shots of 5, 5, 2 and 8 frames, worth .8, 3.2, 5 and 7.5: the third fits into 3 frames, the second beside
+    # it into 8. User 2 chose the third alone, user 1 the second: F = 2 * 5 / (7 + 5).
+    for budget, f_max in ((0.15, 1), (0.4, 10 / 12)):
+        assert evaluation.evaluate_video(video, scores, budget=budget)['f_max'] == pytest.approx(f_max)
+
+
+def test_references_by_hand():
+    rated = small_video(user_scores=np.arange(40.0).reshape(2, 20).astype(np.float32))
+    assert evaluation.rank_against(rated) == 'annotator scores'
+    assert evaluation.rank_against(small_video()) == 'per-user'
+    for video in (rated, small_video()):
+        assert evaluation.rank_references(video).dtype == np.float64
+    nothing = small_video(user_summary=np.zeros((3, 20), np.float32))
+    assert evaluation.constant_references(nothing) == 3
+    assert evaluation.constant_references(nothing, 'mean-user') == 1
+    assert evaluation.constant_references(small_video(user_summary=None)) == 0
+    assert evaluation.is_constant(np.array([3.0]))
 
 
 def test_needs_no_jax():

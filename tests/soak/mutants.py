@@ -233,6 +233,7 @@ class Mutants:
 
         def work():
             cov = coverage.Coverage(data_file=None, include=[str(ROOT / path) for path in self.given.files])
+            cov.set_option('run:disable_warnings', ['no-data-collected'])
             cov.start()
             passed = self.passes([item])
             cov.stop()
