@@ -113,6 +113,11 @@ def test_by_position_only_where_no_video_has_a_name_and_said(tmp_path):
         dataset = datasets.read_dataset(rated_file(tmp_path / 'a.h5', **names), user_scores=scores)
         np.testing.assert_array_equal(dataset.videos['video_1'].user_scores, RATINGS['zz-Top_1'])
         assert any('by position' in note for note in dataset.notes)
+    video = {'features': unit_rows(2), 'picks': np.array([0, 2]), 'n_frames': 6}
+    dataset = datasets.read_dataset(write_raw(tmp_path / 'c.h5', {'video_2 ': video}), user_scores=scores)
+    np.testing.assert_array_equal(dataset.videos['video_2 '].user_scores, RATINGS['AwmHb44'])
+    with pytest.raises(InputError, match=r'expected scores of  .* as video_1 to video_2, found none'):
+        datasets.read_dataset(write_raw(tmp_path / 'c.h5', {' ': video}), user_scores=scores)
     for names, missing in [
         ({'video_1': 'zz-Top_1.mp4', 'video_2': 'holiday.mp4'}, r'1 of 2: video_2 \(holiday'),
         ({'video_1': 'zz-Top_1.mp4'}, '1 of 2: video_2'),

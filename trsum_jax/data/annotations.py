@@ -139,7 +139,8 @@ def _matches(dataset: Dataset, scores: UserScores, path: str) -> dict[str, str]:
     if not any(names.values()):
         in_order, found = list(scores), {}
         for key, video in dataset.videos.items():
-            number = int(_NUMBERED.fullmatch(key)[1])
+            numbered = _NUMBERED.fullmatch(key.strip())
+            number = int(numbered[1]) if numbered else 0
             if not 1 <= number <= len(in_order):
                 expected = f'scores of {video.id} of {dataset.path}, by its name or as video_1 to '
                 raise InputError(f'{path}: expected {expected}video_{len(in_order)}, found none')
