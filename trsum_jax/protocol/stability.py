@@ -7,6 +7,7 @@ near 5 can stand in one column. They depend on the number of points: compare cur
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from trsum_jax.errors import InputError
@@ -70,7 +71,7 @@ def rauc(curves: np.ndarray) -> np.ndarray:
 MEASURES = {'TVn': tv_n, 'MS': ms, 'RAUC': rauc}
 
 
-def over_seeds(values: Sequence[float], seeds: Sequence[int]) -> dict[str, float]:
+def over_seeds(values: npt.ArrayLike, seeds: Sequence[int]) -> dict[str, float]:
     """The mean over seeds of each seed's mean over its runs, with Student's 95% interval over seeds.
 
     Runs of one seed (its folds) share most of their videos and are no independent draws: seeds are.
