@@ -23,6 +23,7 @@ def test_dilated_segments_by_hand():
 def test_every_view_covers_every_step_in_m_segments(view, n_steps, length):
     segments = view(n_steps, length)
     assert segments.shape == (int(np.ceil(n_steps / length)), length)
+    assert segments.dtype == np.int32
     valid = segments != PADDING
     assert set(segments[valid]) == set(range(n_steps))
     for row, there in zip(segments, valid, strict=True):
@@ -44,5 +45,6 @@ def test_a_short_video_is_one_segment_and_a_long_one_has_both_views():
 
 
 def test_an_unknown_view_is_named():
-    with pytest.raises(InputError, match='sequential, dilated'):
-        decompose(5, 4, ('reversed',))
+    for views in (('reversed',), ('dilated', 'reversed'), ()):
+        with pytest.raises(InputError, match='sequential, dilated'):
+            decompose(5, 4, views)

@@ -82,6 +82,12 @@ def test_log_probability_is_that_of_scipy_and_skips_padding():
     )
 
 
+def test_of_one_frame_the_mean_is_the_sum():
+    valid = jnp.array([False, True, False, False])
+    of = [episodes.log_probability(LOGITS, ACTIONS[5], valid, reduction) for reduction in ('sum', 'mean')]
+    assert of[0] == of[1] == jax.nn.log_sigmoid(LOGITS[1])
+
+
 def test_samples_follow_p_and_never_select_padding():
     valid = jnp.array([True, True, True, False])
     drawn = np.asarray(episodes.sample(jax.random.key(0), LOGITS, valid, 20_000))

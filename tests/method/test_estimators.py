@@ -206,6 +206,49 @@ def test_the_clip_shortens_the_estimate_whatever_the_batch_makes_of_it(share):
     np.testing.assert_allclose(of(functools.partial(estimators.clipped, plain, 2 * length)), whole, rtol=1e-5)
 
 
+@pytest.mark.parametrize('name', ['moving_average', 'none', 'greedy', 'leave_one_out', 'antithetic'])
+def test_advantages_by_hand(name):
+    wanted = functools.partial(outcomes, wavy, spread(wavy))
+    found = UNBIASED[name](jax.random.key(5), LOGITS, VALID, wanted, SEEN, n_episodes=3)
+    rewards = np.asarray(found.rewards)
+    assert rewards.shape == ((6,) if name == 'antithetic' else (3,))
+    level = {
+        'none': 0.0,
+        # The likeliest action takes frames 0 and 2, and never the padding.
+        'greedy': float(wavy(jnp.array([1.0, 0, 1, 0]))),
+        'leave_one_out': (rewards.sum() - rewards) / 2,
+    }.get(name, 0.4)
+    np.testing.assert_allclose(found.advantages, rewards - level, atol=1e-6)
+
+
+def test_a_new_videos_baseline_is_its_mean_reward():
+    wanted = functools.partial(outcomes, wavy, spread(wavy))
+    new = episodes.Baseline(jnp.array(0.4), jnp.array(False))
+    for name in ('moving_average', 'antithetic'):
+        found = UNBIASED[name](jax.random.key(5), LOGITS, VALID, wanted, new, n_episodes=3)
+        np.testing.assert_allclose(found.advantages, found.rewards - found.rewards.mean(), atol=1e-6)
+
+
+def test_a_reduction_divides_by_the_valid_frames():
+    for valid, expected in (([True, False], 1), ([True, True], 2), ([False, False], 1)):
+        assert estimators.per('mean', jnp.array(valid)) == expected
+        assert estimators.per('sum', jnp.array(valid)) == 1
+
+
+@pytest.mark.parametrize('end', ['minval', 'maxval'])
+def test_the_ends_of_the_uniform_draws_have_finite_logarithms(end, monkeypatch):
+    def uniform(key, shape, minval=0.0, maxval=1.0):
+        return jnp.full(shape, {'minval': minval, 'maxval': maxval}[end], jnp.float32)
+
+    monkeypatch.setattr(jax.random, 'uniform', uniform)
+    wanted = functools.partial(outcomes, wavy, spread(wavy))
+    found = concrete(jax.random.key(0), LOGITS, VALID, wanted, SEEN, n_episodes=1)
+    # Of an infinite draw the actions would be 0 and 1 whatever the logits.
+    actions = np.asarray(jax.nn.sigmoid(LOGITS + (1 if end == 'maxval' else -1) * np.log(1e7)))
+    assert found.rewards[0] == pytest.approx(float(wavy(jnp.where(VALID, actions, 0.0))), abs=1e-4)
+    assert np.all(np.isfinite(found.surrogate))
+
+
 def test_a_clipped_estimate_still_tells_the_rewards():
     plain = functools.partial(estimators.reinforce, n_episodes=3)
     wanted = functools.partial(outcomes, wavy, spread(wavy))

@@ -9,6 +9,7 @@ import pytest
 from by_hand import reconstruction_reward
 
 from trsum_jax.method import reward_terms
+from trsum_jax.method.rewards import reward_and_parts
 
 ALL = jnp.ones(4, bool)
 # Two frames east, one north, one west.
@@ -44,6 +45,12 @@ def test_diversity_is_the_mean_over_pairs():
 def test_representativeness_by_hand(positions, distances):
     found = reward_terms.representativeness(COMPASS, ALL, chosen(*positions))
     assert found == pytest.approx(np.exp(-np.mean(distances)), abs=1e-5)
+
+
+def test_distances_of_frames_that_are_near():
+    frames = np.random.default_rng(2).random((6, 3)).astype(np.float32) / 10
+    expected = np.linalg.norm(frames[:, None] - frames[None], axis=-1)
+    np.testing.assert_allclose(reward_terms.distances(jnp.asarray(frames)), expected, atol=1e-4)
 
 
 def test_an_empty_selection_represents_nothing():
@@ -118,6 +125,18 @@ def test_the_sum_is_the_sum_of_its_weighted_terms():
     expected = sum(weight * total({name: 1.0}) for name, weight in weights.items())
     assert total(weights) == pytest.approx(expected, abs=1e-5)
     assert total({}) == 0
+
+
+def test_the_parts_are_those_of_the_reconstruction_by_its_weight():
+    given, how = inputs(10, 2), {'reconstruct': 'composed', 'over': 'all'}
+
+    def parts(**weights):
+        return reward_terms.weighted_sum(weights, *given, **how)[1]
+
+    _, papers = reward_and_parts(*given[:4], **how)
+    assert np.any(papers < 0)
+    np.testing.assert_array_equal(parts(reconstruction=0.5, coverage=3.0), 0.5 * papers)
+    np.testing.assert_array_equal(parts(coverage=3.0), 0 * papers)
 
 
 def test_another_term_is_a_line_of_the_table(monkeypatch):

@@ -1,5 +1,7 @@
 """What an experiment leaves about agreement with people."""
 
+import functools
+
 import pytest
 from tiny import tiny_config
 
@@ -7,9 +9,12 @@ from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
+from trsum_jax.protocol import agreement
 
 
-def test_an_experiment_leaves_its_agreement_with_people(tmp_path):
+def test_an_experiment_leaves_its_agreement_with_people(tmp_path, monkeypatch):
+    few = functools.partial(agreement.measure_agreement, resamples=50, permutations=99)
+    monkeypatch.setattr(agreement, 'measure_agreement', few)
     config = tiny_config(**{'evaluation.agreement': True})
     config.evaluation.one_out_windows = (3,)
     text = run_experiment(config, tmp_path)
