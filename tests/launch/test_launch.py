@@ -47,7 +47,7 @@ def test_an_unknown_flag_is_named(platform, flags):
 
 
 def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
-    fields = {'generator.epochs': 300, 'evaluation.baselines': False, 'model.layers': 1}
+    fields = {'generator.epochs': 150, 'evaluation.baselines': False, 'model.layers': 1}
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
     command = ['--processes=2', '--restarts=1', f'--logs={tmp_path}', '--', '--config=tests/tiny.py']
@@ -72,7 +72,7 @@ def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
     assert 'in 2 processes' in told
     assert (workdir / filenames.RESULTS).exists()
     # Of each of two runs, every epoch of both stages once.
-    assert len(log.read_text().splitlines()) == 2 * (300 + 2)
+    assert len(log.read_text().splitlines()) == 2 * (150 + 2)
     assert (tmp_path / 'process-1.log').exists()
 
 
