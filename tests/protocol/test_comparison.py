@@ -98,7 +98,7 @@ def test_what_cannot_be_estimated_is_nan_and_never_absent():
 
 
 def test_the_seed_and_the_resamples_decide_the_interval():
-    cells = cells_of(np.random.default_rng(3).standard_normal((3, 5)))
+    cells = cells_of(np.random.default_rng(3).standard_normal((6, 9)))
     zero = comparison.interval(cells)
     assert zero == comparison.interval(cells, seed=0, resamples=9999)
     other = {'seed': 1, 'resamples': 50}

@@ -93,3 +93,8 @@ def test_rejects_weights_that_are_no_lengths():
         solve([1, 1], [1, 0], 3)
     with pytest.raises(ValueError, match='one length'):
         solve([1, 1], [1], 3)
+
+
+def test_weights_of_any_integer_type_are_summed_as_large_ones():
+    weights = np.full(3, 200, np.uint8)
+    assert knapsack.solve(np.ones(3), weights, 500).tolist() == [True, True, False]
