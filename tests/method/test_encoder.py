@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,3 +32,21 @@ def test_sinusoids_by_hand():
     table = encoder.sinusoids(3, 4)
     np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
     np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=1e-6)
+
+
+def test_every_product_is_of_the_type_that_is_asked_for():
+    module = encoder.Encoder(encoder.EncoderConfig(8, 2, 2, 16, dtype=jnp.bfloat16))
+    x, valid = jnp.ones((5, 6)), jnp.ones(5, bool)
+    params = jax.eval_shape(module.init, jax.random.key(0), x, valid)
+    text = str(jax.make_jaxpr(module.apply)(params, x, valid))
+    products = re.findall(r':(\w+)\[[\d,]*\] = dot_general', text)
+    # The map in, and in each of two blocks four products with parameters and two of the attention.
+    assert products == ['bf16'] * (1 + 2 * 6)
+
+
+def test_parameters_have_the_names_that_checkpoints_have():
+    module = encoder.Encoder(encoder.EncoderConfig(8, 1, 2, 16))
+    params = jax.eval_shape(module.init, jax.random.key(0), jnp.ones((5, 6)), jnp.ones(5, bool))['params']
+    assert set(params) == {'map_in', 'block_0'}
+    assert set(params['block_0']) == {'attention', 'norm_attention', 'norm_feed_forward', 'widen', 'narrow'}
+    assert set(params['block_0']['attention']) == {'query_key_value', 'out'}

@@ -50,6 +50,12 @@ def test_dynamic_windows_start_anywhere_in_a_shot_with_equal_chance():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_where_every_frame_is_a_shot_each_is_a_window():
+    given = jnp.ones(5, bool), jnp.array([3, 4, 7, 9, 12])
+    window = masking.dynamic_windows(jax.random.key(0), *given, window_ratio=1.0, mask_ratio=1.0)
+    np.testing.assert_array_equal(window, np.arange(5))
+
+
 def test_every_shot_is_taken_first_with_equal_chance():
     # A share so small that the first shot reaches it.
     windows = draw(masking.dynamic_windows, 4000, window_ratio=0.5, mask_ratio=0.01)

@@ -88,6 +88,11 @@ def test_what_has_no_spread_agrees_with_nothing():
     assert reward_terms.side_agreement(side, ALL, chosen(2, 3)) == pytest.approx(full / 2, abs=1e-6)
 
 
+def test_one_frame_alone_agrees_with_nothing():
+    side, alone = jnp.array([[3.0], [9.0]]), jnp.array([True, False])
+    assert reward_terms.side_agreement(side, alone, alone) == 0
+
+
 def inputs(length, padding, seed=3):
     """A random segment and action of a length, with more padding that holds garbage."""
     rng = np.random.default_rng(seed)
@@ -137,6 +142,7 @@ def test_the_parts_are_those_of_the_reconstruction_by_its_weight():
     assert np.any(papers < 0)
     np.testing.assert_array_equal(parts(reconstruction=0.5, coverage=3.0), 0.5 * papers)
     np.testing.assert_array_equal(parts(coverage=3.0), 0 * papers)
+    assert reward_terms.weighted_sum({}, *given, **how)[0].dtype == jnp.float32
 
 
 def test_another_term_is_a_line_of_the_table(monkeypatch):

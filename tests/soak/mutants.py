@@ -13,6 +13,7 @@ What is known to change nothing stands in `tests/equivalent_mutants.txt`.
 
 import argparse
 import ast
+import functools
 import gc
 import json
 import os
@@ -60,8 +61,8 @@ def mutants_of(path):
     module, found, raw = wrapper.visit(visitor), [], source.encode()
     spans = wrapper.resolve(metadata.ByteSpanPositionProvider)
     for mutation in visitor.mutations:
-        if mutation.contained_by_top_level_function is None:
-            continue
+        if not isinstance(mutation.contained_by_top_level_function, libcst.FunctionDef):
+            continue  # a constant, or the field of a class
         span = spans[mutation.original_node]
         old = raw[span.start : span.start + span.length].decode()
         new = module.code_for_node(mutation.mutated_node)
@@ -74,9 +75,8 @@ def mutants_of(path):
         # The smallest simple statement around it; of an `if`, the line alone; of a signature, the function.
         around = [s for s in statements if s.lineno <= line and last <= s.end_lineno]
         inner = max(around, key=lambda s: s.lineno)
-        reach = (inner.lineno, inner.end_lineno)
-        if hasattr(inner, 'body') and not isinstance(inner, ast.FunctionDef):
-            reach = (line, last)
+        whole = isinstance(inner, ast.FunctionDef) or not hasattr(inner, 'body')
+        reach = (inner.lineno, inner.end_lineno) if whole else (line, last)
         found.append((len(found), line, reach, f'{old!r} -> {new!r}', changed))
     return found
 
@@ -116,39 +116,46 @@ def _plain(function):
 
 
 class Late:
-    """Arrays of test modules that are made after the fork: JAX's threads do not live through one."""
+    """Arrays and keys of test modules that are made after the fork: JAX's threads do not live through one."""
 
     NAMES = ('array', 'asarray', 'ones', 'zeros', 'arange', 'full')
 
     def __init__(self):
+        import jax
         import jax.numpy as jnp
         import numpy as np
 
         self.kind = type('LateArray', (np.ndarray,), {})
-        self.kept = {name: getattr(jnp, name) for name in self.NAMES}
+        self.kept = {(jnp, name): getattr(jnp, name) for name in self.NAMES}
+        self.kept |= {(jax.random, name): getattr(jax.random, name) for name in ('key', 'split')}
         for name in self.NAMES:
             function = getattr(np, name)
             setattr(jnp, name, lambda *a, _f=function, **k: np.asarray(_f(*a, **k)).view(self.kind))
+        for name in ('key', 'split'):
+            setattr(jax.random, name, functools.partial(functools.partial, getattr(jax.random, name)))
 
     def restore(self):
-        import jax.numpy as jnp
-
-        for name, function in self.kept.items():
-            setattr(jnp, name, function)
+        for (module, name), function in self.kept.items():
+            setattr(module, name, function)
 
     def make(self, items):
         import jax
         import jax.numpy as jnp
+        import numpy as np
+
+        def late(leaf):
+            return isinstance(leaf, self.kind) or getattr(leaf, 'func', None) in self.kept.values()
 
         def made(leaf):
-            return jnp.asarray(leaf.view(type(leaf).__mro__[1])) if isinstance(leaf, self.kind) else leaf
+            if isinstance(leaf, self.kind):
+                return jnp.asarray(leaf.view(np.ndarray))
+            return leaf.func(*map(made, leaf.args), **leaf.keywords) if late(leaf) else leaf
 
         for names in [vars(module) for module in {item.module for item in items}]:
             for key, value in list(names.items()):
-                if not key.startswith('__') and any(
-                    isinstance(leaf, self.kind) for leaf in jax.tree.leaves(value)
-                ):
-                    names[key] = jax.tree.map(made, value)
+                leaves = jax.tree.leaves(value, is_leaf=late)
+                if not key.startswith('__') and any(map(late, leaves)):
+                    names[key] = jax.tree.map(made, value, is_leaf=late)
 
 
 class Mutants:
@@ -177,6 +184,9 @@ class Mutants:
         done = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
         for path in self.given.files:
             __import__(self.name(path))
+        bridge = sys.modules.get('jax._src.xla_bridge')
+        if bridge and bridge.backends_are_initialized():
+            raise pytest.UsageError('a test module computes as it is read, before the forks')
         gc.collect()
         gc.freeze()
         with told.open('a') as file:
