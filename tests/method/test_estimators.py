@@ -235,18 +235,39 @@ def test_a_reduction_divides_by_the_valid_frames():
         assert estimators.per('sum', jnp.array(valid)) == 1
 
 
-@pytest.mark.parametrize('end', ['minval', 'maxval'])
-def test_the_ends_of_the_uniform_draws_have_finite_logarithms(end, monkeypatch):
+@pytest.mark.parametrize('name', [*UNBIASED, *BIASED])
+def test_a_mean_over_frames_is_the_sum_by_their_number(name):
+    of = [functools.partial((UNBIASED | BIASED)[name], reduction=reduction) for reduction in ('sum', 'mean')]
+    total, mean = (draws(estimator, wavy, n_draws=8) for estimator in of)
+    np.testing.assert_allclose(3 * mean, total, atol=1e-5)
+
+
+def relaxed_actions(logits=LOGITS, **options):
+    seen = []
+
+    def rewards_of(actions):
+        seen.append(np.asarray(actions))
+        return outcomes(wavy, spread(wavy), actions)
+
+    concrete(jax.random.key(0), logits, VALID, rewards_of, SEEN, n_episodes=64, **options)
+    return seen[0]
+
+
+def test_a_relaxation_is_soft_and_a_hard_one_rounds_it():
+    soft, hard = relaxed_actions(), relaxed_actions(hard=True)
+    assert np.all((soft[:, :3] > 0) & (soft[:, :3] < 1))
+    np.testing.assert_array_equal(hard, soft > 0.5)
+    assert len(np.unique(hard[:, :3], axis=0)) == 8
+
+
+@pytest.mark.parametrize(('end', 'logit'), [('minval', 16.0), ('maxval', -16.0)])
+def test_the_ends_of_the_uniform_draws_have_finite_logarithms(end, logit, monkeypatch):
     def uniform(key, shape, minval=0.0, maxval=1.0):
         return jnp.full(shape, {'minval': minval, 'maxval': maxval}[end], jnp.float32)
 
     monkeypatch.setattr(jax.random, 'uniform', uniform)
-    wanted = functools.partial(outcomes, wavy, spread(wavy))
-    found = concrete(jax.random.key(0), LOGITS, VALID, wanted, SEEN, n_episodes=1)
-    # Of an infinite draw the actions would be 0 and 1 whatever the logits.
-    actions = np.asarray(jax.nn.sigmoid(LOGITS + (1 if end == 'maxval' else -1) * np.log(1e7)))
-    assert found.rewards[0] == pytest.approx(float(wavy(jnp.where(VALID, actions, 0.0))), abs=1e-4)
-    assert np.all(np.isfinite(found.surrogate))
+    # An infinite draw would make it 0 or 1 whatever the logit.
+    np.testing.assert_allclose(relaxed_actions(jnp.full(4, logit))[:, :3], 0.5, atol=0.05)
 
 
 def test_a_clipped_estimate_still_tells_the_rewards():
