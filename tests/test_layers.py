@@ -66,7 +66,6 @@ TESTED_IN = {
     'results/summaries': 'test_main',
     'rivals/acsumgan/game': 'rivals/acsumgan/test_net',
     'runtime/checkpoint': 'training/test_loop',
-    'runtime/interruption': 'training/test_loop',
     'studies/drawing': 'studies/test_comparison',
     'studies/pages/stability': 'studies/test_stability',
     'studies/measures': 'studies/test_comparison',
