@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from trsum_jax.data.splits import Fold
 from trsum_jax.runtime.sharding import BY_RUN, one_device, padded, place
-from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.corpus import Corpus, Standard
 
 Numbers = TypeVar('Numbers', bound=NamedTuple)
 
@@ -25,12 +25,14 @@ class Run(NamedTuple):
         weight: [M] float32, 1 for a segment, 0 for padding.
         dials: float32 scalars by name of a config field, where the runs of a grid differ in its number
             (`joint.DIALS`); a number that all of them share is a constant of the program.
+        standard: what it sees the frames by, or nothing: as they are.
     """
 
     key: chex.PRNGKey
     segments: chex.Array
     weight: chex.Array
     dials: Mapping[str, chex.Array] = {}
+    standard: Standard | tuple[()] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from trsum_jax.method import episodes, losses, masking
 from trsum_jax.method.estimators import Estimate, Outcome
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.rewards import unselected
-from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.corpus import Corpus, Segment, Standard, frames_at, gather, seen_by
 from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.runs import Run, own, stream
 from trsum_jax.training.steps import Optimizer, apply, gradients, over
@@ -167,8 +167,7 @@ def generator_step(
 ):
     """A step of stage 1: corrupt, reconstruct, compare, learn."""
     del frozen
-
-    numbers = own(setup.numbers, 'masking', run)
+    corpus, numbers = seen_by(corpus, run.standard), own(setup.numbers, 'masking', run)
 
     def loss(params, chosen, keys):
         segments = jax.vmap(gather, (None, 0))(corpus, chosen)
@@ -208,7 +207,7 @@ def corrupted_segment(
     """What the generator sees of a segment [L, D], what is masked, what is compared, and where that is."""
     window = setup.windows(window_key, segment.valid, segment.shot, numbers)
     fate = masking.corrupt(fate_key, window, segment.n_steps, mask=numbers.mask, replace=numbers.replace)
-    shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
+    shown = jnp.where(fate.replaced[:, None], frames_at(corpus, segment.first + fate.source), segment.frames)
     compared = segment.valid if setup.everywhere else window >= 0
     # What is compared comes first: nothing else need be rebuilt.
     return shown, fate.masked, compared, jnp.argsort(~compared)[: setup.most]
