@@ -21,11 +21,11 @@ def test_an_experiment_leaves_its_agreement_with_people(tmp_path, monkeypatch):
     assert '## Agreement with people' in text
     results = read_json(tmp_path / 'results.json')
     found = read_json(tmp_path / 'human_alignment.json')
-    assert set(found['rows']) == {'trsum', 'one_out', 'one_out_3', 'distance_to_mean'}
+    assert set(found['rows']) == {'trsum', 'one_out', 'one_out_3', 'distance_to_mean', 'change'}
     assert found['rank_against'] == 'annotator scores'
     assert found['synthetic']
     # One seed: the held-out table and this one rest on the same scores.
-    for row in ('one_out', 'one_out_3', 'distance_to_mean'):
+    for row in ('one_out', 'one_out_3', 'distance_to_mean', 'change'):
         for key, video in found['rows'][row]['videos'].items():
             assert -1 <= video['per_user']['kendall_tau'] <= 1
             assert (tmp_path / 'pictures' / 'one_out_and_people' / f'{key}.png').stat().st_size > 5000
