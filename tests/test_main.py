@@ -3,17 +3,19 @@ import json
 import shutil
 import subprocess
 import sys
+import types
 
 import h5py
 import numpy as np
 import pytest
 from tiny import RECIPE, tiny_config
 
+from trsum_jax import main
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import inputs, preparation, scorer
+from trsum_jax.experiment import inputs, preparation, run, scorer
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
@@ -163,6 +165,16 @@ def test_further_rows_are_of_the_table_alone_and_made_from_the_checkpoints(finis
     config.evaluation.rows = ()
     with pytest.raises(InputError, match='expected the same further rows as in its table'):
         run_experiment(config, workdir)
+
+
+def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):
+    config, seen = tiny_config(**{'evaluation.rows': ('a=x.h5',)}), []
+    given = types.SimpleNamespace(config=config, rows=['b=y.h5', 'c=z.h5'], workdir='w', distributed=False)
+    given.coordinator = given.processes = given.process = None
+    monkeypatch.setattr(main.flags, 'FLAGS', given)
+    monkeypatch.setattr(run, 'run_experiment', lambda config, workdir: seen.append(config) or '')
+    assert main.main(['main']) == 0
+    assert seen[0].evaluation.rows == ('a=x.h5', 'b=y.h5', 'c=z.h5')
 
 
 def test_further_rows_are_checked_before_any_training(tmp_path):

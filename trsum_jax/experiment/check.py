@@ -18,7 +18,7 @@ LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the sam
 # Lists of texts: names of files, of columns.
 TEXTS = ('data.extra_files', 'decomposition.views', 'evaluation.rows', 'study.columns', 'study.files')
 # Fields that workdirs of earlier versions lack; their defaults are what was done before.
-LATER = ('data.partial_splits', 'evaluation.rows', 'layout.grace')
+LATER = ('data.partial_splits', 'evaluation.rows', 'evaluation.rs_sum_passes', 'layout.grace')
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {
     'model.norm': 'pre',

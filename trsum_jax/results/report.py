@@ -17,7 +17,17 @@ from trsum_jax.training.runs import Place
 # The row of the trained model, a rival's too.
 MODEL = 'trsum'
 # What may stand beside it, and in what else is written of them.
-ROWS = ('untrained', 'one_out', 'random', 'uniform', 'distance_to_mean', 'change', 'human', 'people')
+ROWS = (
+    'untrained',
+    'one_out',
+    'rs_sum',
+    'random',
+    'uniform',
+    'distance_to_mean',
+    'change',
+    'human',
+    'people',
+)
 SETS = {'test': 'held-out videos', 'train': 'training videos'}
 
 

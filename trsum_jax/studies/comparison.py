@@ -18,7 +18,7 @@ from trsum_jax.studies import drawing, measures, transfer
 
 _RANKS = ('kendall_tau', 'spearman_rho')
 JSON, TABLE, PICTURE = 'study.json', 'study.md', 'study.png'
-ROWS = ('untrained', 'random', 'one_out', 'distance_to_mean', 'change', 'human')
+ROWS = ('untrained', 'random', 'one_out', 'rs_sum', 'distance_to_mean', 'change', 'human')
 _FOOT = (
     'Mean [95% interval]; below, the paired difference on the same {over}. Intervals: {how}. '
     'Columns named `train` are of videos that the run trained on, the others of held-out ones; `one_out` is '
