@@ -16,13 +16,15 @@ from trsum_jax.experiment import methods
 from trsum_jax.experiment.config import ESTIMATORS
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
 from trsum_jax.runtime.fields import Field
-from trsum_jax.training import variations
+from trsum_jax.training import trsum, variations
 
 PRESETS = ('default', 'published')
 PUBLISHED = {
     'preset': 'published',
+    'data': {'standardize': False},
     'model': {'centred': False, 'cosine_start': False, 'scale_features': False},
     'summarizer': {
+        'advantage_unit': 'reward',
         'baseline_start': 'zero',
         'penalty_weight': 0.001,  # β [P]
         'reward_reconstruction': 'generator',
@@ -61,6 +63,9 @@ FIELDS = {
         'canonical', "the field's settings of training", choices=('canonical', 'augmented', 'transfer')
     ),
     'data.side': Field('', "key of a second modality, [n_steps] or [n_steps, K] in each video's group", 'O'),
+    'data.standardize': Field(
+        True, "features less the mean of a run's training frames, and in one scale: that of their spread", 'O'
+    ),
     'data.stream_mb': Field(
         0.0, 'MB of features on a device at once, read in chunks; 0: all', within='[0, inf)'
     ),
@@ -128,6 +133,12 @@ FIELDS = {
     ),
     'summarizer.permute_features': Field(False, 'segments with features in random order and signs', 'O'),
     'summarizer.train_generator': Field(False, 'whether the generator goes on learning in stage 2', 'P'),
+    'summarizer.advantage_unit': Field(
+        'spread',
+        "what advantages are in: the root of their own mean square, or the reward's unit",
+        'O',
+        choices=trsum.ADVANTAGE_UNITS,
+    ),
     'summarizer.log_probability': Field('sum', 'over frames', 'P', choices=episodes.REDUCTIONS),
     'summarizer.share': Field(0.5, 'δ, of the frames', 'P', within='[0, 1]'),
     'summarizer.penalty': Field('square', 'of the distance from the share', 'O', choices=episodes.PENALTIES),

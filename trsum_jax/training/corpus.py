@@ -10,21 +10,10 @@ from jax.sharding import Mesh
 
 from trsum_jax.data.records import Video
 from trsum_jax.data.shots import frame_change
+from trsum_jax.data.standard import Standard
 from trsum_jax.method.decomposition import PADDING, decompose
 from trsum_jax.method.losses import mean_over
 from trsum_jax.runtime import sharding
-
-
-class Standard(NamedTuple):
-    """How the features of a run are shifted and scaled, by its training videos alone.
-
-    Attributes:
-        mean: [D] float32, of their frames.
-        scale: float32 scalar; times it, their frames are one away from the mean, in the root mean square.
-    """
-
-    mean: chex.Array
-    scale: chex.Array
 
 
 class Corpus(NamedTuple):
@@ -40,7 +29,7 @@ class Corpus(NamedTuple):
         n_steps: [S] int32, the video's number of frames.
         change: [F] float32, how much the video changes at each frame (`shots.frame_change`).
         side: [F, K] float32, a second modality; K is 0 where there is none.
-        standard: what a run sees the frames by, or nothing: as they are (`seen_by`).
+        standard: what a run sees the frames by, or nothing: as they are (`Run.standard`).
     """
 
     frames: chex.Array
@@ -130,44 +119,12 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
     return Corpus(frames=frames, valid=joined['valid'], change=change, side=side, **integers)
 
 
-def standards(videos: list[Video], trained: np.ndarray) -> Standard:
-    """Of every run, mean and scale of the frames of its training videos.
-
-    With them neither a constant vector added to all features nor a positive factor on them changes what is
-    learned.
-
-    Args:
-        videos: V, with features of one width D.
-        trained: [R, V] bool, whether a run trains on a video.
-
-    Returns:
-        [R, D] and [R]. Frames that are all the same are only shifted.
-    """
-    # About one frame: what all frames share may be far larger than what tells them apart.
-    origin = np.asarray(videos[0].features[0], np.float64)
-    count = np.array([video.n_steps for video in videos], np.float64)
-    total, square = np.zeros((len(videos), origin.shape[0])), np.zeros(len(videos))
-    for i, video in enumerate(videos):
-        about = np.asarray(video.features, np.float64) - origin
-        total[i], square[i] = about.sum(axis=0), np.sum(np.square(about))
-    frames = trained @ count
-    mean = trained @ total / frames[:, None]
-    variance = trained @ square / frames - np.sum(np.square(mean), axis=1)
-    scale = 1.0 / np.sqrt(np.where(variance > 0, variance, 1.0))
-    return Standard((origin + mean).astype(np.float32), scale.astype(np.float32))
-
-
-def seen_by(corpus: Corpus, standard: Standard | tuple[()]) -> Corpus:
-    """The corpus as one run sees it: its frames shifted and scaled as they are gathered."""
-    return corpus._replace(standard=standard)
-
-
 def frames_at(corpus: Corpus, index: chex.Array) -> chex.Array:
-    """The frames [..., D] at rows of the corpus, by its standard."""
+    """The frames [L, D] at rows [L] of the corpus, by its standard."""
     frames = corpus.frames[index]
     if not isinstance(corpus.standard, Standard):
         return frames
-    return (frames - corpus.standard.mean) * corpus.standard.scale
+    return (frames - corpus.standard.mean[None]) * corpus.standard.scale
 
 
 def gather(corpus: Corpus, segment: chex.Array) -> Segment:
