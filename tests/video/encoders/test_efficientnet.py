@@ -17,11 +17,15 @@ import jax
 import torch
 from rendered import scene
 from skimage import data
+from summarizing import film
 from torch.nn import functional
 
 from trsum_jax.errors import InputError
+from trsum_jax.experiment import own_videos
 from trsum_jax.video.encoders import efficientnet
+from trsum_jax.video.encoders.encoder import encode_video
 from trsum_jax.video.encoders.loading import load
+from trsum_jax.video.reading import VideoReader
 
 # Table 1 of the paper, row by row: times that channels expand, kernel, stride, channels out, layers.
 TABLE = """
@@ -165,6 +169,17 @@ def test_the_installed_weights_agree_and_know_what_they_see(installed):
     seen = np.argmax(rows * lengths @ state['_fc.weight'].numpy().T + state['_fc.bias'].numpy(), axis=1)
     # ImageNet's: tiger cat (tabby is 281), espresso, missile.
     assert seen.tolist() == [282, 967, 657]
+
+
+def test_a_still_film_has_nothing_to_learn_from(installed, tmp_path):
+    encoder = dataclasses.replace(load('efficientnet_lite0'), batch=2)
+    for name, seeds, still in (('still', (0, 0), True), ('cut', (0, 5), False)):
+        path = film(tmp_path / f'{name}.mp4', seeds)
+        with VideoReader(path) as reader:
+            features = encode_video(reader, encoder)[1]
+        # What a codec changes in a picture is more to this network than to the descriptor.
+        assert np.ptp(features, axis=0).max() > 0
+        assert own_videos.alike(features) == still
 
 
 def test_the_publishers_network_says_the_same(installed):
