@@ -17,6 +17,7 @@ from summarizing import Command, film
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
+from trsum_jax.protocol import baselines
 from trsum_jax.video import choosing, people
 
 RNG = np.random.default_rng(0)
@@ -170,6 +171,7 @@ def test_from_a_real_film_to_tau_and_f_against_its_people(command, shared, tmp_p
             f'--people={annotations}',
             '--encoder=efficientnet_lite0',
             '--rate=1',
+            '--seconds=5.7',
             f'--output={tmp_path}/s.mp4',
             '--page=',
             '--storyboard=',
@@ -197,6 +199,10 @@ def test_from_a_real_film_to_tau_and_f_against_its_people(command, shared, tmp_p
     pairs = [precision_recall_f(a, b) for i, a in enumerate(users) for j, b in enumerate(users) if i != j]
     assert rows['human']['f_avg'] == pytest.approx(np.mean(pairs))
     assert abs(rows['random']['kendall_tau']) < 0.15 < rows['human']['kendall_tau']
+    # Evenly spaced shots fill the same share: 5.7 of 38 seconds.
+    shots = np.array([[shot['first_frame'], shot['last_frame']] for shot in written['shots']])
+    even = baselines.uniform_choice(Video('v', np.array(picks), 950, change_points=shots), 0.15) > 0
+    assert rows['uniform']['f_avg'] == pytest.approx(np.mean([precision_recall_f(even, u) for u in users]))
     told = capsys.readouterr().out
     f, tau = 100 * expected['f_avg'], expected['kendall_tau']
     assert re.search(rf'\| summary +\| {f:.1f} +\| .* \| {tau + 0.0:.3f} +\|', told)
