@@ -130,6 +130,12 @@ def installed():
     return efficientnet._installed()
 
 
+@pytest.fixture(scope='module')
+def encoder(installed):
+    """The encoder of the installed weights, compiled once for two pictures."""
+    return dataclasses.replace(load('efficientnet_lite0'), batch=2)
+
+
 # From 224 and 64 every stride of 2 pads one side alone; from 91 (46, 23, 12, 6, 3) some pad both alike.
 @pytest.mark.parametrize('shape', [(64, 64), (91, 64)])
 def test_every_block_agrees_with_pytorch(weights, shape):
@@ -154,9 +160,8 @@ def test_every_block_agrees_with_pytorch(weights, shape):
     np.testing.assert_allclose(pooled, expected['pooled'], atol=1e-4)
 
 
-def test_the_installed_weights_agree_and_know_what_they_see(installed):
+def test_the_installed_weights_agree_and_know_what_they_see(installed, encoder):
     """A cat, a cup of espresso, a rocket: channels, range and cut are those of the training."""
-    encoder = dataclasses.replace(load('efficientnet_lite0'), batch=2)
     assert encoder.name == ('efficientnet_lite0-1 weights=57934424 resize=256 crop=224 bicubic unit-length')
     pictures = [data.chelsea(), data.coffee(), data.rocket()]
     rows = encoder.encode(pictures)
@@ -171,8 +176,7 @@ def test_the_installed_weights_agree_and_know_what_they_see(installed):
     assert seen.tolist() == [282, 967, 657]
 
 
-def test_a_still_film_has_nothing_to_learn_from(installed, tmp_path):
-    encoder = dataclasses.replace(load('efficientnet_lite0'), batch=2)
+def test_a_still_film_has_nothing_to_learn_from(encoder, tmp_path):
     for name, seeds, still in (('still', (0, 0), True), ('cut', (0, 5), False)):
         path = film(tmp_path / f'{name}.mp4', seeds)
         with VideoReader(path) as reader:
@@ -195,8 +199,8 @@ def test_the_publishers_network_says_the_same(installed):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_preprocessing_is_a_centre_square_of_seven_eighths(weights):
-    prepare = load('efficientnet_lite0', weights=weights).prepare
+def test_preprocessing_is_a_centre_square_of_seven_eighths(encoder):
+    prepare = encoder.prepare
     picture = np.random.default_rng(0).integers(80, 176, (400, 800, 3), np.uint8)
     # Of a middle range, so that no overshoot is cut off. .875 of 400 is 350: rows 25 to 374, columns 225 to
     # 574. What lies outside, past the reach of the filter, counts for nothing.
