@@ -40,19 +40,8 @@ if TYPE_CHECKING:
 BUDGET, RATE = 0.15, 2.0
 COMMON = (
     *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *(
-        'storyboard',
-        'timeline',
-        'people',
-        'sound',
-        'rate',
-        'seed',
-        'overwrite',
-        'strict',
-        'encoder',
-        'weights',
-        'onnx',
-    ),
+    *('storyboard', 'timeline', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict', 'encoder'),
+    *('weights', 'onnx'),
 )
 
 
