@@ -114,6 +114,8 @@ COMPLETED = {
     'trsum summarize --overwrite hol': {'holiday.mp4 '},
     'trsum evaluate data.h5 --rank=': {'per-user', 'mean-user'},
     'trsum summarize --sound ': {'all', 'main', 'none'},
+    'trsum summarize --encoder ': {'descriptor', 'googlenet', 'efficientnet_lite0', 'onnx'},
+    'trsum summarize --people=da': {'data.h5 '},
     'trsum extract --help': {'--help', '--help-all'},
 }
 FIELDS = {
