@@ -23,6 +23,8 @@ VARIANTS = {
     'gumbel-annealed': {'estimator': 'gumbel', 'temperature_end': 0.1},
     'gumbel-annealed-clipped': {'estimator': 'gumbel', 'temperature_end': 0.1, 'estimate_clip': 0.002},
     'gumbel-straight-through': {'estimator': 'gumbel_straight_through'},
+    'count-control': {'estimator': 'count_control'},
+    'subsets': {'estimator': 'subsets'},
 }
 
 
