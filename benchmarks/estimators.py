@@ -23,6 +23,7 @@ from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.experiment import config as door
 from trsum_jax.method import episodes, estimators
+from trsum_jax.method.policies import subsets
 from trsum_jax.method.rewards import reward_and_parts, unselected
 from trsum_jax.training import corpus, grid, runs, trsum
 from trsum_jax.training.epoch import Stage
@@ -157,24 +158,22 @@ class Trained:
                     *reward_and_parts(segment.frames, segment.valid, action, rebuilt, **how)
                 )
 
-            slopes, level = _by_flips(outcome, logits, segment.valid)
-            about.append(of_truth(slopes))
+            every = functools.partial(jax.lax.map, outcome)
+            flips = _by_flips(outcome, logits, segment.valid)
+            about.append(of_truth(flips[0]))
             for name, fields in variants.items():
-                every = functools.partial(jax.lax.map, outcome)
-
-                def drawn(more, seed, n, fields=fields, every=every, level=level, segment=segment):
-                    one = gradient_of(fields | more, every, level, segment.valid)
-                    keys = jax.random.split(jax.random.key(seed), n)
-                    return np.asarray(jax.jit(lambda k: jax.lax.map(lambda i: one(i, logits), k))(keys))
-
-                truth = slopes
-                if of_one_size(fields):
-                    # No single frame can be flipped: as many evaluations as the flips', all as episodes.
-                    truth = drawn({'episodes': LENGTH, 'baseline': 'leave_one_out'}, 8, REFERENCE)
-                found[name].append(
-                    agreement(drawn({}, 2, DRAWS), truth.mean(axis=0)) | {'known': of_truth(truth)['known']}
-                )
+                own = of_one_size(fields)
+                slopes, level = _by_episodes(fields, every, logits, segment.valid) if own else flips
+                drawn = _draws(gradient_of(fields, every, level, segment.valid), logits, DRAWS, seed=2)
+                known = {'known': of_truth(slopes)['known']}
+                found[name].append(agreement(drawn, slopes.mean(axis=0)) | known)
         return {name: _mean(of) for name, of in found.items()}, _mean(about)
+
+
+def _draws(one: Callable, logits: Any, n: int, seed: int) -> np.ndarray:
+    """[n, L], single estimates."""
+    keys = jax.random.split(jax.random.key(seed), n)
+    return np.asarray(jax.jit(lambda keys: jax.lax.map(lambda key: one(key, logits), keys))(keys))
 
 
 def _mean(found: list[dict[str, float]]) -> dict[str, float]:
@@ -253,6 +252,20 @@ def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, A
     slopes, rewards = jax.jit(lambda a: jax.lax.map(both, a))(actions)
     p = jax.nn.sigmoid(logits)
     return np.asarray(slopes) * np.asarray(p * (1 - p)), jnp.mean(rewards)
+
+
+def _by_episodes(
+    fields: dict[str, Any], rewards_of: Callable, logits: Any, valid: Any
+) -> tuple[np.ndarray, Any]:
+    """What `_by_flips` gives, of a policy of one size, in which no single frame can be flipped.
+
+    As many evaluations, all as episodes, with the mean of the others as the baseline.
+    """
+    size = subsets.subset_size(valid, config_of(fields).summarizer.share)
+    actions = subsets.sample_subsets(jax.random.key(9), logits, valid, size, REFERENCE)
+    level = jnp.mean(jax.jit(rewards_of)(actions).rewards)
+    more = {'episodes': LENGTH, 'baseline': 'leave_one_out'}
+    return _draws(gradient_of(fields | more, rewards_of, level, valid), logits, REFERENCE, seed=8), level
 
 
 def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
