@@ -1,8 +1,9 @@
-"""Bias, variance and cost of every estimator: `python -m benchmarks.estimators [--json=FILE]`.
+"""Bias, variance and cost of every estimator: `python -m benchmarks.estimators [--json=FILE] [--only=A,B]`.
 
 What each does to reward and rank correlation is the study `configs/studies/estimators.py`.
 """
 
+import argparse
 import functools
 import itertools
 import sys
@@ -22,6 +23,7 @@ from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.experiment import config as door
 from trsum_jax.method import episodes, estimators
+from trsum_jax.method.policies import subsets
 from trsum_jax.method.rewards import reward_and_parts, unselected
 from trsum_jax.training import corpus, grid, runs, trsum
 from trsum_jax.training.epoch import Stage
@@ -42,14 +44,20 @@ def config_of(fields: dict[str, Any]) -> Any:
 
 def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid: Any) -> Callable:
     """(key, logits) -> one estimate [L] of the gradient, at the end of its annealing."""
-    estimate = door.estimator(config_of(fields).summarizer)
+    settings = config_of(fields).summarizer
+    estimate = door.estimator(settings)
     segment = types.SimpleNamespace(valid=valid)
-    baseline = episodes.Baseline(level, jnp.array(True))
+    now = episodes.Baseline(level, jnp.array(True)), EPOCHS, settings.share
 
     def one(key, logits):
-        return -jax.grad(lambda x: estimate(key, x, segment, rewards_of, baseline, EPOCHS).surrogate)(logits)
+        return -jax.grad(lambda x: estimate(key, x, segment, rewards_of, *now).surrogate)(logits)
 
     return one
+
+
+def of_one_size(fields: dict[str, Any]) -> bool:
+    """Whether a variant's policy takes a fixed number of frames: its gradient is another."""
+    return fields.get('estimator') == 'subsets'
 
 
 def bias(fields: dict[str, Any]) -> dict[str, float]:
@@ -65,9 +73,13 @@ def bias(fields: dict[str, Any]) -> dict[str, float]:
 
     actions = jnp.array(list(itertools.product([0.0, 1.0], repeat=SMALL)))
 
+    size = config_of(fields).summarizer.share * SMALL
+    possible = (jnp.sum(actions, axis=1) == size) if of_one_size(fields) else jnp.ones(len(actions), bool)
+
     def expected(logits):
         p = jax.nn.sigmoid(logits)[None]
-        return jnp.sum(jnp.prod(jnp.where(actions > 0, p, 1 - p), axis=1) * jax.vmap(reward)(actions))
+        probability = jnp.where(possible, jnp.prod(jnp.where(actions > 0, p, 1 - p), axis=1), 0.0)
+        return jnp.sum(probability * jax.vmap(reward)(actions)) / jnp.sum(probability)
 
     logits = jnp.array([0.3, -1.2, 0.8, 0.1])
     exact = jax.grad(expected)(logits)
@@ -146,17 +158,22 @@ class Trained:
                     *reward_and_parts(segment.frames, segment.valid, action, rebuilt, **how)
                 )
 
-            slopes, level = _by_flips(outcome, logits, segment.valid)
-            about.append(of_truth(slopes))
+            every = functools.partial(jax.lax.map, outcome)
+            flips = _by_flips(outcome, logits, segment.valid)
+            about.append(of_truth(flips[0]))
             for name, fields in variants.items():
-                every = functools.partial(jax.lax.map, outcome)
-                one = gradient_of(fields, every, level, segment.valid)
-                keys = jax.random.split(jax.random.key(2), DRAWS)
-                drawn = np.asarray(
-                    jax.jit(lambda k, x, f=one: jax.lax.map(lambda i: f(i, x), k))(keys, logits)
-                )
-                found[name].append(agreement(drawn, slopes.mean(axis=0)))
+                own = of_one_size(fields)
+                slopes, level = _by_episodes(fields, every, logits, segment.valid) if own else flips
+                drawn = _draws(gradient_of(fields, every, level, segment.valid), logits, DRAWS, seed=2)
+                known = {'known': of_truth(slopes)['known']}
+                found[name].append(agreement(drawn, slopes.mean(axis=0)) | known)
         return {name: _mean(of) for name, of in found.items()}, _mean(about)
+
+
+def _draws(one: Callable, logits: Any, n: int, seed: int) -> np.ndarray:
+    """[n, L], single estimates."""
+    keys = jax.random.split(jax.random.key(seed), n)
+    return np.asarray(jax.jit(lambda keys: jax.lax.map(lambda key: one(key, logits), keys))(keys))
 
 
 def _mean(found: list[dict[str, float]]) -> dict[str, float]:
@@ -237,6 +254,20 @@ def _by_flips(outcome: Callable, logits: Any, valid: Any) -> tuple[np.ndarray, A
     return np.asarray(slopes) * np.asarray(p * (1 - p)), jnp.mean(rewards)
 
 
+def _by_episodes(
+    fields: dict[str, Any], rewards_of: Callable, logits: Any, valid: Any
+) -> tuple[np.ndarray, Any]:
+    """What `_by_flips` gives, of a policy of one size, in which no single frame can be flipped.
+
+    As many evaluations, all as episodes, with the mean of the others as the baseline.
+    """
+    size = subsets.subset_size(valid, config_of(fields).summarizer.share)
+    actions = subsets.sample_subsets(jax.random.key(9), logits, valid, size, REFERENCE)
+    level = jnp.mean(jax.jit(rewards_of)(actions).rewards)
+    more = {'episodes': LENGTH, 'baseline': 'leave_one_out'}
+    return _draws(gradient_of(fields | more, rewards_of, level, valid), logits, REFERENCE, seed=8), level
+
+
 def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a variant, for the table."""
     return [
@@ -258,22 +289,30 @@ def rows(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main(argv: list[str]) -> None:
     """Measures all variants and prints the table."""
-    path = measure.parse_json_flag(argv, 'estimators')
-    found = {name: bias(fields) for name, fields in VARIANTS.items()}
+    parser = argparse.ArgumentParser(prog='python -m benchmarks.estimators')
+    parser.add_argument('--json', default='', help='write the figures here too')
+    parser.add_argument('--only', default='', help='of the variants these, with commas; costs by the first')
+    flags = parser.parse_args(argv)
+    variants = {name: VARIANTS[name] for name in flags.only.split(',')} if flags.only else VARIANTS
+    found = {name: bias(fields) for name, fields in variants.items()}
     print({name: round(one['bias'], 4) for name, one in found.items()}, flush=True)
     trained = Trained()
-    agree, truth = trained.variance(VARIANTS)
+    agree, truth = trained.variance(variants)
     for name, more in agree.items():
         found[name] |= more
         print(name, more, flush=True)
-    for name, more in trained.cost(VARIANTS).items():
+    for name, more in trained.cost(variants).items():
         found[name] |= more
     print(f'\n{measure.table(rows(found))}')
     print(
         f'\ncosine of a constant with the gradient: {truth["constant"]:.3f}; centred gradient: halves of the '
         f'actions agree by {truth["halves"]:.3f}, all of them with one without noise by {truth["known"]:.3f}'
     )
-    measure.write(path, 'estimators', {'variants': found, 'truth': truth})
+    for name, fields in variants.items():
+        if of_one_size(fields):
+            known = found[name]['known']
+            print(f'{name}: its own centred gradient agrees with one without noise by {known:.3f}')
+    measure.write(flags.json, 'estimators', {'variants': found, 'truth': truth})
 
 
 if __name__ == '__main__':

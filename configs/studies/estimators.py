@@ -23,6 +23,10 @@ VARIANTS = {
     'gumbel-annealed': {'estimator': 'gumbel', 'temperature_end': 0.1},
     'gumbel-annealed-clipped': {'estimator': 'gumbel', 'temperature_end': 0.1, 'estimate_clip': 0.002},
     'gumbel-straight-through': {'estimator': 'gumbel_straight_through'},
+    'count-control': {'estimator': 'count_control'},
+    'count-control-leave-one-out': {'estimator': 'count_control', 'baseline': 'leave_one_out'},
+    'subsets': {'estimator': 'subsets'},
+    'subsets-leave-one-out': {'estimator': 'subsets', 'baseline': 'leave_one_out'},
 }
 
 

@@ -1,5 +1,7 @@
 """What the estimators' benchmark measures at toy size; no figure is checked here."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from benchmarks import estimators
 from configs.studies.estimators import VARIANTS
 
 
-@pytest.mark.parametrize(('name', 'biased'), [('leave-one-out', False), ('gumbel', True)])
+@pytest.mark.parametrize(('name', 'biased'), [('leave-one-out', False), ('subsets', False), ('gumbel', True)])
 def test_bias_is_seen_where_theory_has_it(name, biased, monkeypatch):
     monkeypatch.setattr(estimators, 'SMALL_DRAWS', 20_000)
     found = estimators.bias(VARIANTS[name])
@@ -28,6 +30,27 @@ def test_the_gradient_by_flips_is_that_of_enumeration(monkeypatch):
     # Of a reward that is linear in the actions every draw has the same slope.
     np.testing.assert_allclose(slopes, np.tile(weights * p * (1 - p), (4000, 1)), rtol=1e-5)
     assert level == pytest.approx(float(p @ weights), abs=0.05)
+
+
+def test_the_gradient_by_episodes_is_that_of_a_policy_of_one_size(monkeypatch):
+    monkeypatch.setattr(estimators, 'LENGTH', 64)
+    monkeypatch.setattr(estimators, 'REFERENCE', 500)
+    weights = np.array([0.5, -0.25, 1.0, 0.0], np.float32)
+
+    def rewards_of(actions):
+        return estimators.estimators.Outcome(actions @ weights, actions * weights[None])
+
+    logits = np.array([0.3, -1.0, 0.0, 0.2], np.float32)
+    slopes, level = estimators._by_episodes(VARIANTS['subsets'], rewards_of, logits, np.ones(4, bool))
+    # All pairs of frames: the gradient is the reward's covariance with each frame's choice.
+    pairs = np.array([np.isin(range(4), pair) for pair in itertools.combinations(range(4), 2)])
+    probability = np.exp(pairs @ logits)
+    probability /= probability.sum()
+    rewards = pairs @ weights
+    expected = (probability * (rewards - probability @ rewards)) @ pairs
+    np.testing.assert_allclose(slopes.mean(axis=0), expected, atol=4 * slopes.std(axis=0).max() / 500**0.5)
+    assert slopes.std(axis=0).max() / 500**0.5 < 0.005
+    assert level == pytest.approx(probability @ rewards, abs=0.1)
 
 
 def test_a_constant_agrees_with_a_gradient_that_hardly_varies_and_not_once_centred():

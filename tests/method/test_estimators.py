@@ -14,6 +14,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
 from trsum_jax.experiment.config import BY_FRAME, ESTIMATORS
 from trsum_jax.method import episodes, estimators, relaxations, rewards
+from trsum_jax.method.policies.counting import count_control
 from trsum_jax.studies.variants import expand
 
 LOGITS = jnp.array([0.3, -1.2, 0.8, 5.0])
@@ -29,6 +30,7 @@ UNBIASED = reinforce | {
     'antithetic': estimators.antithetic,
     'arm': estimators.arm,
     'disarm': estimators.disarm,
+    'count_control': count_control,
 }
 concrete = functools.partial(relaxations.gumbel, temperature=1.0)
 BIASED = {

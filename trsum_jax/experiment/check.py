@@ -10,7 +10,7 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import BY_FRAME, RELAXED
+from trsum_jax.experiment.config import BY_FRAME, RELAXED, WITH_BASELINE
 from trsum_jax.experiment.fields import FIELDS, get_config
 from trsum_jax.method import decomposition, reward_terms
 
@@ -198,13 +198,14 @@ def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
 
 def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
     settings = config.summarizer
+    relative = settings.estimator in WITH_BASELINE and settings.baseline == 'leave_one_out'
+    # Of the others a baseline takes a level, and count_control a slope.
+    fewest = {'local_credit': 2, 'count_control': 3 if relative else 2}.get(settings.estimator, 1)
     faults = [
-        f'config.summarizer.{field}: {name} needs config.summarizer.episodes of 2 or more'
-        for field, name in (('baseline', 'leave_one_out'), ('estimator', 'local_credit'))
-        if settings[field] == name
-        and settings.episodes < 2
-        # The other estimators do not read the baseline.
-        and (field == 'estimator' or settings.estimator == 'reinforce')
+        f'config.summarizer.{field}: {settings[field]} needs config.summarizer.episodes of {least} or more, '
+        f'found {settings.episodes}'
+        for field, least in (('baseline', 2 if relative else 1), ('estimator', fewest))
+        if settings.episodes < least
     ]
     others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
     if others and settings.estimator in BY_FRAME:

@@ -15,6 +15,7 @@ import ml_collections
 from trsum_jax.method import episodes, estimators, masking, relaxations, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
+from trsum_jax.method.policies import counting, subsets
 from trsum_jax.training import steps, trsum, variations
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.variations import over_shots
@@ -28,7 +29,11 @@ ESTIMATORS = {
     'straight_through': relaxations.straight_through,
     'gumbel': relaxations.gumbel,
     'gumbel_straight_through': functools.partial(relaxations.gumbel, hard=True),
+    'count_control': counting.count_control,
+    'subsets': subsets.subsets,
 }
+# These take `summarizer.baseline`.
+WITH_BASELINE = ('reinforce', 'count_control', 'subsets')
 # The first differentiate the reward by float actions; `BY_FRAME`, which holds them too, need more of a reward
 # than its value.
 RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
@@ -189,20 +194,21 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         fields: `config.summarizer`.
 
     Returns:
-        (key, logits [L], segment, rewards_of, baseline, progress) -> `estimators.Estimate`. Progress is
-        epochs done so far, with fractions: a temperature falls with them.
+        (key, logits [L], segment, rewards_of, baseline, progress, share) -> `estimators.Estimate`. Progress
+        is epochs done so far, with fractions: a temperature falls with them. The share δ, in which the runs
+        of a grid may differ, is the size of `subsets`.
     """
     name, clip, by_shot = fields.estimator, fields.estimate_clip, fields.actions == 'shots'
     options = {'n_episodes': fields.episodes, 'reduction': fields.log_probability}
-    if name == 'reinforce':
+    if name in WITH_BASELINE:
         options['kind'] = fields.baseline
     if name == 'local_credit':
         options['radius'] = fields.credit_radius
     fixed = functools.partial(ESTIMATORS[name], **options)
     falling = fields.epochs, fields.temperature, fields.temperature_end
 
-    def estimate(key, logits, segment, rewards_of, baseline, progress):
-        one = fixed
+    def estimate(key, logits, segment, rewards_of, baseline, progress, share):
+        one = functools.partial(fixed, share=share) if name == 'subsets' else fixed
         if name.startswith('gumbel'):
             one = functools.partial(fixed, temperature=relaxations.temperature_at(progress, *falling))
         if clip:

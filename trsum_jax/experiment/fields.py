@@ -120,7 +120,9 @@ FIELDS = {
     'summarizer.estimator': Field(
         'reinforce', 'of the policy gradient: docs/estimators.md', 'P', choices=tuple(ESTIMATORS)
     ),
-    'summarizer.baseline': Field('moving_average', 'of reinforce', 'P', choices=episodes.BASELINES),
+    'summarizer.baseline': Field(
+        'moving_average', 'of reinforce, count_control, subsets', 'P', choices=episodes.BASELINES
+    ),
     'summarizer.baseline_start': Field(
         'first', "where a video's average begins: its first reward, or 0", 'O', choices=episodes.STARTS
     ),
@@ -140,7 +142,7 @@ FIELDS = {
         choices=trsum.ADVANTAGE_UNITS,
     ),
     'summarizer.log_probability': Field('sum', 'over frames', 'P', choices=episodes.REDUCTIONS),
-    'summarizer.share': Field(0.5, 'δ, of the frames', 'P', within='[0, 1]'),
+    'summarizer.share': Field(0.5, 'δ, of the frames; subsets takes it exactly', 'P', within='[0, 1]'),
     'summarizer.penalty': Field('square', 'of the distance from the share', 'O', choices=episodes.PENALTIES),
     'summarizer.penalty_weight': Field(
         1.0, "β; the paper's .001 is far too weak for summed log-probabilities", 'O', within='[0, inf)'

@@ -155,16 +155,12 @@ def unit(spread: Baseline | tuple[()], square: jax.Array) -> jax.Array:
 def update_spread(
     spread: Baseline | tuple[()], squares: jax.Array, weight: jax.Array, momentum: float | jax.Array
 ) -> Baseline | tuple[()]:
-    """The spread after a batch: one moving average for all videos of a run.
+    """The spread after a batch, as `update_baseline`: one moving average for all videos of a run.
 
     Args:
         spread: [1], or empty, and then it stays so.
         squares: [B] float32, mean square of each segment's advantages.
-        weight: [B] float32, 0 for padded segments.
-        momentum: of the moving average, in [0, 1).
-
-    Returns:
-        The new one.
+        weight, momentum: as there.
     """
     if not spread:
         return spread

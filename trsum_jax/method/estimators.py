@@ -2,7 +2,7 @@
 
 All estimate `∇ E[R(a)]` over `a_t ~ Bernoulli(sigmoid(logit_t))` for one segment, and give a `surrogate`
 to minimise: its gradient by the logits is *minus* the estimate. `method.relaxations` holds those that
-differentiate through the reward.
+differentiate through the reward, `method.policies` those that mind how many frames an episode selects.
 """
 
 from collections.abc import Callable
@@ -81,13 +81,8 @@ def reinforce(
     """
     chex.assert_rank([logits, valid], 1)
     actions = episodes.sample(key, jax.lax.stop_gradient(logits), valid, n_episodes)
-    if kind == 'greedy':
-        likeliest = (logits > 0) & valid
-        rewards = rewards_of(jnp.concatenate([actions, likeliest[None]])).rewards
-        rewards, level = rewards[:-1], rewards[-1]
-    else:
-        rewards = rewards_of(actions).rewards
-        level = _level(kind, baseline, rewards)
+    likeliest = (logits > 0) & valid
+    rewards, level = rewards_and_level(kind, baseline, actions, likeliest, rewards_of)
     advantages = rewards - level
     return Estimate(episodes.surrogate(logits, actions, advantages, valid, reduction), rewards, advantages)
 
@@ -261,6 +256,32 @@ def per(reduction: str, valid: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32) if reduction == 'mean' else jnp.ones(())
 
 
+def rewards_and_level(
+    kind: str, baseline: Baseline, actions: jax.Array, likeliest: jax.Array, rewards_of: RewardsOf
+) -> tuple[jax.Array, jax.Array]:
+    """Rewards of episodes, and the baseline b that they are measured from.
+
+    Args:
+        kind: as of `reinforce`.
+        baseline: the moving average of the segment's video, scalars.
+        actions: [N, L] bool.
+        likeliest: [L] bool, the policy's likeliest action, which `greedy` evaluates as well.
+        rewards_of: rewards of [N, L] bool actions, or [N + 1, L].
+
+    Returns:
+        [N] float32, and a scalar, or [N] for `leave_one_out`.
+    """
+    if kind == 'greedy':
+        rewards = rewards_of(jnp.concatenate([actions, likeliest[None]])).rewards
+        return rewards[:-1], rewards[-1]
+    rewards = rewards_of(actions).rewards
+    if kind == 'leave_one_out':
+        return rewards, episodes.leave_one_out(rewards)
+    if kind == 'none':
+        return rewards, jnp.zeros(())
+    return rewards, episodes.current_baseline(baseline, jnp.mean(rewards))
+
+
 def clipped(
     estimate: Callable[..., Estimate],
     most: float,
@@ -292,14 +313,6 @@ def clipped(
     gradient, found = jax.grad(surrogate, has_aux=True)(jax.lax.stop_gradient(logits))
     shorter = -gradient * (most / jnp.maximum(jnp.linalg.norm(gradient), most))
     return found._replace(surrogate=towards(shorter, logits, valid, 'sum'))
-
-
-def _level(kind: str, baseline: Baseline, rewards: jax.Array) -> jax.Array:
-    if kind == 'leave_one_out':
-        return episodes.leave_one_out(rewards)
-    if kind == 'none':
-        return jnp.zeros(())
-    return episodes.current_baseline(baseline, jnp.mean(rewards))
 
 
 def _pairs(

@@ -87,8 +87,8 @@ class Reinforcement:
         length: L.
         n_videos: V, for the baselines.
         view: (keys [B], frames [B, L, D]) -> what the summarizer sees of them.
-        estimate: (key, logits [L], segment, rewards_of, baseline, progress) -> `Estimate`, an estimator of
-            `method.estimators` with its options bound.
+        estimate: (key, logits [L], segment, rewards_of, baseline, progress, share) -> `Estimate`, an
+            estimator of `method.estimators` with its options bound.
         reward: (frames, valid, action, reconstruction, shot, change, side) -> reward and parts, as
             `reward_terms.weighted_sum`.
         penalty: (logits [L], valid [L], share) -> scalar.
@@ -320,8 +320,8 @@ def policy_loss(
 ):
     """The surrogate loss of one segment with its length penalty, and its metrics."""
     rewards_of = functools.partial(over, setup.how, functools.partial(outcome_of, setup, frozen, segment))
-    baseline = episodes.baseline_of(state.baseline, segment.video)
-    surrogate, rewards, advantages = setup.estimate(key, logits, segment, rewards_of, baseline, progress)
+    now = episodes.baseline_of(state.baseline, segment.video), progress, numbers.share
+    surrogate, rewards, advantages = setup.estimate(key, logits, segment, rewards_of, *now)
     # Squared here: `Stage.roots` takes the root of the epoch's mean.
     square = jnp.mean(jnp.square(advantages))
     surrogate = surrogate * episodes.unit(state.spread, square)
