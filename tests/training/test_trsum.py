@@ -132,15 +132,14 @@ def test_a_step_of_the_generator_is_that_of_numpy():
 
 
 CHOICES = {
-    'default': {},
+    'in units': {'summarizer.advantage_unit': 'spread'},
     'published': {
         'model.centred': False, 'model.scale_features': False, 'summarizer.baseline_start': 'zero',
-        'summarizer.reward_reconstruction': 'generator',
-        'summarizer.advantage_unit': 'reward', 'data.standardize': False,
+        'summarizer.reward_reconstruction': 'generator', 'data.standardize': False,
     },
     'others': {
         'summarizer.reward_frames': 'unselected', 'summarizer.log_probability': 'mean',
-        'summarizer.penalty': 'absolute',
+        'summarizer.penalty': 'absolute', 'summarizer.advantage_unit': 'spread',
     },
 }  # fmt: skip
 
@@ -176,7 +175,7 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
     before, seen = np.array([0.9, 0.3, 0.8, 0.5]), np.array([False, True, False, True])
     state = by_hand.midway(state, rng)
     state = state._replace(baseline=episodes.Baseline(*map(jnp.array, (before, seen))))
-    # By default no spread is known before the first step.
+    # No spread is known before the first step.
     in_units, known = settings.advantage_unit == 'spread', choices == 'others'
     if known:
         state = state._replace(spread=episodes.Baseline(jnp.array([0.04]), jnp.array([True])))

@@ -24,7 +24,6 @@ PUBLISHED = {
     'data': {'standardize': False},
     'model': {'centred': False, 'cosine_start': False, 'scale_features': False},
     'summarizer': {
-        'advantage_unit': 'reward',
         'baseline_start': 'zero',
         'penalty_weight': 0.001,  # β [P]
         'reward_reconstruction': 'generator',
@@ -136,9 +135,9 @@ FIELDS = {
     'summarizer.permute_features': Field(False, 'segments with features in random order and signs', 'O'),
     'summarizer.train_generator': Field(False, 'whether the generator goes on learning in stage 2', 'P'),
     'summarizer.advantage_unit': Field(
-        'spread',
-        "what advantages are in: the root of their own mean square, or the reward's unit",
-        'O',
+        'reward',
+        'what advantages are in: its unit, or the root of their own mean square (`spread`)',
+        'P',
         choices=trsum.ADVANTAGE_UNITS,
     ),
     'summarizer.log_probability': Field('sum', 'over frames', 'P', choices=episodes.REDUCTIONS),

@@ -160,7 +160,8 @@ def update_spread(
     Args:
         spread: [1], or empty, and then it stays so.
         squares: [B] float32, mean square of each segment's advantages.
-        weight, momentum: as there.
+        weight: as there.
+        momentum: as there.
     """
     if not spread:
         return spread

@@ -27,7 +27,7 @@ class Corpus(NamedTuple):
         video: [S] int32, the video of each segment.
         first: [S] int32, the row of the video's first frame.
         n_steps: [S] int32, the video's number of frames.
-        change: [F] float32, how much the video changes at each frame (`shots.frame_change`).
+        change: [F] float32, `shots.frame_change` of the video's features less their mean.
         side: [F, K] float32, a second modality; K is 0 where there is none.
         standard: what a run sees the frames by, or nothing: as they are (`Run.standard`).
     """
@@ -112,7 +112,7 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
     integers = {name: a.astype(np.int32) for name, a in joined.items() if name != 'valid'}
     features = [np.asarray(video.features, np.float32) for video in videos]
     frames = np.concatenate(features)
-    change = np.concatenate([frame_change(one) for one in features])
+    change = np.concatenate([frame_change(one - one.mean(axis=0)) for one in features])
     side = np.concatenate(
         [np.zeros((v.n_steps, 0), np.float32) if v.side is None else v.side for v in videos]
     )

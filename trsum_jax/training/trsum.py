@@ -24,7 +24,7 @@ from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.runs import Run, own, stream
 from trsum_jax.training.steps import Optimizer, apply, gradients, over
 
-ADVANTAGE_UNITS = ('spread', 'reward')
+ADVANTAGE_UNITS = ('reward', 'spread')
 
 
 class MaskingNumbers(NamedTuple):
