@@ -137,7 +137,7 @@ def current_baseline(own: Baseline, reward: jax.Array) -> jax.Array:
 def unit(spread: Baseline | tuple[()], square: jax.Array) -> jax.Array:
     """What advantages are multiplied by to be in units of their own spread (ours).
 
-    Features, and so rewards, come in any size; the length penalty and the optimizer's clip should not see it.
+    Rewards come in any size, which the length penalty and the optimizer's clip should not see.
 
     Args:
         spread: [1], the moving average of squared advantages; empty: the reward's own unit.
@@ -160,7 +160,7 @@ def update_spread(
     Args:
         spread: [1], or empty, and then it stays so.
         squares: [B] float32, mean square of each segment's advantages.
-        weight: as there.
+        weight: as there, [B].
         momentum: as there.
     """
     if not spread:

@@ -121,10 +121,9 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
 
 def frames_at(corpus: Corpus, index: chex.Array) -> chex.Array:
     """The frames [L, D] at rows [L] of the corpus, by its standard."""
-    frames = corpus.frames[index]
-    if not isinstance(corpus.standard, Standard):
-        return frames
-    return (frames - corpus.standard.mean[None]) * corpus.standard.scale
+    if not corpus.standard:
+        return corpus.frames[index]
+    return (corpus.frames[index] - corpus.standard.mean[None]) * corpus.standard.scale
 
 
 def gather(corpus: Corpus, segment: chex.Array) -> Segment:
