@@ -72,8 +72,6 @@ TESTED_IN = {
     'studies/measures': 'studies/test_comparison',
     'studies/transfer': 'studies/test_comparison',
     'studies/variants': 'experiment/test_check',
-    'training/corpus': 'training/test_grid',
-    'training/runs': 'training/test_grid',
     'video/choosing': 'test_summarize',
     'video/deinterlacing': 'video/test_sound',
     'video/describing': 'video/test_pictures',
