@@ -280,8 +280,8 @@ def test_a_clipped_estimate_still_tells_the_rewards():
 
 
 def test_temperature_falls_in_equal_ratios():
-    found = [relaxations.temperature_at(at, 10, 1.0, 0.01) for at in (0, 5, 10)]
-    np.testing.assert_allclose(found, [1.0, 0.1, 0.01], rtol=1e-5)
+    found = [relaxations.temperature_at(at, 10, 1.0, 0.01) for at in (-1, 0, 5, 10, 11)]
+    np.testing.assert_allclose(found, [1.0, 1.0, 0.1, 0.01, 0.01], rtol=1e-5)
 
 
 @pytest.mark.parametrize('over', rewards.FRAMES)

@@ -74,6 +74,7 @@ def test_fixed_windows_lie_on_their_grid_until_the_share_is_reached():
     for window in draw(masking.fixed_windows, 200, window_length=4, mask_ratio=0.25):
         positions = np.flatnonzero(window >= 0)
         assert np.all(window[positions] == positions // 4)
+        assert set(window[window < 0]) == {-1}
         sizes = np.bincount(window[positions])
         assert sizes.sum() >= 8
         assert sizes.sum() - sizes.max() < 8
@@ -101,6 +102,21 @@ def test_windows_are_masked_replaced_or_kept_whole_at_80_10_10():
             assert steps[0] >= 0
             assert steps[-1] < 40
     assert stats.chisquare(counts, counts.sum() * np.array([0.8, 0.1, 0.1])).pvalue > 1e-3
+
+
+def test_every_window_has_a_fate_and_a_source_of_its_own():
+    window = jnp.array([-1, 1, 1, 0, 2, -1])
+    keys = jax.random.split(jax.random.key(2), 600)
+    fates = jax.tree.map(
+        np.asarray, jax.vmap(lambda key: masking.corrupt(key, window, 6, mask=0.4, replace=0.3))(keys)
+    )
+    kinds = (fates.masked + 2 * fates.replaced)[:, [3, 1, 4]]
+    assert len(np.unique(kinds, axis=0)) == 3**3
+    assert fates.source.dtype == np.int32
+    # Of six steps a window of two begins at five, one frame anywhere.
+    for place, starts in ((3, 6), (1, 5), (4, 6)):
+        assert set(fates.source[:, place]) == set(range(starts))
+    assert len(np.unique(fates.source[:, [3, 1, 4]], axis=0)) > 100
 
 
 def test_a_replacement_may_come_from_anywhere_in_the_video():
