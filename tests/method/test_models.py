@@ -190,6 +190,14 @@ def test_the_last_product_has_a_name_in_checkpoints_and_a_type(module, last, typ
     given = (frames, valid, ~valid) if last == 'map_out' else (frames, valid)
     params = jax.eval_shape(whole.init, jax.random.key(0), *given)
     assert set(params['params']) == {'encoder', last}
-    assert set(params['params'][last]) == ({'kernel', 'bias'} if last == 'map_out' else {'kernel'})
+    shapes = {name: leaf.shape for name, leaf in params['params'][last].items()}
+    assert shapes == ({'kernel': (8, 6), 'bias': (6,)} if last == 'map_out' else {'kernel': (8, 1)})
     text = str(jax.make_jaxpr(whole.apply)(params, *given))
     assert re.findall(r':(\w+)\[[\d,]*\] = dot_general', text)[-2:] == types
+
+
+def test_features_as_wide_as_the_model_are_not_mapped():
+    frames, valid = jnp.zeros((2, 7, 8)), jnp.ones((2, 7), bool)
+    params = jax.eval_shape(models.Generator(ENCODER).init, jax.random.key(0), frames, valid, valid)
+    assert set(params['params']) == {'encoder'}
+    assert set(params['params']['encoder']) == {'block_0', 'block_1'}

@@ -92,6 +92,11 @@ def test_segments_by_hand(columns):
     assert [int(one.video), int(one.first), int(one.n_steps)] == [1, 5, 8]
 
 
+def test_of_one_view_there_are_its_segments_alone():
+    both, dilated = (corpus.arrays(VIDEOS, 6, views) for views in (VIEWS, ('dilated',)))
+    np.testing.assert_array_equal(dilated.index, both.index[[0, 3, 4, 5, 8, 9]])
+
+
 def test_features_of_half_precision_become_float32():
     half = [dataclasses.replace(video, features=video.features.astype(np.float16)) for video in VIDEOS]
     assert corpus.arrays(half, 6, VIEWS).frames.dtype == np.float32
@@ -111,6 +116,7 @@ def test_values_of_all_frames_are_cut_into_videos():
     ends = {'video_0': (0, 5), 'video_1': (5, 13), 'video_2': (13, 17), 'video_3': (17, 26)}
     for key, (first, end) in ends.items():
         np.testing.assert_array_equal(found[key], values[:, first:end])
+        np.testing.assert_array_equal(corpus.per_video(VIDEOS, values[0])[key], values[0, first:end])
 
 
 def test_every_leaf_is_averaged_by_weight():

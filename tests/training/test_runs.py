@@ -42,6 +42,12 @@ def test_runs_by_hand_and_a_grid_is_filled_up_with_its_last_run():
     assert all(leaf.sharding.spec == sharding.BY_RUN for leaf in jax.tree.leaves(found))
 
 
+def test_members_by_hand():
+    segments, weight = runs.members(np.array([[1, 0, 1], [0, 1, 0]], bool), 3)
+    np.testing.assert_array_equal(segments, np.int32([[0, 2, 0], [1, 0, 0]]), strict=True)
+    np.testing.assert_array_equal(weight, np.float32([[1, 1, 0], [1, 0, 0]]), strict=True)
+
+
 def test_by_default_a_grid_stands_on_one_device_and_its_runs_differ_in_no_number():
     found = runs.make_runs([runs.Place(5, 0)] * 3, FOLDS, KEYS, SEGMENTS)
     assert found.segments.shape == (3, 5)
