@@ -222,6 +222,29 @@ def test_advantages_by_hand(name):
     np.testing.assert_allclose(found.advantages, rewards - level, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', [*UNBIASED, *BIASED])
+def test_what_the_episodes_bring_is_told(name):
+    seen = []
+
+    def rewards_of(actions):
+        seen.append(outcomes(wavy, lambda a: jnp.where(VALID, a + 1.0, 9.0), actions))
+        return seen[0]
+
+    found = (UNBIASED | BIASED)[name](jax.random.key(5), LOGITS, VALID, rewards_of, SEEN, n_episodes=3)
+    rewards, parts = map(np.asarray, seen[0])
+    np.testing.assert_array_equal(found.rewards, rewards[:3] if name == 'greedy' else rewards)
+    assert np.shape(found.surrogate) == ()
+    if name in ('arm', 'disarm'):
+        np.testing.assert_array_equal(found.advantages, rewards[:3] - rewards[3:])
+    elif name == 'local_credit':
+        # Each frame's own part, less the mean of the other two episodes at it.
+        expected = np.where(VALID, parts - (parts.sum(axis=0) - parts) / 2, 0)
+        np.testing.assert_allclose(found.advantages, expected, atol=1e-6)
+        assert np.any(expected != 0)
+    elif name in BIASED:
+        np.testing.assert_array_equal(found.advantages, np.zeros(3))
+
+
 def test_a_new_videos_baseline_is_its_mean_reward():
     wanted = functools.partial(outcomes, wavy, spread(wavy))
     new = episodes.Baseline(jnp.array(0.4), jnp.array(False))

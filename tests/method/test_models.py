@@ -107,6 +107,9 @@ def test_a_centred_summarizer_ignores_a_common_shift():
     module = models.Summarizer(ENCODER)
     frames, valid = data()
     params = module.init(jax.random.key(0), frames, valid)
+    # At the start every frame is as likely as not.
+    kernel = np.abs(params['params']['score']['kernel'])
+    assert np.all((kernel > 1e-5) & (kernel < 0.1))
     moved = module.apply(params, frames + 3.0, valid)
     np.testing.assert_allclose(moved[:5], module.apply(params, frames, valid)[:5], atol=1e-4)
 
