@@ -48,6 +48,9 @@ def test_dynamic_windows_start_anywhere_in_a_shot_with_equal_chance():
     counts = np.bincount(starts, minlength=6)
     assert counts.shape == (6,)
     assert stats.chisquare(counts).pvalue > 1e-3
+    # And wherever it starts in another one: the fourth shot has 6 frames and a window of 3.
+    others = [np.flatnonzero(window == 3)[0] - 14 for window in windows]
+    assert len(set(zip(starts, others, strict=True))) == 6 * 4
 
 
 def test_where_every_frame_is_a_shot_each_is_a_window():
