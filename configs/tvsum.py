@@ -16,4 +16,5 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = default.get_config(preset)
     config.name = 'tvsum'
     config.data.file = 'eccv16_dataset_tvsum_google_pool5.h5'
+    config.evaluation.update({'one_out_windows': (9,), 'rs_sum_passes': 100})
     return config

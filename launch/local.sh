@@ -5,8 +5,9 @@
 #       -- --config=configs/tvsum.py
 #
 # Process 0 speaks here, the others into DIR/process-I.log. --gpus gives process I GPU I alone. SIGTERM,
-# SIGINT and SIGHUP go on to all; if one fails or is preempted (exit code 75), the rest are stopped and the same
-# command starts again, up to K times (only after SIGTERM). The exit code is that of the first process that failed.
+# SIGINT and SIGHUP go on to all; if one fails, or is preempted (exit code 75) and the rest do not follow within
+# half a minute, the rest are stopped; then the same command starts again, up to K times (only after SIGTERM). The
+# exit code is that of the first process that failed.
 set -euo pipefail
 
 die() { echo "local.sh: $*" >&2; exit 2; }
@@ -45,7 +46,7 @@ trap 'restarts=0; heed 130' INT
 trap 'restarts=0; heed 75' HUP
 
 attempt() {
-  local port=PORT code=0 status
+  local port=PORT code=0 status patience=()
   if [[ ! $dry ]]; then port=$("$python" -c "$free_port"); fi
   # Each in a process group of its own, which is what signals go to.
   set -m
@@ -59,8 +60,11 @@ attempt() {
   set +m
   if [[ $dry ]]; then return; fi
   for ((i = 0; i < processes; i++)); do
-    read -r -u 3 status
-    if ((status && !code)); then code=$status; forward; fi
+    if ! read -r ${patience[@]+"${patience[@]}"} -u 3 status; then patience=(); forward; read -r -u 3 status; fi
+    if ((!status || code)); then continue; fi
+    code=$status
+    # Preempted processes stop together: a second signal would cut short what the others still save.
+    if ((code == 75)); then patience=(-t 30); else forward; fi
   done
   wait
   return "$code"

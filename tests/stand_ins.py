@@ -30,6 +30,8 @@ for number, (key, queue) in enumerate(answers.items()):
         print(answer.get('err', ''), file=sys.stderr, flush=True)
         while 'hold' in answer and not (folder / 'go').exists():
             time.sleep(0.01)
+        if 'hold' in answer:
+            (folder / 'went').touch()
         if 'signal' in answer:
             os.kill(os.getppid(), signal.SIGTERM)
         os._exit(answer.get('code', 0))

@@ -85,7 +85,7 @@ def test_results_file(command, dataset, tmp_path, capsys):
         each = [found['videos'][key][metric] for key in videos]
         assert found['mean'][metric]['mean'] == pytest.approx(np.mean(each))
         assert min(each) <= found['mean'][metric]['low'] <= found['mean'][metric]['high'] <= max(each)
-    assert set(found['baselines']) == {'random', 'uniform', 'distance_to_mean', 'human'}
+    assert set(found['baselines']) == {'random', 'uniform', 'distance_to_mean', 'change', 'human'}
     humans = [baselines.human_leave_one_out(video)['f_avg'] for video in videos.values()]
     assert found['baselines']['human']['f_avg']['mean'] == pytest.approx(np.mean(humans))
     assert found['baselines']['uniform']['kendall_tau']['mean'] is None
@@ -111,14 +111,20 @@ def test_every_form_of_the_scores_gives_the_same(command, dataset, tmp_path):
         write_scores(tmp_path / 'frames.h5', frames, 'frame_scores'),
         tmp_path / 'steps.json',
         tmp_path / 'frames.json',
+        tmp_path / 'flat.h5',
+        tmp_path / 'several.h5:SumMe/ours',
     ]
+    with h5py.File(files[4], 'w') as flat, h5py.File(tmp_path / 'several.h5', 'w') as several:
+        for key in scores:
+            flat[key], several[f'SumMe/ours/{key}'] = scores[key], frames[key]
+            several[f'SumMe/theirs/{key}'] = -scores[key]
     files[2].write_text(json.dumps({key: values.tolist() for key, values in scores.items()}))
     files[3].write_text(json.dumps({key: values.tolist() for key, values in frames.items()}))
     videos = [
-        command(dataset=dataset, scores=file, output=tmp_path / f'{file.name}.results', draws=1)['videos']
-        for file in files
+        command(dataset=dataset, scores=file, output=tmp_path / f'{number}.results', draws=1)['videos']
+        for number, file in enumerate(files)
     ]
-    assert videos[0] == videos[1] == videos[2] == videos[3]
+    assert all(one == videos[0] for one in videos)
 
 
 def test_splits_mean_over_folds_of_means_over_test_videos(command, dataset, tmp_path):
@@ -244,8 +250,9 @@ def test_faults_in_the_layout_of_the_scores(command, dataset, tmp_path):
     with pytest.raises(InputError, match=r'expected one of video_1/scores .* holds score'):
         command(dataset=dataset, scores=path)
     with h5py.File(tmp_path / 'flat.h5', 'w') as file:
-        file['video_1'] = np.zeros(N_STEPS)
-    with pytest.raises(InputError, match='video_1 is an array'):
+        for key in random_scores():
+            file[key] = np.zeros(N_STEPS - 1)
+    with pytest.raises(InputError, match=r'video_1: expected \[20\] or \[300\]'):
         command(dataset=dataset, scores=tmp_path / 'flat.h5')
     path.write_bytes(dataset.read_bytes()[:3000])
     with pytest.raises(InputError, match='truncated'):
@@ -292,6 +299,74 @@ def test_tvsum_scores_from_its_own_file(command, tmp_path):
         dataset=path, user_scores=tmp_path / 'ydata-anno.tsv', output=tmp_path / 'results.json', draws=1
     )
     assert found['rank_against'] == 'annotator scores'
+
+
+def test_further_rows_and_what_ours_have_more_than_each(command, dataset, tmp_path, capsys):
+    ours, theirs = random_scores(), {key: -values for key, values in random_scores().items()}
+    paths = [write_scores(tmp_path / f'{name}.h5', of) for name, of in (('ours', ours), ('theirs', theirs))]
+    three, last = ['video_1', 'video_2', 'video_3'], ['video_4']
+    splits = [{'train_keys': last, 'test_keys': three}, {'train_keys': three, 'test_keys': last}]
+    (tmp_path / 'splits.json').write_text(json.dumps(splits))
+    options = {'dataset': dataset, 'scores': paths[0], 'splits': tmp_path / 'splits.json', 'draws': 1}
+    found = command(**options, rows=f'the others={paths[1]}', output=tmp_path / 'r.json')
+    alone = command(**options | {'scores': paths[1]}, output=tmp_path / 'alone.json')
+    assert found['rows'] == {'the others': alone['mean']}
+    assert alone['rows'] == {}
+    assert set(found['differences']) == {'the others', *found['baselines']}
+    for metric in evaluation.METRICS:
+        each = [found['videos'][key][metric] - alone['videos'][key][metric] for key in ours]
+        mean = found['mean'][metric]['mean'] - alone['mean'][metric]['mean']
+        told = found['differences']['the others'][metric]
+        assert told['mean'] == pytest.approx((np.mean(each[:3]) + each[3]) / 2) == pytest.approx(mean)
+        assert min(each) <= told['low'] <= told['mean'] <= told['high'] <= max(each)
+    assert found['differences']['uniform']['kendall_tau']['mean'] is None
+    out = capsys.readouterr().out
+    assert '| the others ' in out
+    assert '| less the others ' in out
+    command(dataset=dataset, rows=f'a={paths[1]}', output=tmp_path / 'rows.json', draws=1)
+    assert '| a ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('row', 'message'), [
+    ('scores.h5', 'expected NAME=FILE'),
+    ('=scores.h5', 'expected NAME=FILE'),
+    ('a=', 'expected NAME=FILE'),
+    ('a|b=scores.h5', 'expected NAME=FILE'),
+    ('human=scores.h5', 'expected a name of its own, found one that the table has already'),
+    ('a=none.h5', 'none.h5: expected an HDF5 or JSON file of scores, found no such file'),
+    ('a=some.h5', 'some.h5: no scores of video_2, video_3, video_4'),
+    ('a=scores.h5:x', r'scores\.h5:x: expected a group of that name in scores\.h5, found none'),
+    ('a=scores.h5:video_1/scores', 'expected a group of that name'),
+])  # fmt: skip
+def test_faults_in_further_rows(command, dataset, tmp_path, monkeypatch, row, message):
+    write_scores(tmp_path / 'scores.h5', random_scores())
+    write_scores(tmp_path / 'some.h5', random_scores(videos=1))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        command(dataset=dataset, rows=row)
+
+
+def test_a_row_stands_once_and_its_file_is_never_written_over(command, dataset, tmp_path):
+    path = write_scores(tmp_path / 'scores.h5', random_scores())
+    videos, row = evaluate.datasets.read_dataset(dataset).videos, f'a={path}'
+    with pytest.raises(InputError, match='expected a name of its own, found it twice'):
+        evaluate.read_rows([row, row], videos, list(videos), ())
+    with pytest.raises(InputError, match='expected a file of its own, found a file of --rows'):
+        command(dataset=dataset, rows=row, output=path, overwrite=True)
+
+
+def test_released_scores_reach_what_they_are_known_to(shared):
+    """Of a published method, on TVSum, in a group of a file with several."""
+    path = shared / 'data' / 'real' / 'released_scores.h5'
+    if not path.exists():
+        pytest.skip(f'needs {path.name}')
+    videos = evaluate.datasets.read_dataset(
+        shared / 'data' / 'tvsum_annotations.h5', require_features=False
+    ).videos
+    rows = evaluate.read_rows([f'csnet={path}:TVSum/csnet'], videos, list(videos), ())
+    taus = [evaluation.evaluate_video(videos[key], of)['kendall_tau'] for key, of in rows['csnet'].items()]
+    assert len(taus) == 50
+    assert np.mean(taus) == pytest.approx(-0.012, abs=0.0005)
 
 
 def test_csnet_through_the_command(command, shared, tmp_path):

@@ -1,18 +1,21 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
+import types
 
 import h5py
 import numpy as np
 import pytest
 from tiny import RECIPE, tiny_config
 
+from trsum_jax import main
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import inputs, preparation, scorer
+from trsum_jax.experiment import inputs, preparation, run, scorer
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
@@ -31,7 +34,7 @@ def finished(tmp_path_factory):
 def test_results_hold_what_is_promised(finished):
     _, workdir, text = finished
     results = read_json(workdir / 'results.json')
-    names = {'random', 'untrained', 'distance_to_mean', 'one_out', 'uniform', 'human'}
+    names = {'random', 'untrained', 'distance_to_mean', 'change', 'one_out', 'uniform', 'human'}
     assert set(results['baselines']) == set(results['train_baselines']) == names
     assert results['synthetic'] is True
     for part in (results['mean'], results['train_mean'], *results['baselines'].values()):
@@ -40,6 +43,16 @@ def test_results_hold_what_is_promised(finished):
             assert {'mean', 'low', 'high'} <= set(value)
             if value['mean'] is not None:
                 assert value['low'] <= value['mean'] <= value['high'], metric
+    for part in ('', 'train_'):
+        assert set(results[f'{part}differences']) == names
+        for row, of in results[f'{part}differences'].items():
+            for metric, value in of.items():
+                if value['mean'] is not None:
+                    parts = results[f'{part}mean'], results[f'{part}baselines'][row]
+                    expected = parts[0][metric]['mean'] - parts[1][metric]['mean']
+                    assert value['mean'] == pytest.approx(expected, abs=1e-9), (row, metric)
+                    assert value['seeds'] == 2
+    assert text.count('| less change ') == 2
     assert set(results['videos']) == {f'video_{i}' for i in range(1, 7)}
     assert all(video['held_out'] for video in results['videos'].values())
     assert results['seeds']['count'] == 2
@@ -106,8 +119,8 @@ def test_pictures_and_tables_are_there(finished):
     _, workdir, _ = finished
     for name in ('results', 'learning_curves', 'timelines'):
         assert (workdir / 'pictures' / f'{name}.png').read_bytes().startswith(b'\x89PNG')
-    assert len((workdir / 'videos.csv').read_text().splitlines()) == 1 + 7 * 4 * 6  # rows, runs, videos
-    assert len((workdir / 'folds.csv').read_text().splitlines()) == 1 + 7 * 4 * 2  # rows, runs, sets
+    assert len((workdir / 'videos.csv').read_text().splitlines()) == 1 + 8 * 4 * 6  # rows, runs, videos
+    assert len((workdir / 'folds.csv').read_text().splitlines()) == 1 + 8 * 4 * 2  # rows, runs, sets
 
 
 def test_a_finished_workdir_is_reported_and_left_alone(finished, capsys):
@@ -116,6 +129,65 @@ def test_a_finished_workdir_is_reported_and_left_alone(finished, capsys):
     assert run_experiment(config, workdir) == text
     assert 'nothing was run again' in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob('*.jsonl')}
+
+
+def test_further_rows_are_of_the_table_alone_and_made_from_the_checkpoints(finished, tmp_path, capsys):
+    """Scores that are the model's own differ from it by nothing, and nothing is trained again."""
+    config, first, _ = finished
+    workdir = tmp_path / 'copy'
+    shutil.copytree(first, workdir)
+    trained = (workdir / 'metrics.jsonl').read_bytes()
+    config = config.copy_and_resolve_references()
+    shutil.copy(workdir / 'scores.h5', tmp_path / 'ours.h5')
+    config.evaluation.rows = (f'ours={tmp_path}/ours.h5',)
+    text = run_experiment(config, workdir)
+    assert 'has a table of other rows; made again from the checkpoints' in capsys.readouterr().out
+    assert (workdir / 'metrics.jsonl').read_bytes() == trained
+    results, before = read_json(workdir / 'results.json'), read_json(first / 'results.json')
+    assert results['mean'] == before['mean']
+    assert {name: of for name, of in results['baselines'].items() if name != 'ours'} == before['baselines']
+    assert '| less ours' in text
+    dataset = datasets.read_dataset(workdir / 'synthetic.h5')
+    with h5py.File(tmp_path / 'ours.h5') as file:
+        taus = {
+            key: evaluation.evaluate_video(video, file[key]['scores'][()])['kendall_tau']
+            for key, video in dataset.videos.items()
+        }
+    folds = inputs.load_inputs(config, workdir).folds
+    expected = np.mean([np.mean([taus[key] for key in fold.test]) for fold in folds])
+    assert results['baselines']['ours']['kendall_tau']['mean'] == pytest.approx(expected, abs=1e-9)
+    # The same again: nothing is done.
+    assert run_experiment(config, workdir) == text
+    assert 'nothing was run again' in capsys.readouterr().out
+    # Without checkpoints the table is what it is.
+    shutil.rmtree(workdir / 'checkpoints' / 'summarizer')
+    assert run_experiment(config, workdir) == text
+    config.evaluation.rows = ()
+    with pytest.raises(InputError, match='expected the same further rows as in its table'):
+        run_experiment(config, workdir)
+
+
+def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):
+    config, seen = tiny_config(**{'evaluation.rows': ('a=x.h5',)}), []
+    given = types.SimpleNamespace(config=config, rows=['b=y.h5', 'c=z.h5'], workdir='w', distributed=False)
+    given.coordinator = given.processes = given.process = None
+    monkeypatch.setattr(main.flags, 'FLAGS', given)
+    monkeypatch.setattr(run, 'run_experiment', lambda config, workdir: seen.append(config) or '')
+    assert main.main(['main']) == 0
+    assert seen[0].evaluation.rows == ('a=x.h5', 'b=y.h5', 'c=z.h5')
+
+
+def test_further_rows_are_checked_before_any_training(tmp_path):
+    config = tiny_config()
+    for rows, words in (
+        (('one_out=x.h5',), 'found one that the table has already'),
+        (('acsumgan=x.h5',), 'found one that the table has already'),
+        (('a=x.h5',), r'x\.h5: expected an HDF5 or JSON file of scores, found no such file'),
+    ):
+        config.evaluation.rows = rows
+        with pytest.raises(InputError, match=words):
+            run_experiment(config, tmp_path)
+    assert not (tmp_path / 'checkpoints').exists()
 
 
 def test_a_workdir_of_another_config_is_refused_with_the_field(finished):

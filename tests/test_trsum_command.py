@@ -20,7 +20,7 @@ SAME = [
         ['train', 'main', *rest.split()]
         for rest in ('tvsun', '--config=configs/tvsum.py --help', 'demo more')
     ),
-    *([name, name, '--help-all'] for name in trsum.MODULES if name != 'train'),
+    *([name, module, '--help-all'] for name, module in trsum.MODULES.items() if name != 'train'),
     ['evaluate', 'evaluate', 'absent.h5'],
     ['summarize', 'summarize', '--vidoe=x'],
 ]
@@ -100,6 +100,7 @@ def home(tmp_path):
 COMPLETED = {
     'trsum ': set(trsum.COMMANDS),
     'trsum ex': {'extract '},
+    'trsum import --ev': {'--every '},
     'trsum completion ': {'bash', 'zsh', 'fish'},
     'trsum train stu': {f'studies/{path.stem}' for path in (ROOT / 'configs/studies').glob('[!_]*.py')},
     'trsum train o': {'own.py '},
@@ -113,6 +114,8 @@ COMPLETED = {
     'trsum summarize --overwrite hol': {'holiday.mp4 '},
     'trsum evaluate data.h5 --rank=': {'per-user', 'mean-user'},
     'trsum summarize --sound ': {'all', 'main', 'none'},
+    'trsum summarize --encoder ': {'descriptor', 'googlenet', 'efficientnet_lite0', 'onnx'},
+    'trsum summarize --people=da': {'data.h5 '},
     'trsum extract --help': {'--help', '--help-all'},
 }
 FIELDS = {

@@ -5,7 +5,8 @@
     trsum summarize holiday.mp4              a summary of a video, trained on that video
 
 `trsum COMMAND --help` says what a command takes, `--help-all` the rest of it, `trsum --version`
-which version this is. `trsum train` is `python -m trsum_jax.main`, and so on with its own name.
+which version this is. `trsum train` is `python -m trsum_jax.main`, `trsum import` is
+`python -m trsum_jax.importing`, and all others have their own names.
 """
 
 # For those who complete all Python commands at once: PYTHON_ARGCOMPLETE_OK
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from trsum_jax import stopping
 
 # What is run as `python -m trsum_jax.MODULE`.
-MODULES = {'train': 'main'} | {
+MODULES = {'train': 'main', 'import': 'importing'} | {
     name: name for name in ('summarize', 'evaluate', 'score', 'extract', 'validate')
 }
 COMMANDS = {
@@ -26,6 +27,7 @@ COMMANDS = {
     'evaluate': "anybody's scores by the field's protocol, beside baselines",
     'score': 'a feature file by a trained workdir, without training',
     'extract': 'videos to a feature file',
+    'import': "anybody's arrays and a dataset's annotations to a feature file",
     'validate': 'feature files checked whole, every fault listed',
     'configs': 'the names that `trsum train` knows',
     'completion': 'for a shell: eval "$(trsum completion bash)" in ~/.bashrc; or zsh, or fish',

@@ -1,11 +1,11 @@
 """Evaluates anybody's scores by the field's protocol, beside random, uniform and human rows.
 
-    trsum evaluate DATASET.h5 [SCORES] [--output=results.json]
+    trsum evaluate DATASET.h5 [SCORES] [--rows=NAME=SCORES] [--output=results.json]
     python -m trsum_jax.evaluate --dataset=DATASET.h5 --scores=SCORES
 
 Scores are an HDF5 file with `video_N/scores` (one a step, at `picks`) or `video_N/frame_scores`
-(one a frame), or JSON `{"video_N": [...]}`, where the length tells which. Without scores: the
-baselines alone.
+(one a frame), or with arrays `video_N`, or JSON `{"video_N": [...]}`, where the length tells which;
+FILE.h5:GROUP is a group of a file. Without scores: the baselines alone. --rows adds others' scores.
 """
 
 if __name__ == '__main__':
@@ -25,13 +25,15 @@ from tqdm import tqdm
 from trsum_jax.command import command_line
 from trsum_jax.data import datasets, splits
 from trsum_jax.data.records import Dataset, Video
-from trsum_jax.data.scores import listing, read_scores
+from trsum_jax.data.scores import file_of, listing, read_rows, read_scores
 from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.errors import InputError
 from trsum_jax.files import check_outputs, shown, write_json
 
 # Those of `protocol.evaluation`, whose import of scipy the help need not wait for.
 BUDGET, RANK_FORMS = 0.15, ('per-user', 'mean-user')
+# Names that no further row may have.
+ROWS = ('scores', 'random', 'uniform', 'distance_to_mean', 'change', 'human')
 
 
 def evaluate(
@@ -39,6 +41,7 @@ def evaluate(
     folds: Sequence[Sequence[str]],
     scores: Mapping[str, np.ndarray] | None = None,
     *,
+    rows: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     budget: float = BUDGET,
     rank_form: str = 'per-user',
     draws: int = 20,
@@ -50,25 +53,27 @@ def evaluate(
         dataset: the videos.
         folds: the test videos' keys of every fold.
         scores: key to [n_steps] or [n_frames] float, for all of these at least.
+        rows: by name, other scores, likewise.
         budget: the summary's greatest share of the video.
         rank_form: see `evaluation.rank_references`.
         draws: random scores are the mean of as many draws.
         seed: of the random scores and of the bootstrap.
 
     Returns:
-        The results: `videos` (all that have scores), `mean` and `folds` (with scores only), `baselines`,
-        `rank_against`, counts and notes; and the summaries of the scored videos that have shots, key to
-        [n_frames] uint8.
+        The results: `videos` (all that have scores), `mean`, `folds` and `differences` (with scores only),
+        `rows`, `baselines`, `rank_against`, counts and notes; and the summaries of the scored videos that
+        have shots, key to [n_frames] uint8.
     """
-    from trsum_jax.protocol import baselines, evaluation, tables
+    from trsum_jax.protocol import baselines, comparison, evaluation, tables
 
     tested = {key for fold in folds for key in fold}
-    rows: dict[str, dict[str, dict[str, float]]] = {}
+    others = rows or {}
+    measured: dict[str, dict[str, dict[str, float]]] = {}
     summaries, constant = {}, []
     for key, video in tqdm(dataset.videos.items(), 'videos', unit='video', disable=None, leave=False):
         if scores is not None and key in scores:
             steps, frames = evaluation.both_levels(video, scores[key])
-            rows.setdefault('scores', {})[key] = evaluation.evaluate_video(
+            measured.setdefault('scores', {})[key] = evaluation.evaluate_video(
                 video, scores[key], budget=budget, rank_form=rank_form
             )
             if evaluation.is_constant(steps):
@@ -76,13 +81,17 @@ def evaluate(
             if video.change_points is not None:
                 summaries[key] = evaluation.summarize(frames, video.change_points, video.n_frames, budget)
         if key in tested:
+            for name, of in others.items():
+                measured.setdefault(name, {})[key] = evaluation.evaluate_video(
+                    video, of[key], budget=budget, rank_form=rank_form
+                )
             options = {'budget': budget, 'rank_form': rank_form, 'draws': draws, 'seed': seed}
             for name, metrics in baselines.without_model(video, **options).items():
-                rows.setdefault(name, {})[key] = metrics
+                measured.setdefault(name, {})[key] = metrics
 
     per_fold = {
         name: [{key: metrics[key] for key in fold if key in metrics} for fold in folds]
-        for name, metrics in rows.items()
+        for name, metrics in measured.items()
     }
     means = {name: tables.aggregate(values, seed=seed) for name, values in per_fold.items()}
     empty = [key for key, summary in summaries.items() if not summary.any()]
@@ -98,17 +107,30 @@ def evaluate(
     }
     if scores is not None:
         results |= {
-            'videos': rows['scores'],
+            'videos': measured['scores'],
             'mean': means.pop('scores'),
             'folds': tables.fold_rows(per_fold['scores']),
+            'differences': comparison.differences(_by_fold(per_fold), 'scores'),
             'constant_predictions': len(constant),
             'empty_summaries': len(empty),
         }
-    results |= {'baselines': means}
+    results |= {'rows': {name: means.pop(name) for name in others}, 'baselines': means}
     results['constant_references'] = sum(evaluation.constant_references(v, rank_form) for v in videos)
     results['notes'] = [*dataset.notes, *_notes(videos, results['constant_references'])]
     results['warnings'] = _warnings(constant, empty)
     return results, summaries
+
+
+def _by_fold(per_fold: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]) -> dict[str, list[dict]]:
+    """For `comparison`, which knows several seeds: here is one."""
+    return {
+        name: [
+            {'seed': 0, 'fold': number, 'video': key} | metrics
+            for number, fold in enumerate(folds)
+            for key, metrics in fold.items()
+        ]
+        for name, folds in per_fold.items()
+    }
 
 
 def _notes(videos: Sequence[Video], constant_references: int) -> list[str]:
@@ -163,6 +185,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     text = functools.partial(flags.DEFINE_string, default=None, flag_values=values)
     text('dataset', help='HDF5 file in the layout of the field.', required=True)
     text('scores', help='HDF5 or JSON file of scores; without it the baselines alone.')
+    flags.DEFINE_multi_string('rows', [], 'NAME=SCORES, further rows; may be repeated.', flag_values=values)
     text('splits', help='JSON of folds; without it all videos count as one fold.')
     text('output', help='JSON file to write the results to.')
     text('summaries', help='HDF5 file to write the summaries to.')
@@ -192,7 +215,8 @@ def main(argv: Sequence[str]) -> None:
     outputs = {f'--{name}': args[name].value for name in ('output', 'summaries')}
     check_outputs(
         [(flag, path) for flag, path in outputs.items() if path],
-        {path: f'the file of {flag}' for path, flag in inputs.items() if path},
+        {file_of(path): f'the file of {flag}' for path, flag in inputs.items() if path}
+        | {file_of(row.partition('=')[2]): 'a file of --rows' for row in args.rows},
         overwrite=args.overwrite,
         makes_folders=True,
     )
@@ -216,6 +240,7 @@ def main(argv: Sequence[str]) -> None:
         dataset,
         folds,
         scores,
+        rows=read_rows(args.rows, dataset.videos, needed, ROWS),
         budget=args.budget,
         rank_form=args.rank,
         draws=args.draws,
@@ -225,10 +250,16 @@ def main(argv: Sequence[str]) -> None:
     if scores and (extra := [key for key in scores if key not in needed]):
         results['notes'].append(f'videos that no fold tests on are left out of the means: {listing(extra)}')
 
-    rows = ({'scores': results['mean']} if scores else {}) | results['baselines']
+    rows = ({'scores': results['mean']} if scores else {}) | results['rows'] | results['baselines']
     ranks = f'ranks against: {results["rank_against"] or "nothing"}'
     print(tables.render(rows, f'{shown(args.dataset)}: {description}; budget {args.budget:g}; {ranks}'))
     print()
+    if scores:
+        less = {f'less {name}': of for name, of in results['differences'].items()}
+        print(
+            tables.render(less, 'scores less each other row, on the same videos [95% interval over videos]')
+        )
+        print()
     for kind in ('note', 'warning'):
         for line in results[f'{kind}s']:
             print(f'{kind}: {line}')

@@ -27,6 +27,7 @@ COMMON = (
     *(
         'workdir',
         'config',
+        'rows',
         'distributed',
         'config.data.file',
         'config.data.user_scores',
@@ -41,6 +42,8 @@ COMMON = (
 def define_flags() -> None:
     """Declares the command's flags."""
     flags.DEFINE_string('workdir', '', 'Where everything goes; runs/NAME-PRESET by default.')
+    text = "Anybody's scores as a row of the table, NAME=FILE as for evaluate; may be repeated."
+    flags.DEFINE_multi_string('rows', [], text)
     flags.DEFINE_bool('distributed', False, 'One of several processes of one experiment.')
     text = 'HOST:PORT of process 0; not on TPU pods, Slurm, Open MPI, which tell it themselves.'
     flags.DEFINE_string('coordinator', None, text)
@@ -69,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError('--coordinator, --processes and --process: expected --distributed with them')
     config = given.config
     check.check(config)
+    config.evaluation.rows = (*config.evaluation.rows, *given.rows)
     workdir = pathlib.Path(given.workdir or f'runs/{config.name}-{config.preset}').expanduser()
     run = run_variants if config.variants or config.study.files else run_experiment
     with processes.together():

@@ -15,9 +15,10 @@ if __name__ == '__main__':
     stopping.heed(continues=any(flag.lstrip('-').startswith('workdir') for flag in sys.argv[1:]))
 
 import contextlib
+import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 BUDGET, RATE = 0.15, 2.0
 COMMON = (
     *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *('storyboard', 'timeline', 'sound', 'rate', 'seed', 'overwrite', 'strict', 'encoder', 'weights', 'onnx'),
+    *('storyboard', 'timeline', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict', 'encoder'),
+    *('weights', 'onnx'),
 )
 
 
@@ -71,6 +73,7 @@ def summarize_all(
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
+    people: str | pathlib.Path | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
 ) -> 'list[Summary]':
     """Summarizes videos with a model trained on them and without labels, or with one trained before.
@@ -88,6 +91,7 @@ def summarize_all(
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
+        people: annotations (`people.read_people`) to compare with; nothing else is made of them.
         left_out: gets the videos that cannot be read, and why; where None, such a video is an error.
 
     Returns:
@@ -98,7 +102,8 @@ def summarize_all(
             that make no sense.
     """
     from trsum_jax.experiment import check, own_videos, scorer, workdirs
-    from trsum_jax.video import choosing
+    from trsum_jax.video import choosing, describing
+    from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
     choosing.check_limits(budget, seconds)
@@ -120,9 +125,18 @@ def summarize_all(
         encoder = loading.load(encoder)
     if trained is not None:
         _check_encoder(trained, encoder.name)
-    paths = _distinct([*videos, *also])
+    judged = judging.read_people(people, _distinct(videos)) if people else {}
+
+    def judge(path: pathlib.Path, video: 'Video') -> list[str]:
+        notes = []
+        if path in judged:
+            judged[path], notes = judging.with_people(video, judged[path], people)
+        return notes
+
     limits = {'share': budget} if seconds is None else {'longest': seconds}
-    described, blank = _describe(paths, encoder, rate, limits, left_out)
+    described, blank = describing.describe_all(
+        _distinct([*videos, *also]), encoder, rate=rate, limits=limits, check=judge, left_out=left_out
+    )
     wanted = [path for path in map(pathlib.Path, videos) if path in described]
     if not wanted:
         raise InputError('none of the videos can be read, for the reasons above')
@@ -146,6 +160,12 @@ def summarize_all(
             _tell(path, f'{blank[path].sum()} pictures are blank (black, or a fade) and score 0')
             scores[path] = np.where(blank[path], 0, scores[path])
         summary, notes = choosing.make_summary(path, video, scores[path], budget=budget, seconds=seconds)
+        if path in judged:
+            share = budget if seconds is None else min(seconds / summary.duration, 1)
+            agreement = judging.agreement(judged[path], summary, share, seed=seed)
+            summary = dataclasses.replace(summary, agreement=agreement)
+        elif people:
+            notes = [*notes, f'{shown(people)} has nobody under its name; it is not in the table']
         for note in notes:
             _tell(path, note)
         summaries.append(summary)
@@ -166,43 +186,6 @@ def _check_encoder(trained: 'Trained', found: str) -> None:
         )
     if trained.encoder is None:
         _tell(trained.workdir, f'does not say its encoder; scores mean something only if that was {found}')
-
-
-def _describe(
-    paths: Sequence[pathlib.Path],
-    encoder: 'Encoder',
-    rate: float,
-    limits: dict[str, float],
-    left_out: dict[pathlib.Path, str] | None,
-) -> 'tuple[dict[pathlib.Path, Video], dict[pathlib.Path, np.ndarray]]':
-    """The videos, and which of their steps are blank."""
-    from trsum_jax.video import describing, reading
-
-    @contextlib.contextmanager
-    def leaving_out(path: pathlib.Path) -> Iterator[None]:
-        try:
-            yield
-        except InputError as error:
-            if left_out is None:
-                raise
-            left_out[path] = str(error)
-            print(f'left out: {error}', file=sys.stderr)
-
-    for path in paths:
-        with leaving_out(path):
-            reading.VideoReader(path).close()
-    described, blank = {}, {}
-    paths = [path for path in paths if path not in (left_out or ())]
-    for number, path in enumerate(paths, start=1):
-        title = f'looking at {shown(path.name)}' + (f', {number} of {len(paths)}' if len(paths) > 1 else '')
-        noting, blanks = describing.noting_blanks(encoder)
-        with leaving_out(path), tqdm.tqdm(desc=title, bar_format=describing.BAR) as bar:
-            video, notes = describing.describe(path, f'video_{number}', noting, rate=rate, bar=bar, **limits)
-            described[path] = video
-            blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
-            for note in notes:
-                _tell(path, note)
-    return described, blank
 
 
 def _with_checkpoint(
@@ -256,6 +239,11 @@ def define_flags() -> None:
     flags.DEFINE_string(
         'timeline', None, 'timeline for an editor; the ending alone (.otio, .edl): as --page; none by default'
     )
+    flags.DEFINE_string(
+        'people',
+        None,
+        "annotations (.h5 of the field, TVSum's .tsv or .mat): agreement with them, as a table",
+    )
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
@@ -279,6 +267,7 @@ def main(argv: Sequence[str]) -> int:
     given = flags.FLAGS
     try:
         from trsum_jax.video import outputs, planning
+        from trsum_jax.video import people as judging
         from trsum_jax.video.encoders import loading
     except ModuleNotFoundError as error:
         package = (error.name or '').split('.')[0]
@@ -300,6 +289,7 @@ def main(argv: Sequence[str]) -> int:
         seconds=given.seconds,
         rate=given.rate,
         seed=given.seed,
+        people=given.people,
         left_out=left_out,
     )
     places = dict(zip(videos, targets, strict=True))
@@ -319,6 +309,9 @@ def main(argv: Sequence[str]) -> int:
         print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
         print(outputs.table(summary), end='\n\n')
         print('written: ' + ', '.join(map(shown, of_one.files().values())), end='\n\n')
+    if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
+        print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
+        print(judging.agreement_table(found), end='\n\n')
     if not left_out:
         return 0
     told = f'{len(left_out)} of {len(videos) + len(also)} videos were left out, for the reasons above'

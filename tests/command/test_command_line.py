@@ -10,7 +10,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [TOP / 'README.md', *sorted((TOP / 'docs').glob('*.md'))]
 # Pages of these name the flags of scripts and of other programs too.
 OTHERS = ('launch.md', 'performance.md', 'scaling.md', 'rewards.md', 'streaming.md')
-COMMANDS = ('main', 'summarize', 'extract', 'score', 'evaluate', 'validate')
+COMMANDS = ('main', 'summarize', 'extract', 'importing', 'score', 'evaluate', 'validate')
 CONFIGS = {
     'syntax.py': 'def get_config(:\n    pass\n',
     'raises.py': 'import no_such_module\n',
@@ -143,7 +143,7 @@ def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
     commands = r'(?:python -m trsum_jax\.|^trsum |`trsum )(\w+)((?:\\\n|[^\n`])*)'
     found = [found for text in texts.values() for found in re.findall(commands, text, re.MULTILINE)]
     assert {'main', 'train', 'summarize', 'evaluate', 'score', 'extract'} <= {name for name, _ in found}
-    of_trsum = {'train': 'main', **{name: name for name in COMMANDS}}
+    of_trsum = {'train': 'main', 'import': 'importing', **{name: name for name in COMMANDS}}
     for name, rest in found:
         for flag in re.findall(r'--([a-z_]+(?:\.\w+)*)(?![\w-])', rest if name in of_trsum else ''):
             assert shows(flag, helps[of_trsum[name]]), f'{name} --{flag}'

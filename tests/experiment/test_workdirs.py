@@ -118,10 +118,10 @@ def test_a_workdir_whose_choice_is_gone_is_refused(again):
 @pytest.mark.parametrize('name', MENDED[2:])
 def test_one_result_lost_is_seen(name, how, again, capsys):
     _, workdir, text, _ = again
-    assert workdirs.finished(workdir, complete=True) == text
+    assert workdirs.finished(workdir, complete=True, rows={}) == text
     damage(workdir / name, how)
     guards_others = name.startswith(filenames.CHECKPOINTS)
-    assert workdirs.finished(workdir, complete=True) == (text if guards_others else '')
+    assert workdirs.finished(workdir, complete=True, rows={}) == (text if guards_others else '')
     # Without results the experiment is as good as not finished; nothing is to be said.
     silent = guards_others or (name, how) == (filenames.RESULTS, 'gone')
     assert (name in capsys.readouterr().out) == (not silent)

@@ -104,6 +104,21 @@ def test_a_local_process_that_ends_early_starts_all_again(platform, codes, resta
     assert err.count('again') == starts - 1
 
 
+def test_a_preempted_local_process_leaves_the_others_time_to_save(platform):
+    answers = {'--process=1': [{'code': PREEMPTED}], '--process=0': [{'hold': True}]}
+    platform.answer(answers | {'import socket': [{'out': '4711'}]})
+    process = platform.start('local.sh', '--', '--config=x.py')
+    while sum(call[1] == '-m' for call in platform.calls()) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    # A signal would come now.
+    time.sleep(0.5)
+    (platform.folder / 'go').touch()
+    process.communicate(timeout=stand_ins.TIMEOUT_S)
+    assert process.returncode == PREEMPTED
+    assert (platform.folder / 'went').exists()
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_between_two_local_starts_is_heeded(number, platform):
     platform.answer({'import socket': [{'out': '4711', 'hold': True}]})

@@ -163,7 +163,7 @@ def test_an_experiment_on_planted_data_leaves_its_failures(tmp_path):
     text = run_experiment(config, tmp_path)
     assert 'Failures planted: brief (synthetic data)' in text
     rows = read_json(tmp_path / 'failures.json')['rows']
-    assert set(rows) == {'trsum', 'untrained', 'one_out', 'random', 'distance_to_mean', 'people'}
+    assert set(rows) == {'trsum', 'untrained', 'one_out', 'random', 'distance_to_mean', 'change', 'people'}
     missed = {name: of['frames']['missed_events']['mean'] for name, of in rows.items()}
     assert missed['people'] < missed['random']
     assert rows['trsum']['frames']['transition_preference']['mean'] is None

@@ -96,6 +96,7 @@ def test_rows_without_a_model_are_those_of_each_scorer():
             baselines.evaluate_summary(video, baselines.uniform_choice(video, 0.4)), nan_ok=True
         ),
         'distance_to_mean': evaluation.evaluate_video(video, baselines.distance_to_mean(features), **options),
+        'change': evaluation.evaluate_video(video, baselines.neighbour_change(features, 2), **options),
         'human': baselines.human_leave_one_out(video, 'mean-user'),
     }
     by_default = baselines.without_model(plain)
@@ -141,6 +142,42 @@ def test_distance_to_mean_by_hand():
     features = np.array([[0, 0], [6, 0], [0, 8], [6, 8]], np.float32)
     np.testing.assert_allclose(baselines.distance_to_mean(features), [5, 5, 5, 5])
     np.testing.assert_allclose(baselines.distance_to_mean([[0.0], [0], [3]]), [1, 1, 2])
+
+
+def test_change_by_hand():
+    # Distances 1, 2, 0, 5; of each step to both neighbours, on average 1, 1.5, 1, 2.5, 5.
+    features = np.array([[0], [1], [3], [3], [8]], np.float32)
+    np.testing.assert_allclose(baselines.neighbour_change(features, 0), [1, 1.5, 1, 2.5, 5])
+    np.testing.assert_allclose(
+        baselines.neighbour_change(features, 1), [2.5 / 2, 3.5 / 3, 5 / 3, 8.5 / 3, 7.5 / 2]
+    )
+    np.testing.assert_allclose(baselines.neighbour_change(features, 9), [2.2] * 5)
+    np.testing.assert_array_equal(baselines.neighbour_change([[3.0, 4.0]], 2), [0])
+
+
+@pytest.mark.parametrize('radius', [0, 1, 4, 30])
+def test_change_is_what_loops_over_steps_give(radius):
+    features = np.random.default_rng(radius).normal(size=(23, 5))
+    apart = [np.sqrt(sum((a - b) ** 2)) for a, b in zip(features[1:], features[:-1], strict=True)]
+    own = [np.mean([apart[j] for j in (i - 1, i) if 0 <= j < 22]) for i in range(23)]
+    expected = [np.mean([own[j] for j in range(23) if abs(j - i) <= radius]) for i in range(23)]
+    np.testing.assert_allclose(baselines.neighbour_change(features, radius), expected)
+
+
+def test_change_keeps_its_order_whatever_is_added_and_however_it_is_scaled():
+    features = np.random.default_rng(0).normal(size=(40, 6))
+    ours = baselines.neighbour_change(features, 2)
+    other = baselines.neighbour_change(1e-3 * features + np.linspace(-5, 5, 6), 2)
+    np.testing.assert_allclose(other, 1e-3 * ours)
+
+
+@pytest.mark.parametrize(
+    ('fps', 'apart', 'radius'), [(30.0, 15, 2), (25.0, 6, 4), (None, 15, 2), (25.0, 50, 0)]
+)
+def test_change_is_averaged_over_a_second_to_either_side(fps, apart, radius):
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    video = Video('video_1', apart * np.arange(20), apart * 20, features, fps=fps)
+    np.testing.assert_array_equal(baselines.change_of(video), baselines.neighbour_change(features, radius))
 
 
 # Uniform choice

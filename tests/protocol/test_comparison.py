@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trsum_jax.protocol import comparison, tables
+from trsum_jax.protocol import comparison, evaluation, tables
 
 
 def cells_of(values):
@@ -81,6 +81,29 @@ def test_a_value_counts_as_one_of_its_fold():
     ]
     # Video a: half of fold 0 and all of fold 1.
     assert comparison.from_folds(rows, 'tau') == {(0, 'a'): (5.0, 1.5), (0, 'b'): (4.0, 0.5)}
+
+
+def test_one_row_less_each_other_by_hand():
+    def row(*values):
+        at = [(0, 0, 'a'), (0, 0, 'b'), (0, 1, 'c'), (1, 0, 'a'), (1, 0, 'b'), (1, 1, 'c')]
+        return [
+            {'seed': seed, 'fold': fold, 'video': video} | dict.fromkeys(evaluation.METRICS, value)
+            for (seed, fold, video), value in zip(at, values, strict=True)
+        ]
+
+    rows = {
+        'other': row(0, 1, 2, 0, 1, 2),
+        'ours': row(1, 1, 5, 0, 3, 4),
+        'half': row(0, 0, np.nan, 0, 0, np.nan),
+    }
+    found = comparison.differences(rows, 'ours')
+    assert list(found) == ['other', 'half']
+    assert list(found['other']) == list(evaluation.METRICS)
+    # Folds of two videos and of one: ((1 + 0) / 2 + 3 + (0 + 2) / 2 + 2) / 4.
+    assert found['other']['f_avg']['mean'] == pytest.approx((0.5 + 3 + 1 + 2) / 4)
+    assert (found['other']['f_avg']['seeds'], found['other']['f_avg']['videos']) == (2, 3)
+    assert found['half']['f_avg']['mean'] == pytest.approx((1 + 1 + 0 + 3) / 4)
+    assert found['half']['f_avg']['videos'] == 2
 
 
 def test_samples_that_meet_no_cell_are_left_out():

@@ -38,7 +38,7 @@ TYPOS = (
 )
 _NAMES = (
     *('data.h5', 'scores.h5', 'scores.json', 'splits.json', 'rated.h5', 'anno.tsv', 'anno.mat', 'zip.pth'),
-    *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir'),
+    *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir', 'rows.npy', 'rows.npz'),
     *(f'film{suffix}' for suffix in CONTAINERS),
 )
 
@@ -138,6 +138,8 @@ def make_sound(work: pathlib.Path) -> None:
     rated_file(paths['rated.h5'], **dict(zip(keys, RATINGS, strict=False)))
     write_tsv(paths['anno.tsv'])
     write_mat(paths['anno.mat'])
+    np.save(paths['rows.npy'], rng.random((6, 5)))
+    np.savez_compressed(paths['rows.npz'], a=rng.random((6, 5)))
     arrays = {'0': rng.random(240).astype(np.float32), '1': rng.random(144).astype(np.float32)}
     for layout in ('zip', 'legacy'):
         state = {
@@ -254,6 +256,7 @@ def _extract_film(path, out):
 def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str, Callable[[str], object]]]:
     """What a session may call itself; each twice as often as a film."""
     from trsum_jax.data import annotations, datasets, splits
+    from trsum_jax.data.stored import numpy_files
 
     known = datasets.read_dataset(sound['data.h5'])
 
@@ -284,6 +287,7 @@ def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str,
         ('splits.json', lambda path: splits.read_splits(path, list(known.videos))),
         ('scores.h5', scores), ('scores.json', scores),
         ('anno.tsv', annotations.read_user_scores), ('anno.mat', annotations.read_user_scores),
+        ('rows.npy', numpy_files.read_npy), ('rows.npz', lambda path: numpy_files.read_npz(path, 'a')),
         ('zip.pth', weights), ('legacy.pth', weights), ('model.onnx', model),
     ]  # fmt: skip
     return [*found, *found, *((name, film) for name in films)]

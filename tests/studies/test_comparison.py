@@ -118,7 +118,7 @@ def test_what_a_training_cannot_score_stays_empty_and_is_told(finished, monkeypa
 def test_the_table_names_every_variant_and_yardstick(finished):
     workdir, text = finished
     assert (workdir / comparison.TABLE).read_text('utf-8') in text
-    for name in ('one', 'two', 'distance_to_mean', 'human', 'synthetic data', 'one seed'):
+    for name in ('one', 'two', 'distance_to_mean', 'change', 'human', 'synthetic data', 'one seed'):
         assert name in text
     assert (workdir / comparison.PICTURE).read_bytes().startswith(b'\x89PNG')
 

@@ -18,7 +18,13 @@ from trsum_jax.results import filenames
 from trsum_jax.training import feed
 
 VIDEO_MB = 6 * 4 / 2**20  # a step of the toy data
-SHORT = {'generator.epochs': 3, 'summarizer.epochs': 3, 'model.layers': 1, 'evaluation.one_out_windows': ()}
+SHORT = {
+    'generator.epochs': 3,
+    'summarizer.epochs': 3,
+    'model.layers': 1,
+    'evaluation.one_out_windows': (),
+    'evaluation.rs_sum_passes': 1,
+}
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +94,7 @@ def test_scores_in_chunks_are_those_of_the_whole_dataset(streamed, data):
     whole = preparation.prepare(config_of(data), workdir.parent / 'whole')
     assert whole.feed.passes == 1
     in_chunks, at_once = (one.score(trained, True) for one in (start, whole))
-    assert set(in_chunks) == set(at_once) == {'trsum', 'untrained', 'one_out'}
+    assert set(in_chunks) == set(at_once) == {'trsum', 'untrained', 'one_out', 'rs_sum'}
     for row in in_chunks:
         for one, other in zip(in_chunks[row], at_once[row], strict=True):
             for key in one:

@@ -58,7 +58,7 @@ def test_by_default_a_grid_stands_on_one_device_and_its_runs_differ_in_no_number
 def test_a_stream_is_its_place_in_the_list_which_checkpoints_rely_on():
     key = jax.random.key(3)
     names = 'generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads', 'rival init'
-    for i, name in enumerate((*names, 'rival')):
+    for i, name in enumerate((*names, 'rival', 'rs_sum')):
         assert runs.stream(key, name) == jax.random.fold_in(key, i)
     with pytest.raises(ValueError, match='not in'):
         runs.stream(key, 'rivals')

@@ -1,11 +1,15 @@
 """The scores of every frame, against numpy that goes through the segments one by one (`by_hand`)."""
 
+import math
+from fractions import Fraction
+
 import by_hand
 import jax
 import numpy as np
 import pytest
 from tiny import Setting, tiny_config
 
+from trsum_jax.data.records import Video
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.runtime import sharding
 from trsum_jax.training import scoring
@@ -81,3 +85,64 @@ def test_every_run_is_scored_by_its_own_parameters_where_it_stands(how):
         np.testing.assert_array_equal(found, [b, 3 * b])
         assert len(found.devices()) == devices
         assert (' scan[' in str(jax.make_jaxpr(every)({'a': a}, {'b': b}))) == (how == 'map')
+
+
+@pytest.mark.parametrize('count', [1, 2, 6, 7, 13, 20, 100, 128])
+def test_frames_are_dealt_into_sets_of_15_percent(count):
+    valid = np.arange(128) < count
+    masks = np.asarray(scoring.deal(jax.random.key(count), valid))
+    size = math.ceil(Fraction(15, 100) * count)
+    assert masks.sum(axis=1).tolist() == [size] * (count // size) + [0] * (6 - count // size)
+    assert masks.sum(axis=0).max() == 1
+    assert not masks[:, ~valid].any()
+    if count == 128:
+        other = np.asarray(scoring.deal(jax.random.key(0), valid))
+        assert (other != masks).any()
+
+
+def reward_of(frames, visible):
+    """DR-DSN's reward of a selection, pairs 20 frames apart or more than that being wholly unlike."""
+    chosen = np.flatnonzero(visible)
+    unlike = [
+        1 - frames[a] @ frames[b] / np.linalg.norm(frames[a]) / np.linalg.norm(frames[b])
+        if abs(a - b) <= 20
+        else 1
+        for a in chosen
+        for b in chosen
+        if a != b
+    ]
+    nearest = [min(np.sum((frame - frames[b]) ** 2) for b in chosen) for frame in frames]
+    return (np.mean(unlike) if unlike else 0) / 2 + np.exp(-np.mean(nearest)) / 2
+
+
+@pytest.mark.parametrize('length', [LENGTH, 24])
+def test_rs_sums_score_credits_what_is_hidden_to_what_is_seen(length):
+    """Against loops over segments, passes and masks. Segments of 24 have pairs that are far apart."""
+    config = tiny_config(**{
+        'decomposition.length': length, 'model.width': 4, 'model.heads': by_hand.HEADS
+    })  # fmt: skip
+    videos, rng = by_hand.videos(), np.random.default_rng(1)
+    if length > LENGTH:
+        features, shots = rng.normal(size=(26, 5)).astype(np.float32), np.array([[0, 25]])
+        videos = [videos[0], Video('long', np.arange(26), 26, features, shots)]
+    setting = Setting(config, videos=videos)
+    params, key, passes = params_of(setting, setting.stage1), jax.random.key(5), 1 + (length == LENGTH)
+    found = jax.jit(lambda p: scoring.rs_sum(setting.generator, p, setting.corpus, key, passes))(params)
+    p, expected = by_hand.exact(params), []
+    for number, video in enumerate(videos):
+        losses, rewards = ([[] for _ in range(video.n_steps)] for _ in range(2))
+        for place, row in enumerate(decompose(video.n_steps, length)):
+            steps = row[row >= 0]
+            frames = video.features[steps].astype(np.float64)
+            own = jax.random.fold_in(jax.random.fold_in(key, number), place)
+            for i in range(passes):
+                for hidden in np.asarray(scoring.deal(jax.random.fold_in(own, i), row >= 0))[:, row >= 0]:
+                    if hidden.any():
+                        lost = by_hand.frame_losses(frames, by_hand.generator(p, frames, hidden))[
+                            hidden
+                        ].mean()
+                        for step in steps[~hidden]:
+                            losses[step].append(lost)
+                            rewards[step].append(reward_of(frames, ~hidden))
+        expected += [by_hand.sigmoid(-np.mean(a)) + np.mean(b) for a, b in zip(losses, rewards, strict=True)]
+    by_hand.assert_near(found, np.array(expected))

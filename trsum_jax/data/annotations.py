@@ -122,7 +122,7 @@ def read_user_scores(path: str | os.PathLike) -> UserScores:
     return scores
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
     """A video's name without folders and suffix: `extract` keeps the file's name, TVSum has the id alone."""
     return re.sub(r'(?<=.)\.[A-Za-z0-9]{1,5}$', '', re.split(r'[/\\]', name.strip())[-1])
 
@@ -146,12 +146,12 @@ def _matches(dataset: Dataset, scores: UserScores, path: str) -> dict[str, str]:
                 raise InputError(f'{path}: expected {expected}video_{len(in_order)}, found none')
             found[key] = in_order[number - 1]
         return found
-    times = collections.Counter(map(_bare, scores))
-    bare = {_bare(name): name for name in scores}
+    times = collections.Counter(map(bare_name, scores))
+    bare = {bare_name(name): name for name in scores}
     found = {
-        key: name if name in scores else bare[_bare(name)]
+        key: name if name in scores else bare[bare_name(name)]
         for key, name in names.items()
-        if name is not None and (name in scores or times[_bare(name)] == 1)
+        if name is not None and (name in scores or times[bare_name(name)] == 1)
     }
     if without := [video.id for key, video in dataset.videos.items() if key not in found]:
         listed = ', '.join(without[:5]) + (', …' if len(without) > 5 else '')

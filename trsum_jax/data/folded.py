@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,17 +20,30 @@ class Inputs:
         keys: of the videos that are evaluated (extra files only train).
         folds: training and test videos of each fold.
         split: how the folds came about, in words.
+        rows: anybody's scores that stand in the table, by name, then by key, [n_steps] or [n_frames].
     """
 
     dataset: Dataset
     keys: tuple[str, ...]
     folds: list[Fold]
     split: str
+    rows: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     @property
     def labelled(self) -> bool:
         """Whether there are people to compare with; without them there are no baselines."""
         return any(self.dataset.videos[key].has_users for key in self.keys)
+
+    def digests_of_rows(self) -> dict[str, str]:
+        """SHA-256 of each row's scores, by name: a table with other rows is another table."""
+        found = {}
+        for name, scores in self.rows.items():
+            sha = hashlib.sha256()
+            for key in sorted(scores):
+                sha.update(f'{key}: {scores[key].shape}\n'.encode())
+                sha.update(np.ascontiguousarray(scores[key]).tobytes())
+            found[name] = sha.hexdigest()
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that training and evaluation read: a changed file is another experiment."""

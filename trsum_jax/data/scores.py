@@ -1,7 +1,8 @@
 """Anybody's scores of a dataset's videos, from HDF5 or JSON."""
 
 import os
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Collection, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -22,7 +23,8 @@ def read_scores(
     """Reads and checks the scores of videos, from HDF5 or JSON.
 
     Args:
-        path: HDF5 with `video_N/scores` or `video_N/frame_scores`, or JSON `{video: [...]}`.
+        path: HDF5 with `video_N/scores`, `video_N/frame_scores` or an array `video_N`, or JSON
+            `{video: [...]}`. `FILE.h5:GROUP` reads the videos of a group of the file.
         videos: every video of the dataset, by key.
         needed: the keys that must be there.
 
@@ -33,9 +35,9 @@ def read_scores(
         InputError: where the file cannot be read, lacks a video, names one that the dataset does not have,
             or holds scores of another length or that are not finite numbers.
     """
-    hdf5.regular(path, _EXPECTED)
-    said = shown(path)
-    raw = _read_h5(path, said, videos) if hdf5.is_hdf5(path) else _read_json(path, said)
+    said, file = shown(path), file_of(path)
+    hdf5.regular(file, _EXPECTED)
+    raw = _read_h5(file, said, _group_of(path), videos) if hdf5.is_hdf5(file) else _read_json(file, said)
     if unknown := [key for key in raw if key not in videos]:
         raise InputError(
             f'{said}: scores of {listing(unknown)}, which the dataset does not have; it has '
@@ -48,11 +50,69 @@ def read_scores(
     return {key: _checked(said, where, scores, videos[key]) for key, (where, scores) in raw.items()}
 
 
+def read_rows(
+    named: Sequence[str], videos: Mapping[str, Video], needed: Sequence[str], taken: Collection[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Reads scores of any origin that are to stand in a table, each under a name.
+
+    Args:
+        named: `NAME=FILE`, each FILE as in `read_scores`.
+        videos: every video of the dataset, by key.
+        needed: the keys that each file must have.
+        taken: names that a row cannot have.
+
+    Returns:
+        By name, as `read_scores`.
+
+    Raises:
+        InputError: no name, one that is taken or no line of text; as `read_scores`.
+    """
+    rows: dict[str, dict[str, np.ndarray]] = {}
+    for one in named:
+        name, divided, path = one.partition('=')
+        if not (divided and name.strip() and path) or shown(name) != name or '|' in name:
+            raise InputError(
+                f'--rows={shown(one)}: expected NAME=FILE, a name for the table and a file of scores'
+            )
+        if name in taken or name in rows:
+            found = 'one that the table has already' if name in taken else 'it twice'
+            raise InputError(f'--rows={shown(one)}: expected a name of its own, found {found}')
+        rows[name] = read_scores(path, videos, needed)
+    return rows
+
+
+def file_of(path: str | os.PathLike) -> pathlib.Path:
+    """The file of `FILE.h5:GROUP`; what is a file by its whole name is one.
+
+    Args:
+        path: as for `read_scores`.
+    """
+    whole = pathlib.Path(path)
+    before = os.fspath(path).rpartition(':')[0]
+    return pathlib.Path(before) if before and not whole.exists() and pathlib.Path(before).is_file() else whole
+
+
+def _group_of(path: str | os.PathLike) -> str:
+    file = file_of(path)
+    return '' if file == pathlib.Path(path) else os.fspath(path).rpartition(':')[2]
+
+
 def _read_h5(
-    path: str | os.PathLike, said: str, videos: Mapping[str, Video]
+    path: str | os.PathLike, said: str, within: str, videos: Mapping[str, Video]
 ) -> dict[str, tuple[str, np.ndarray]]:
     found = {}
     with hdf5.open_file(path) as file:
+        try:
+            held = list(file)
+            file = file[within] if within else file
+            if not isinstance(file, h5py.Group):
+                raise KeyError('an array')
+        except hdf5.DAMAGED as error:
+            if not within:
+                raise InputError(f'{said}: expected {_EXPECTED}, found a damaged one ({error})') from error
+            raise InputError(
+                f'{said}: expected a group of that name in {shown(path)}, found none; it has {listing(held)}'
+            ) from error
         try:
             keys = list(file)
         except hdf5.DAMAGED as error:
@@ -64,16 +124,19 @@ def _read_h5(
                 continue
             try:
                 group = file[key]
+                if isinstance(group, h5py.Dataset):
+                    # Its length tells of what, as in JSON.
+                    found[key] = key, _array(group)
+                    continue
                 held = sorted(group) if isinstance(group, h5py.Group) else None
                 names = [name for name in SCORE_KEYS if held and isinstance(group.get(name), h5py.Dataset)]
                 array = _array(group[names[0]]) if len(names) == 1 else None
             except hdf5.DAMAGED as error:
                 raise InputError(f'{said}: {key}: expected scores, found damaged data ({error})') from error
             if array is None:
-                held = 'is an array' if held is None else f'holds {listing(held)}'
                 raise InputError(
                     f'{said}: expected one of {key}/scores (one a step) and {key}/frame_scores (one a '
-                    f'frame), but {key} {held}'
+                    f'frame), or an array {key}, but {key} holds {listing(held or [])}'
                 )
             found[key] = f'{key}/{names[0]}', array
     return found

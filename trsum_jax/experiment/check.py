@@ -16,9 +16,9 @@ from trsum_jax.method import decomposition, reward_terms
 
 LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
-TEXTS = ('data.extra_files', 'decomposition.views', 'study.columns', 'study.files')
+TEXTS = ('data.extra_files', 'decomposition.views', 'evaluation.rows', 'study.columns', 'study.files')
 # Fields that workdirs of earlier versions lack; their defaults are what was done before.
-LATER = ('data.partial_splits', 'layout.grace')
+LATER = ('data.partial_splits', 'evaluation.rows', 'evaluation.rs_sum_passes', 'layout.grace')
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {
     'model.norm': 'pre',
@@ -28,7 +28,12 @@ GONE = {
     'acsumgan.discount': 0.99,
 }
 # What may differ between two sessions of one experiment: a part, or a field.
-FREE = ('layout', 'study', *(f'{stage}.epochs' for stages in methods.STAGES.values() for stage in stages))
+FREE = (
+    'layout',
+    'study',
+    'evaluation.rows',
+    *(f'{stage}.epochs' for stages in methods.STAGES.values() for stage in stages),
+)
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -228,7 +233,7 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """How a config differs from that of an earlier session, a line for every field that may not.
 
-    `layout` and the numbers of epochs may differ (`FREE`).
+    `layout`, the numbers of epochs and a table's further rows may differ (`FREE`).
 
     Args:
         config: of now.

@@ -156,6 +156,10 @@ FIELDS = {
     'evaluation.untrained_heads': Field(8, 'of the row untrained', least=1),
     'evaluation.one_out': Field(True, "the row of the generator's loss without the frame"),
     'evaluation.one_out_windows': Field((), 'likewise without a window of so many frames, a row each', 'O'),
+    'evaluation.rs_sum_passes': Field(
+        0, "the row of RS-SUM's score, by so many passes of masks, 100 there; 0: no such row", 'A', least=0
+    ),
+    'evaluation.rows': Field((), "NAME=FILE: anybody's scores as rows of the table; --rows=NAME=FILE too"),
     'evaluation.agreement': Field(False, 'human_alignment.json and its picture', 'O'),
     'evaluation.baselines': Field(True, 'the rows to compare with'),
     #

@@ -5,11 +5,12 @@ import pathlib
 
 import ml_collections
 
-from trsum_jax.data import datasets, folded, splits
+from trsum_jax.data import datasets, folded, scores, splits
 from trsum_jax.data.made import planted, synthetic
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
-from trsum_jax.results import filenames
+from trsum_jax.experiment import methods
+from trsum_jax.results import filenames, report
 from trsum_jax.runtime import processes
 
 OBTAIN = """
@@ -31,7 +32,7 @@ def load_inputs(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> fol
         The inputs.
 
     Raises:
-        InputError: a missing or faulty file, splits that do not fit.
+        InputError: a missing or faulty file, splits or further rows' scores that do not fit.
     """
     settings = config.data
     dataset = _read(config, workdir)
@@ -64,7 +65,19 @@ def load_inputs(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> fol
             folds = splits.augment(folds, extra_keys)
         else:
             folds = splits.transfer(keys, extra_keys)
-    return folded.Inputs(dataset, keys, folds, splits.describe(folds))
+    given = folded.Inputs(dataset, keys, folds, splits.describe(folds))
+    return dataclasses.replace(given, rows=_rows(config, given)) if config.evaluation.rows else given
+
+
+def _rows(config: ml_collections.ConfigDict, given: folded.Inputs) -> dict:
+    if not given.labelled:
+        raise InputError(
+            'config.evaluation.rows: expected people in the data, which scores are compared with, found none'
+        )
+    windows = config.evaluation.one_out_windows
+    taken = {*report.ROWS, *methods.NAMES, *(f'one_out_{window}' for window in windows)}
+    videos = {key: given.dataset.videos[key] for key in given.keys}
+    return scores.read_rows(config.evaluation.rows, videos, given.keys, taken)
 
 
 def _refuse_copies(dataset: Dataset, keys: tuple[str, ...], extra_keys: tuple[str, ...]) -> None:

@@ -111,12 +111,18 @@ def _ours(config, width: int, n_videos: int, longest: int, shards: int) -> Metho
     def one_out(window, key, params, corpus):
         return scoring.one_out_loss(bound.generator, params[0], corpus, window)
 
+    def rs_sum(key, params, corpus):
+        key = stream(key, 'rs_sum')
+        return scoring.rs_sum(bound.generator, params[0], corpus, key, evaluation.rs_sum_passes)
+
     importance = functools.partial(scoring.importance, bound.summarizer)
     rows: dict[str, Row] = {MODEL: lambda key, params, corpus: importance(params[1], corpus)}
     rows['untrained'] = untrained
     if evaluation.one_out:
         rows['one_out'] = functools.partial(one_out, 1)
         rows |= {f'one_out_{n}': functools.partial(one_out, n) for n in evaluation.one_out_windows}
+    if evaluation.rs_sum_passes:
+        rows['rs_sum'] = rs_sum
     fields = config.decomposition
     return Method(OURS, bound.stages, fields.length, tuple(fields.views), rows)
 

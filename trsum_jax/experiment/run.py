@@ -62,7 +62,7 @@ def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         config[stage.name].epochs in checkpoint.whole(experiment.folder(stage))
         for stage in experiment.method.stages
     )
-    if text := workdirs.finished(workdir, complete):
+    if text := workdirs.finished(workdir, complete, experiment.given.digests_of_rows()):
         processes.say(f'{workdir} holds the finished results of this very config; nothing was run again.')
         return text if processes.first() else ''
     scores = experiment.score(train(experiment), experiment.given.labelled)

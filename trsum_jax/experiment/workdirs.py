@@ -239,12 +239,13 @@ def seal(workdir: pathlib.Path) -> None:
     write_json(workdir / filenames.CHECKPOINTS / filenames.MADE, digests)
 
 
-def finished(workdir: pathlib.Path, complete: bool) -> str:
+def finished(workdir: pathlib.Path, complete: bool, rows: Mapping[str, str]) -> str:
     """The table of a finished experiment.
 
     Args:
         workdir: of an experiment.
         complete: whether the last checkpoints of all stages are there.
+        rows: digests of anybody's scores that are to stand in it.
 
     Returns:
         The text; '' where the results have to be made, or to be made again, which is said.
@@ -256,6 +257,17 @@ def finished(workdir: pathlib.Path, complete: bool) -> str:
         return ''
     lost, text = _lost(workdir), _table(workdir)
     lost += [] if text else [filenames.TABLE]
+    if filenames.RESULTS not in lost and read_json(workdir / filenames.RESULTS).get('rows', {}) != rows:
+        if complete:
+            processes.say(
+                f'note: {shown(workdir)} has a table of other rows; made again from the checkpoints'
+            )
+            return ''
+        raise InputError(
+            f'{shown(workdir)}: expected the same further rows as in its table, since the checkpoints that a '
+            'table is made from are gone, found others; leave --rows as it was. '
+            f'trsum evaluate --rows=NAME=FILE compares with its {filenames.SCORES}'
+        )
     if not lost:
         return text
     told = f'{shown(workdir)}: {", ".join(lost)}: lost or changed since written'

@@ -1,4 +1,4 @@
-"""Rows that stand beside every model: random, uniform, distance to the mean, and people."""
+"""Rows that stand beside every model: random, uniform, distance to the mean, change, and people."""
 
 import zlib
 
@@ -7,6 +7,12 @@ import numpy.typing as npt
 
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import evaluation
+
+# How far to either side `change` is averaged: about as long as a cut or a movement takes. It was set before
+# any table was made, and not by people's judgement.
+CHANGE_SECONDS = 1.0
+# Of the field's files, which tell no frames per second.
+_STEPS_PER_SECOND = 2.0
 
 
 def random_scores(video: Video, rng: np.random.Generator) -> np.ndarray:
@@ -60,6 +66,45 @@ def distance_to_mean(features: npt.ArrayLike) -> np.ndarray:
     """
     features = np.asarray(features, np.float64)
     return np.linalg.norm(features - features.mean(axis=0), axis=1)
+
+
+def neighbour_change(features: npt.ArrayLike, radius: int) -> np.ndarray:
+    """Scores each step by how much the video changes around it.
+
+    The Euclidean distances of its feature to its two neighbours' (at an end, to the one there) are averaged,
+    and this over the steps up to `radius` away, as far as there are any. Neither a vector that is added to
+    all features nor a number that they are multiplied by changes the order.
+
+    Args:
+        features: [n_steps, D] float.
+        radius: steps to either side, 0 or more.
+
+    Returns:
+        [n_steps] float64; zero for a single step.
+    """
+    features = np.asarray(features, np.float64)
+    between = np.linalg.norm(np.diff(features, axis=0), axis=1)
+    if not len(between):
+        return np.zeros(len(features))
+    own = (np.append(between, between[-1]) + np.append(between[0], between)) / 2
+    window = np.ones(2 * radius + 1)
+    within = slice(radius, radius + len(own))
+    return np.convolve(own, window)[within] / np.convolve(np.ones(len(own)), window)[within]
+
+
+def change_of(video: Video) -> np.ndarray:
+    """The `neighbour_change` of a video, averaged over `CHANGE_SECONDS` to either side.
+
+    Args:
+        video: with features. Where it tells no frames per second it has two steps a second.
+
+    Returns:
+        [n_steps] float64.
+    """
+    assert video.features is not None
+    apart = np.median(np.diff(video.picks)) if video.n_steps > 1 else 1.0
+    rate = video.fps / float(apart) if video.fps else _STEPS_PER_SECOND
+    return neighbour_change(video.features, min(round(CHANGE_SECONDS * rate), video.n_steps))
 
 
 def uniform_choice(video: Video, budget: float = evaluation.BUDGET) -> np.ndarray:
@@ -157,16 +202,17 @@ def without_model(
         seed: of the draws, with the video's key: one more video changes no other's.
 
     Returns:
-        `random`, `uniform` (where there are shots), `distance_to_mean` (where there are features) and
-        `human`, each with the `evaluation.METRICS`.
+        `random`, `uniform` (where there are shots), `distance_to_mean` and `change` (where there are
+        features) and `human`, each with the `evaluation.METRICS`.
     """
     rng = np.random.default_rng([seed, zlib.crc32(video.key.encode())])
     rows = {'random': evaluate_random(video, rng, draws, budget=budget, rank_form=rank_form)}
     if video.change_points is not None:
         rows['uniform'] = evaluate_summary(video, uniform_choice(video, budget))
     if video.features is not None:
-        distances = distance_to_mean(video.features)
-        rows['distance_to_mean'] = evaluation.evaluate_video(
-            video, distances, budget=budget, rank_form=rank_form
-        )
+        scorers = {'distance_to_mean': distance_to_mean(video.features), 'change': change_of(video)}
+        rows |= {
+            name: evaluation.evaluate_video(video, scores, budget=budget, rank_form=rank_form)
+            for name, scores in scorers.items()
+        }
     return rows | {'human': human_leave_one_out(video, rank_form)}

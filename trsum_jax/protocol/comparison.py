@@ -1,9 +1,12 @@
 """What several trainings on the same videos say: means over seeds and videos, and paired differences."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from trsum_jax.protocol import evaluation
 
 # (seed, video) to a value and what it counts in the mean.
 Cells = Mapping[tuple[int, str], tuple[float, float]]
@@ -59,8 +62,7 @@ def interval(cells: Cells, *, seed: int = 0, resamples: int = 9999) -> dict[str,
     result['mean'] = float(weighted.sum() / weight.sum())
     if len(cells) < 2:
         return result
-    rng = np.random.default_rng(seed)
-    rows, columns = (_draws(rng, resamples, n) for n in weight.shape)
+    rows, columns = _draws(seed, resamples, weight.shape)
     above, below = (np.einsum('bv,bv->b', rows @ table, columns) for table in (weighted, weight))
     # Where few cells are filled a sample may hold none of them.
     means = above[below > 0] / below[below > 0]
@@ -85,6 +87,31 @@ def difference(one: Cells, other: Cells, **options: int) -> dict[str, float]:
     return interval(both, **options)
 
 
-def _draws(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
-    """[resamples, n] float64: how often each of n is drawn; always once where there is one alone."""
-    return rng.multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64)
+def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> dict[str, Any]:
+    """How much more one row of a table has than each other, on the same seeds and videos.
+
+    Args:
+        rows: by name, for `from_folds`.
+        first: the name of that row.
+
+    Returns:
+        By name, but for the first: by metric, the `interval` of `first - name`.
+    """
+    cells = {
+        name: {metric: from_folds(of, metric) for metric in evaluation.METRICS} for name, of in rows.items()
+    }
+    return {
+        name: {metric: difference(cells[first][metric], of[metric]) for metric in of}
+        for name, of in cells.items()
+        if name != first
+    }
+
+
+@functools.lru_cache(maxsize=2)
+def _draws(seed: int, resamples: int, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """[resamples, n] float64 for each n: how often each of n is drawn; always once where there is one alone.
+
+    A table's cells have the same shape, and drawing takes longer than what is done with the draws.
+    """
+    rng = np.random.default_rng(seed)
+    return [rng.multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64) for n in shape]

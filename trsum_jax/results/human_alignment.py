@@ -35,6 +35,7 @@ def write_agreement(of: Finished, scores: dict[str, list[dict[str, np.ndarray]]]
     rows['distance_to_mean'] = {
         key: baselines.distance_to_mean(video.features) for key, video in videos.items()
     }
+    rows['change'] = {key: baselines.change_of(video) for key, video in videos.items()}
     found = {
         name: agreement.measure_agreement(videos, of, rank_form=settings.rank) for name, of in rows.items()
     }

@@ -141,7 +141,14 @@ def variants_beside(path: pathlib.Path, found: dict[str, Any]) -> None:
         path: the PNG.
         found: by variant, what `results.json` holds.
     """
-    marks = {MODEL: 'o', 'untrained': 'x', 'one_out': '^', 'distance_to_mean': 's', 'human': '|'}
+    marks = {
+        MODEL: 'o',
+        'untrained': 'x',
+        'one_out': '^',
+        'distance_to_mean': 's',
+        'change': 'D',
+        'human': '|',
+    }
     figure, axes = plt.subplots(
         1, 2, figsize=(12, 0.45 * len(found) + 1.8), sharey=True, sharex=True, layout='constrained'
     )

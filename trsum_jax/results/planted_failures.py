@@ -53,6 +53,7 @@ def write_failures(of: Finished, scores: Mapping[str, list[dict[str, np.ndarray]
         rng = np.random.default_rng([config.data.synthetic.seed, len(key), int(key.rsplit('_', 1)[1])])
         rows['random'] = rng.random((config.evaluation.random_draws, video.n_steps))
         rows['distance_to_mean'] = baselines.distance_to_mean(video.features)[None]
+        rows['change'] = baselines.change_of(video)[None]
         rows[PEOPLE] = evaluation.rank_references(video).mean(axis=0, keepdims=True)
         for name, several in rows.items():
             each = [_measure(video, truth, one, config.evaluation.budget) for one in several]

@@ -11,11 +11,23 @@ from tqdm import tqdm
 
 from trsum_jax.data.folded import Inputs
 from trsum_jax.data.records import Video
-from trsum_jax.protocol import baselines, evaluation, tables
+from trsum_jax.protocol import baselines, comparison, evaluation, tables
 from trsum_jax.training.runs import Place
 
 # The row of the trained model, a rival's too.
 MODEL = 'trsum'
+# What may stand beside it, and in what else is written of them.
+ROWS = (
+    'untrained',
+    'one_out',
+    'rs_sum',
+    'random',
+    'uniform',
+    'distance_to_mean',
+    'change',
+    'human',
+    'people',
+)
 SETS = {'test': 'held-out videos', 'train': 'training videos'}
 
 
@@ -64,6 +76,8 @@ def measure_rows(
             for name, metrics in rows_of_video.items():
                 once.setdefault(name, {})[video.key] = metrics
         rows |= {name: [metrics] * n_runs for name, metrics in once.items()}
+    for name, of in inputs.rows.items():
+        rows[name] = [{video.key: _mean_metrics(video, of[video.key], options) for video in videos}] * n_runs
     for name, runs in scores.items():
         rows[name] = [
             {video.key: _mean_metrics(video, run[video.key], options) for video in videos}
@@ -86,9 +100,10 @@ def results_of(
 
     Returns:
         `mean` and `train_mean` of the model, `baselines` and `train_baselines` by row, each by metric
-        (`tables.estimate`); `seeds` and `train_seeds`: mean and standard deviation over seeds of these means;
-        `videos`: the model's metrics per held-out video, averaged over the runs that held it out (over all
-        runs where no fold tests it).
+        (`tables.estimate`); `differences` and `train_differences` of the model and each of them, by row
+        (`comparison.differences`); `rows`: digests of those that are anybody's scores; `seeds` and
+        `train_seeds`: mean and standard deviation over seeds of these means; `videos`: the model's metrics
+        per held-out video, averaged over the runs that held it out (over all runs where no fold tests it).
     """
     sets = {part: {name: _folds(inputs, runs, grid, part) for name, runs in rows.items()} for part in SETS}
     estimates = {
@@ -114,6 +129,9 @@ def results_of(
         'train_seeds': _over_seeds(inputs, rows[MODEL], grid, 'train'),
         'baselines': {name: held_out[name] or empty for name in rows if name != MODEL},
         'train_baselines': {name: training[name] or empty for name in rows if name != MODEL},
+        'differences': _differences(inputs, rows, grid, 'test'),
+        'train_differences': _differences(inputs, rows, grid, 'train'),
+        'rows': inputs.digests_of_rows(),
         'videos': per_video(inputs, rows[MODEL], grid),
     }
 
@@ -137,16 +155,18 @@ def render_results(results: dict[str, Any]) -> str:
         return (
             '\n'.join([*lines, '\nThere are no people to compare with: no figures, only summaries.']) + '\n'
         )
-    parts = [('train_mean', 'train_baselines', 'train')]
+    parts = [('train_', 'train')]
     if results['held_out']:
-        parts.insert(0, ('mean', 'baselines', 'test'))
-    for mean, others, part in parts:
+        parts.insert(0, ('', 'test'))
+    for prefix, part in parts:
+        mean, others = f'{prefix}mean', f'{prefix}baselines'
         rows = {results['method']: results[mean]} | results[others]
         caption = (
             f'\n## On {SETS[part]}\n\nMean [95% bootstrap interval over videos]; '
             f'rank correlation against: {results["rank_against"]}.'
         )
         lines.append(tables.render(rows, caption))
+        lines.append(_render_differences(results, prefix))
         # The uniform choice is a summary and has no ranks at all.
         unranked = {name: row['kendall_tau']['missing'] for name, row in rows.items() if name != 'uniform'}
         if any(unranked.values()):
@@ -168,6 +188,15 @@ def render_results(results: dict[str, Any]) -> str:
             "left out of their video's mean."
         )
     return '\n'.join(lines) + '\n'
+
+
+def _render_differences(results: dict[str, Any], prefix: str) -> str:
+    found, method, seeds = results[f'{prefix}differences'], results['method'], results['seeds']['count']
+    if not found:
+        return ''
+    over = f'{seeds} seeds and all videos' if seeds > 1 else 'videos alone, as there is one seed'
+    caption = f'\n{method} less each other row, on the same seeds and videos [95% interval over {over}]:'
+    return tables.render({f'less {name}': of for name, of in found.items()}, caption)
 
 
 def per_video(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place]) -> dict[str, dict[str, Any]]:
@@ -220,6 +249,18 @@ def csv_rows(
                 videos += [at | {'video': key} | values for key, values in chosen.items()]
                 folds += [at | {'videos': len(chosen)} | _mean_over(chosen.values())] if chosen else []
     return videos, folds
+
+
+def _differences(inputs: Inputs, rows: dict[str, RunMetrics], grid: Sequence[Place], part: str) -> dict:
+    by_video = {
+        name: [
+            {'seed': place.seed, 'fold': place.fold, 'video': key} | metrics[key]
+            for metrics, place in zip(runs, grid, strict=True)
+            for key in _members(inputs, place.fold, part)
+        ]
+        for name, runs in rows.items()
+    }
+    return comparison.differences(by_video, MODEL) if by_video[MODEL] else {}
 
 
 def _mean_metrics(video: Video, scores: np.ndarray, options: dict[str, Any]) -> dict[str, float]:

@@ -73,7 +73,9 @@ def requested() -> bool:
     if not _agreed and _asked >= _due:
         (asked, at), now = _last, time.monotonic()
         fit = _EVERY_S * (_asked - asked) / max(now - at, 1e-6)
-        own = np.array([heard() is not None, np.clip(fit, 1, _MOST)], np.float32)
+        # The pace of one question may be that of none: the number grows twofold at most.
+        most = min(_MOST, 2 * (_asked - asked))
+        own = np.array([heard() is not None, np.clip(fit, 1, most)], np.float32)
         told = multihost_utils.process_allgather(own)
         _agreed = bool(told[:, 0].any())
         _due, _last = _asked + int(told[0, 1]), (_asked, now)

@@ -18,7 +18,7 @@ from trsum_jax.studies import drawing, measures, transfer
 
 _RANKS = ('kendall_tau', 'spearman_rho')
 JSON, TABLE, PICTURE = 'study.json', 'study.md', 'study.png'
-ROWS = ('untrained', 'random', 'one_out', 'distance_to_mean', 'human')
+ROWS = ('untrained', 'random', 'one_out', 'rs_sum', 'distance_to_mean', 'change', 'human')
 _FOOT = (
     'Mean [95% interval]; below, the paired difference on the same {over}. Intervals: {how}. '
     'Columns named `train` are of videos that the run trained on, the others of held-out ones; `one_out` is '
@@ -57,7 +57,9 @@ def write(
             own = {f'{metric} on {name}': measured[name].get(metric, {}) for metric in transfer.METRICS}
             measured[name] |= cells | own
     about = read_json(workdir / first / filenames.RESULTS, 'synthetic', 'dataset', 'split', 'rank_against')
-    windows = tuple(f'one_out_{window}' for window in variants[first].evaluation.one_out_windows)
+    settings = variants[first].evaluation
+    windows = tuple(f'one_out_{window}' for window in settings.one_out_windows)
+    further = tuple(row.partition('=')[0] for row in settings.rows)
     found = {
         'name': config.name,
         'preset': config.preset,
@@ -68,7 +70,7 @@ def write(
         'seeds': list(config.seeds),
         'first': first,
         'columns': [*config.study.columns, *across],
-        'rows': measures.rows(workdir / first, (*ROWS, *windows)),
+        'rows': measures.rows(workdir / first, (*ROWS, *windows, *further)),
         'references': references,
         **compare(measured, references, first),
     }

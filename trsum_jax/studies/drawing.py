@@ -11,8 +11,8 @@ from trsum_jax.studies import measures
 
 # More do not fit beside each other.
 _PANELS = 5
-_FIRST, _OTHERS, _LINES = '#4a6fa5', '#c1440e', ('#2e7d4f', '#8a6bb1', '#888888')
-_YARDSTICKS = ('distance_to_mean', 'one_out', 'untrained')
+_FIRST, _OTHERS, _LINES = '#4a6fa5', '#c1440e', ('#2e7d4f', '#b8860b', '#8a6bb1', '#888888')
+_YARDSTICKS = ('distance_to_mean', 'change', 'one_out', 'untrained')
 
 
 def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from trsum_jax.results import filenames, pictures, report
 from trsum_jax.runtime import locking, processes
 from trsum_jax.studies import comparison, joint, measures
 
-ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'human')
+ROWS = (report.MODEL, 'untrained', 'random', 'one_out', 'distance_to_mean', 'change', 'human')
 _CAPTIONS = {
     'mean': 'Kendall tau on held-out videos, mean [95% bootstrap interval over videos]',
     'train_mean': 'Kendall tau on the training videos, mean [95% bootstrap interval over videos]',

@@ -136,6 +136,7 @@ def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
         'untrained heads',
         'rival init',
         'rival',
+        'rs_sum',
     )
     return jax.random.fold_in(key, names.index(name))
 

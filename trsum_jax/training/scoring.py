@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from trsum_jax.method.losses import frame_losses
+from trsum_jax.method.losses import frame_losses, mean_over
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.runtime import sharding
 from trsum_jax.training.corpus import Corpus, average_per_frame, gather
@@ -17,6 +17,11 @@ from trsum_jax.training.steps import over
 
 # Segments scored at a time: enough to fill a device, few enough for a CPU's caches.
 _AT_ONCE = 8
+# Of RS-SUM [A]: the share of a segment that a mask hides, and the distance in frames from which on a pair
+# counts as unlike. With this share no more masks than `_MOST_MASKS` leave no frame twice.
+_HIDDEN, _FAR, _MOST_MASKS = 0.15, 20, 6
+# Of the visible frames' reward beside the loss. RS-SUM prints .1 to 1 side by side; both count alike here.
+_REWARD_WEIGHT = 1.0
 
 
 def importance(summarizer: Summarizer, params: Any, corpus: Corpus) -> chex.Array:
@@ -71,6 +76,97 @@ def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int)
         return _in_batches(without, length)
 
     return average_per_frame(corpus, jax.lax.map(losses, jnp.arange(corpus.n_segments)))
+
+
+def rs_sum(generator: Generator, params: Any, corpus: Corpus, key: chex.PRNGKey, passes: int) -> chex.Array:
+    """RS-SUM's score of every frame, from our generator (Abbasi and Saeedi, ICIP 2023; by its released code).
+
+    In each pass the frames of a segment are dealt at random into sets of 15%, rounded up; what is left over
+    is in none. Each set is hidden in turn. The mean loss of the hidden frames, and the reward of the visible
+    ones, are credited to every frame that is visible. A frame's score is `sigmoid(-L) + R`, with the means
+    over all masks, passes and segments that have credited it.
+
+    Args:
+        generator: the module.
+        params: of one run.
+        corpus: the videos.
+        key: of the masks, by video and by segment in it.
+        passes: 100 in RS-SUM.
+
+    Returns:
+        [F] float32.
+    """
+
+    def credit(number):
+        one = gather(corpus, number)
+        place = number - jnp.searchsorted(corpus.video, one.video)
+        own = jax.random.fold_in(jax.random.fold_in(key, one.video), place)
+        parts = _parts_of_reward(one.frames, one.valid)
+
+        def of_mask(hidden):
+            rebuilt = generator.apply({'params': params}, one.frames, one.valid, hidden)
+            loss = mean_over(frame_losses(one.frames, rebuilt), hidden)
+            return loss, _visible_reward(parts, one.valid, one.valid & ~hidden)
+
+        def of_pass(total, number):
+            hidden = deal(jax.random.fold_in(own, number), one.valid)
+            used = jnp.any(hidden, axis=1)
+            credited = used[:, None] & one.valid[None] & ~hidden
+            values = jnp.stack([*jax.vmap(of_mask)(hidden), jnp.ones(_MOST_MASKS)])
+            return total + values @ credited.astype(jnp.float32), None
+
+        return jax.lax.scan(of_pass, jnp.zeros((3, *one.valid.shape)), jnp.arange(passes))[0]
+
+    totals = jax.lax.map(credit, jnp.arange(corpus.n_segments))
+    loss, reward, count = (average_per_frame(corpus, totals[:, i]) for i in range(3))
+    # A frame of a segment of one is visible in no mask.
+    count = jnp.maximum(count, 1e-9)
+    return jax.nn.sigmoid(-loss / count) + _REWARD_WEIGHT * reward / count
+
+
+def deal(key: chex.PRNGKey, valid: chex.Array) -> chex.Array:
+    """The masks of one pass: disjoint sets of 15% of the frames, at random.
+
+    Args:
+        key: of the order.
+        valid: [L] bool.
+
+    Returns:
+        [6, L] bool, the hidden frames of each mask; those that there is no set for hide nothing.
+    """
+    chex.assert_rank(valid, 1)
+    count = jnp.sum(valid)
+    # Padding comes last.
+    order = jnp.argsort(jnp.where(valid, jax.random.uniform(key, valid.shape), 2.0))
+    rank = jnp.argsort(order)
+    # In hundredths, which are exact.
+    size = jnp.maximum((count * round(100 * _HIDDEN) + 99) // 100, 1)
+    number = jnp.where(valid & (rank < count // size * size), rank // size, _MOST_MASKS)
+    return number[None] == jnp.arange(_MOST_MASKS)[:, None]
+
+
+def _parts_of_reward(frames: chex.Array, valid: chex.Array) -> tuple[chex.Array, chex.Array]:
+    """[L, L] float32 of all pairs: how unlike they are, where far apart in time wholly; squared distances."""
+    norms = jnp.maximum(jnp.linalg.norm(frames, axis=1, keepdims=True), 1e-8)
+    unit, place = frames / norms, jnp.arange(len(frames))
+    apart = jnp.abs(place[:, None] - place[None])
+    unlike = jnp.where(apart > _FAR, 1.0, 1.0 - unit @ unit.T)
+    squares = jnp.sum(jnp.square(frames), axis=1)
+    distance = jnp.maximum(squares[:, None] + squares[None] - 2 * frames @ frames.T, 0.0)
+    return jnp.where(apart == 0, 0.0, unlike), jnp.where(apart == 0, 0.0, distance)
+
+
+def _visible_reward(
+    parts: tuple[chex.Array, chex.Array], valid: chex.Array, visible: chex.Array
+) -> chex.Array:
+    """Half the mean unlikeness of visible pairs, half `exp(-mean distance² to the nearest visible frame)`."""
+    unlike, distance = parts
+    weight = visible.astype(jnp.float32)
+    count = jnp.sum(weight)
+    diversity = weight @ unlike @ weight / jnp.maximum(count * (count - 1), 1.0)
+    nearest = jnp.min(jnp.where(visible[None], distance, jnp.inf), axis=1)
+    near = jnp.where(count > 0, jnp.exp(-mean_over(nearest, valid)), 0.0)
+    return (diversity + near) / 2
 
 
 def _in_batches(function: Callable, count: int) -> chex.Array:

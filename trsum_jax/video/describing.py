@@ -1,13 +1,17 @@
 """Video files to records: frames sampled, encoded and cut into shots, one file at a time."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
 
 from trsum_jax.data import records, shots
+from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 from trsum_jax.video import reading
 from trsum_jax.video.encoders.encoder import Encoder, encode_video
@@ -96,3 +100,57 @@ def noting_blanks(encoder: Encoder) -> tuple[Encoder, list[bool]]:
         return encoder.prepare(picture)
 
     return dataclasses.replace(encoder, prepare=prepare), notes
+
+
+def describe_all(
+    paths: Sequence[pathlib.Path],
+    encoder: Encoder,
+    *,
+    rate: float,
+    limits: Mapping[str, float],
+    check: Callable[[pathlib.Path, records.Video], Sequence[str]] | None = None,
+    left_out: dict[pathlib.Path, str] | None = None,
+) -> tuple[dict[pathlib.Path, records.Video], dict[pathlib.Path, np.ndarray]]:
+    """Describes videos one after another; progress and notes go to stderr.
+
+    Args:
+        paths: the videos; all are opened before the first one is described.
+        encoder: of the sampled pictures.
+        rate: samples per second.
+        limits: `longest` or `share`, as in `describe`.
+        check: looks at each described video and gives notes; by InputError it says that it cannot be used.
+        left_out: gets the videos that cannot be used, and why; where None, such a video is an error.
+
+    Returns:
+        The videos, and of each which of its steps are blank, [n_steps] bool.
+
+    Raises:
+        InputError: a video that cannot be used.
+    """
+
+    @contextlib.contextmanager
+    def leaving_out(path: pathlib.Path) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out[path] = str(error)
+            print(f'left out: {error}', file=sys.stderr)
+
+    for path in paths:
+        with leaving_out(path):
+            reading.VideoReader(path).close()
+    described, blank = {}, {}
+    paths = [path for path in paths if path not in (left_out or ())]
+    for number, path in enumerate(paths, start=1):
+        title = f'looking at {shown(path.name)}' + (f', {number} of {len(paths)}' if len(paths) > 1 else '')
+        noting, blanks = noting_blanks(encoder)
+        with leaving_out(path), tqdm.tqdm(desc=title, bar_format=BAR) as bar:
+            video, notes = describe(path, f'video_{number}', noting, rate=rate, bar=bar, **limits)
+            notes = [*notes, *(check(path, video) if check else ())]
+            described[path] = video
+            blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
+            for note in notes:
+                print(f'note: {shown(path)}: {note}', file=sys.stderr)
+    return described, blank

@@ -24,6 +24,7 @@ class Summary:
         chosen: [n_shots] bool, the shots of the summary; at least one.
         clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
             it nothing is sought in the file, and writing reads it once more.
+        agreement: with people who judged the video (`people.agreement`), where there are any.
     """
 
     path: pathlib.Path
@@ -36,6 +37,7 @@ class Summary:
     shot_scores: np.ndarray
     chosen: np.ndarray
     clock: Clock | None = None
+    agreement: dict[str, dict[str, float]] | None = None
 
     @property
     def parts(self) -> np.ndarray:

@@ -33,7 +33,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
 
     `start` and `end` are seconds from the first frame, up to the next one's beginning; `timecode` is of
     `start`, counted from the timecode that a camera has written into the file, as an EDL counts;
-    `summary_start` and `summary_end` are seconds of the summary's own video.
+    `summary_start` and `summary_end` are seconds of the summary's own video. Where people have judged the
+    video, `agreement` holds F from 0 to 1 and correlations, by row.
 
     Args:
         summary: what to write.
@@ -69,7 +70,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
                 {'frame': int(frame), 'second': float(summary.frame_times[frame]), 'score': float(score)}
                 for frame, score in zip(summary.picks, summary.scores, strict=True)
             ],
-        },
+        }
+        | ({'agreement': summary.agreement} if summary.agreement else {}),
     )
 
 

@@ -208,8 +208,12 @@ def test_rows_of_length_one():
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
-        ('clip', {}, '--encoder=clip: expected one of descriptor, googlenet, onnx'),
-        ('descriptor', {'weights': 'a.pth'}, '--weights is an option of --encoder=googlenet, found with'),
+        ('clip', {}, '--encoder=clip: expected one of descriptor, googlenet, efficientnet_lite0, onnx'),
+        (
+            'descriptor',
+            {'weights': 'a.pth'},
+            '--weights is an option of --encoder=googlenet or efficientnet_lite0, found with',
+        ),
         ('descriptor', {'model': 'a.onnx'}, '--onnx is an option of --encoder=onnx, found with'),
         (
             'googlenet',
@@ -226,9 +230,12 @@ def test_options_of_another_encoder(name, options, message):
 def test_every_option_of_an_encoder_is_a_flag():
     pytest.importorskip('platformdirs')
     pytest.importorskip('onnxruntime')
-    from trsum_jax.video.encoders import googlenet, onnx
+    from trsum_jax.video.encoders import efficientnet, googlenet, onnx
 
-    wanted = {('googlenet', name) for name in inspect.signature(googlenet.load_googlenet).parameters}
+    alike = (googlenet.load_googlenet, efficientnet.load_efficientnet_lite0)
+    wanted = {
+        ('googlenet or efficientnet_lite0', name) for f in alike for name in inspect.signature(f).parameters
+    }
     wanted |= {('onnx', name) for name in inspect.signature(onnx.load_onnx).parameters}
     assert set(loading._FLAGS.values()) == wanted
 

@@ -1,1 +1,1 @@
-"""From pictures to features: the built-in descriptor, GoogLeNet, and any ONNX file."""
+"""From pictures to features: the built-in descriptor, two networks with public weights, any ONNX file."""

@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trsum_jax.errors import InputError
-from trsum_jax.files import sha256, shown
+from trsum_jax.files import sha256
 from trsum_jax.video.encoders import download, torch_file
 from trsum_jax.video.encoders.encoder import FILTERS, Encoder, fit, unit_rows
 
@@ -42,13 +41,6 @@ _INCEPTIONS = {
     '4e': (256, 160, 320, 32, 128, 128),
     '5a': (256, 160, 320, 32, 128, 128),
     '5b': (384, 192, 384, 48, 128, 128),
-}
-_LEAVES = {
-    'kernel': 'weight',
-    'scale': 'weight',
-    'bias': 'bias',
-    'mean': 'running_mean',
-    'var': 'running_var',
 }
 
 
@@ -128,10 +120,9 @@ def normalise(pictures: jax.Array) -> jax.Array:
     return pictures.astype(jnp.float32) / 127.5 - 1
 
 
-def _key(path: tuple) -> str:
-    """The name in torchvision of a variable of the module."""
-    _, *modules, leaf = (part.key for part in path)
-    return '.'.join([*(module.replace('_', '.') for module in modules), _LEAVES[leaf]])
+def _torchvision(module: str) -> str:
+    """The name in torchvision of a submodule."""
+    return module.replace('_', '.')
 
 
 @functools.cache
@@ -141,11 +132,7 @@ def _variables() -> Any:
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """The shapes of torchvision's tensors by their names, without the auxiliary heads and the classifier."""
-    found = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(_variables()):
-        kernel = leaf.ndim == 4
-        found[_key(path)] = tuple(leaf.shape[i] for i in (3, 2, 0, 1)) if kernel else leaf.shape
-    return found
+    return torch_file.shapes_of(_variables(), _torchvision)
 
 
 def variables_of(tensors: dict[str, np.ndarray], source: str | os.PathLike) -> Any:
@@ -161,21 +148,7 @@ def variables_of(tensors: dict[str, np.ndarray], source: str | os.PathLike) -> A
     Raises:
         InputError: a tensor that is not of finite floats, or a variance below 0.
     """
-
-    def of(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        key = _key(path)
-        tensor = tensors[key]
-        if tensor.dtype.kind != 'f':
-            raise InputError(f'{shown(source)}: {key}: expected floats, found {tensor.dtype}')
-        with np.errstate(over='ignore'):
-            tensor = np.asarray(tensor, np.float32)
-        if not np.isfinite(tensor).all():
-            raise InputError(f'{shown(source)}: {key}: expected finite numbers, found NaN or infinity')
-        if key.endswith('running_var') and (tensor < 0).any():
-            raise InputError(f'{shown(source)}: {key}: expected variances, found numbers below 0')
-        return tensor.transpose(2, 3, 1, 0) if leaf.ndim == 4 else tensor
-
-    return jax.tree_util.tree_map_with_path(of, _variables())
+    return torch_file.from_tensors(_variables(), _torchvision, tensors, source)
 
 
 def load_googlenet(weights: str | os.PathLike | None = None) -> Encoder:

@@ -7,10 +7,11 @@ from absl import flags
 from trsum_jax.errors import InputError
 from trsum_jax.video.encoders.encoder import FILTERS, Encoder
 
-NAMES = ('descriptor', 'googlenet', 'onnx')
+NAMES = ('descriptor', 'googlenet', 'efficientnet_lite0', 'onnx')
 _EXTRAS = {'skimage': 'video', 'av': 'video', 'platformdirs': 'video', 'onnxruntime': 'onnx'}
+# A flag's encoders, as a message names them, and its option of theirs.
 _FLAGS = {
-    'weights': ('googlenet', 'weights'),
+    'weights': ('googlenet or efficientnet_lite0', 'weights'),
     'onnx': ('onnx', 'model'),
     **{f'onnx_{option}': ('onnx', option) for option in ('size', 'resize', 'filter', 'scale', 'mean', 'std')},
     **{f'onnx_{option}': ('onnx', option) for option in ('clip', 'stride', 'layout', 'output', 'batch')},
@@ -22,8 +23,9 @@ def load(name: str, **options) -> Encoder:
     """The encoder of a name, ready to run.
 
     Args:
-        name: `descriptor`, `googlenet` or `onnx`.
-        options: of `load_googlenet` (`weights`) or `load_onnx` (`model`, `size`, …); None is the default.
+        name: one of `NAMES`.
+        options: `weights` of GoogLeNet and EfficientNet-Lite0, or those of `load_onnx` (`model`, `size`, …);
+            None is the default.
 
     Returns:
         The encoder.
@@ -39,6 +41,8 @@ def load(name: str, **options) -> Encoder:
             from trsum_jax.video.encoders.descriptor import load_descriptor as make
         elif name == 'googlenet':
             from trsum_jax.video.encoders.googlenet import load_googlenet as make
+        elif name == 'efficientnet_lite0':
+            from trsum_jax.video.encoders.efficientnet import load_efficientnet_lite0 as make
         else:
             from trsum_jax.video.encoders.onnx import load_onnx as make
     except ModuleNotFoundError as error:
@@ -51,10 +55,10 @@ def load(name: str, **options) -> Encoder:
         ) from error
     given = {option: value for option, value in options.items() if value is not None}
     if foreign := set(given) - set(inspect.signature(make).parameters):
-        by_option = {option: (flag, owner) for flag, (owner, option) in _FLAGS.items()}
-        flag, owner = by_option.get(min(foreign), (min(foreign), 'none'))
+        by_option = {option: (flag, owners) for flag, (owners, option) in _FLAGS.items()}
+        flag, owners = by_option.get(min(foreign), (min(foreign), 'none'))
         raise InputError(
-            f'--{flag} is an option of --encoder={owner}, found with --encoder={name}; leave it out'
+            f'--{flag} is an option of --encoder={owners}, found with --encoder={name}; leave it out'
         )
     return make(**given)
 
@@ -63,7 +67,10 @@ def define_flags() -> None:
     """Declares `--encoder` and the options of all encoders, for the commands that read videos."""
     flags.DEFINE_enum('encoder', 'descriptor', NAMES, 'what describes the pictures')
     flags.DEFINE_string(
-        'weights', None, "googlenet: torchvision's checkpoint; else downloaded once to a cache"
+        'weights',
+        None,
+        "googlenet: torchvision's checkpoint; else downloaded once to a cache. efficientnet_lite0: its "
+        'checkpoint; else of the installed package',
     )
     flags.DEFINE_string('onnx', None, 'onnx: the model, pictures in and features out')
     flags.DEFINE_list('onnx_size', None, 'onnx: side, or height,width, where the model does not say')

@@ -7,6 +7,8 @@ a row (magic number, version, system, object, storage keys) followed by every st
 
 A file is a stranger's. What the network needs is known beforehand, so that everything is judged by its header
 first: nothing is made room for but numbers that the network needs and that stand in the file.
+
+A network's variables in Flax are those tensors under other names, which a rule translates.
 """
 
 import io
@@ -18,6 +20,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
+import jax
 import numpy as np
 
 from trsum_jax.errors import InputError
@@ -30,6 +33,16 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
 # A file holds other heads beside the network, and may hold all in double precision.
 _TIMES = 8
+# By Flax's names of the last parts of a variable's.
+_LEAVES = {
+    'kernel': 'weight',
+    'scale': 'weight',
+    'bias': 'bias',
+    'mean': 'running_mean',
+    'var': 'running_var',
+}
+# A module's name in Flax to its name in PyTorch.
+Naming = Callable[[str], str]
 
 
 def read_weights(
@@ -202,3 +215,60 @@ def _read_legacy(file: BinaryIO, wanted: Callable[[Any], dict[str, Tensor]]) -> 
     if told:
         raise EOFError(f'{len(told)} storages are missing, such as {min(told)}')
     return {key: tensor.of(storages[tensor.storage.key]) for key, tensor in tensors.items()}
+
+
+def _key(path: tuple, naming: Naming) -> str:
+    """The name in PyTorch of a variable: Flax has the collection first, and other names for its leaves."""
+    _, *modules, leaf = (part.key for part in path)
+    return '.'.join([*map(naming, modules), _LEAVES[leaf]])
+
+
+def shapes_of(variables: Any, naming: Naming) -> dict[str, tuple[int, ...]]:
+    """The shapes of PyTorch's tensors by their names.
+
+    Args:
+        variables: what the module's `init` gives, or its shapes.
+        naming: of modules.
+
+    Returns:
+        By name; kernels with their outputs first.
+    """
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        kernel = leaf.ndim == 4
+        found[_key(path, naming)] = tuple(leaf.shape[i] for i in (3, 2, 0, 1)) if kernel else leaf.shape
+    return found
+
+
+def from_tensors(
+    variables: Any, naming: Naming, tensors: Mapping[str, np.ndarray], source: str | os.PathLike
+) -> Any:
+    """The module's variables with PyTorch's numbers.
+
+    Args:
+        variables: what the module's `init` gives, or its shapes.
+        naming: of modules.
+        tensors: by name, of `shapes_of`; others are ignored.
+        source: where they are from, for messages.
+
+    Returns:
+        As `variables`, float32.
+
+    Raises:
+        InputError: a tensor that is not of finite floats, or a variance below 0.
+    """
+
+    def of(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        key = _key(path, naming)
+        tensor = tensors[key]
+        if tensor.dtype.kind != 'f':
+            raise InputError(f'{shown(source)}: {key}: expected floats, found {tensor.dtype}')
+        with np.errstate(over='ignore'):
+            tensor = np.asarray(tensor, np.float32)
+        if not np.isfinite(tensor).all():
+            raise InputError(f'{shown(source)}: {key}: expected finite numbers, found NaN or infinity')
+        if key.endswith('running_var') and (tensor < 0).any():
+            raise InputError(f'{shown(source)}: {key}: expected variances, found numbers below 0')
+        return tensor.transpose(2, 3, 1, 0) if leaf.ndim == 4 else tensor
+
+    return jax.tree_util.tree_map_with_path(of, variables)
