@@ -59,7 +59,6 @@ TESTED_IN = {
     'experiment/preparation': 'test_main',
     'experiment/run': 'training/test_loop',
     'experiment/scorer': 'test_main',
-    'method/relaxations': 'method/test_estimators',
     'protocol/failures': 'data/made/test_planted',
     'results/filenames': 'experiment/test_workdirs',
     'results/metric_log': 'training/test_loop',
