@@ -80,7 +80,8 @@ def test_a_learned_token_stands_where_a_frame_is_masked_and_begins_near_zero():
     assert np.all((np.abs(token) > 1e-4) & (np.abs(token) < 0.1))
     frames, valid = data()
     hidden = jnp.arange(7) == 1
-    found = module.apply({'params': params['params'] | {'mask_token': token}}, frames, valid, hidden)
+    batch = frames[None], valid[None], hidden[None]
+    found = module.apply({'params': params['params'] | {'mask_token': token}}, *batch)[0]
     zero = models.Generator(ENCODER, feature_scale=WIDTH**0.5, centred=False)
     shown = frames.at[1].set(token / WIDTH**0.5)
     np.testing.assert_allclose(found[:5], zero.apply(params, shown, valid, ~valid)[:5], atol=1e-5)
