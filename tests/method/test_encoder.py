@@ -33,6 +33,7 @@ def test_cosine_start_subtracts_an_average_of_similar_frames():
 
 def test_sinusoids_by_hand():
     table = encoder.sinusoids(3, 4)
+    assert table.dtype == np.float32
     np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
     np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=2e-7)
 
