@@ -3,20 +3,23 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from trsum_jax.method import encoder
 
 
-def test_attention_is_that_of_jax():
+@pytest.mark.parametrize('scale', [1.0, 30.0])
+def test_attention_is_that_of_jax_however_far_its_logits_are_apart(scale):
     module = encoder.Attention(encoder.EncoderConfig(heads=2))
-    x = jax.random.normal(jax.random.key(0), (5, 8))
+    x = scale * jax.random.normal(jax.random.key(0), (5, 8))
     valid = jnp.array([True, True, True, True, False])
     params = module.init(jax.random.key(1), x, valid, True)['params']
     kernel = params['query_key_value']['kernel']
     query, key, value = (part.reshape(5, 2, 4) for part in jnp.split(x @ kernel, 3, axis=1))
     mixed = jax.nn.dot_product_attention(query, key, value, mask=jnp.broadcast_to(valid, (1, 5, 5)))
     expected = mixed.reshape(5, 8) @ params['out']['kernel']
-    np.testing.assert_allclose(module.apply({'params': params}, x, valid, True), expected, atol=1e-5)
+    found = module.apply({'params': params}, x, valid, True)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * scale)
 
 
 def test_cosine_start_subtracts_an_average_of_similar_frames():
@@ -30,8 +33,9 @@ def test_cosine_start_subtracts_an_average_of_similar_frames():
 
 def test_sinusoids_by_hand():
     table = encoder.sinusoids(3, 4)
+    assert table.dtype == np.float32
     np.testing.assert_allclose(table[0], [0, 1, 0, 1], atol=1e-7)
-    np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=1e-6)
+    np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)], atol=2e-7)
 
 
 def test_every_product_is_of_the_type_that_is_asked_for():
@@ -42,6 +46,21 @@ def test_every_product_is_of_the_type_that_is_asked_for():
     products = re.findall(r':(\w+)\[[\d,]*\] = dot_general', text)
     # The map in, and in each of two blocks four products with parameters and two of the attention.
     assert products == ['bf16'] * (1 + 2 * 6)
+    # So is what every module inside gives, norms and residual paths too, but for the attention's weights.
+    _, state = jax.eval_shape(lambda p: module.apply(p, x, valid, capture_intermediates=True), params)
+    given = jax.tree.leaves(state['intermediates'])
+    assert [leaf.shape for leaf in given if leaf.dtype != jnp.bfloat16] == [(1, 2, 5, 5)] * 2
+
+
+@pytest.mark.parametrize('remat', [False, True])
+def test_blocks_are_computed_anew_where_that_is_asked_for(remat):
+    module = encoder.Encoder(encoder.EncoderConfig(8, 2, 2, 16, dropout=0.5, remat=remat))
+    x, valid, key = jnp.ones((5, 6)), jnp.ones(5, bool), jax.random.key(0)
+    params = jax.eval_shape(module.init, key, x, valid)
+    text = str(jax.make_jaxpr(lambda p: module.apply(p, x, valid, False, rngs={'dropout': key}))(params))
+    assert len(re.findall(r'(?:checkpoint|remat)\w*\[', text)) == 2 * remat
+    # By default nothing is dropped: no key is asked for.
+    assert jax.eval_shape(module.apply, params, x, valid).shape == (5, 8)
 
 
 def test_parameters_have_the_names_that_checkpoints_have():

@@ -1,5 +1,4 @@
 import functools
-import itertools
 import pathlib
 import re
 
@@ -7,21 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from three_frames import LOGITS, SEEN, VALID, draws, exact, multilinear, outcomes, spread, wavy, z_scores
 from tiny import Setting, shorten, tiny_config
 
 from configs.studies import estimators as study
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
 from trsum_jax.experiment.config import BY_FRAME, ESTIMATORS
-from trsum_jax.method import episodes, estimators, relaxations, rewards
+from trsum_jax.method import episodes, estimators, relaxations
 from trsum_jax.method.policies.counting import count_control
 from trsum_jax.studies.variants import expand
 
-LOGITS = jnp.array([0.3, -1.2, 0.8, 5.0])
-VALID = jnp.array([True, True, True, False])  # padding last, with a logit that would choose it
-ACTIONS = jnp.array(list(itertools.product([0.0, 1.0], repeat=3)))
-SEEN = episodes.Baseline(jnp.array(0.4), jnp.array(True))
-DRAWS = 40_000
 reinforce = {
     kind: functools.partial(estimators.reinforce, kind=kind)
     for kind in ('moving_average', 'leave_one_out', 'greedy', 'none')
@@ -39,56 +34,6 @@ BIASED = {
     'gumbel': concrete,
     'gumbel_straight_through': functools.partial(concrete, hard=True),
 }
-
-
-def wavy(a):
-    """Any function of all three frames together; a reading of the padding would show."""
-    return jnp.sin(jnp.dot(a, jnp.array([1.0, 2.0, 3.0, 50.0]))) + 0.7 * a[0] * a[2]
-
-
-def multilinear(a):
-    return a[0] - 2.0 * a[1] + 3.0 * a[0] * a[2] - a[0] * a[1] * a[2]
-
-
-def outcomes(reward, parts, actions):
-    actions = actions.astype(jnp.float32)
-    return estimators.Outcome(jax.vmap(reward)(actions), jax.vmap(parts)(actions))
-
-
-def spread(reward):
-    """Parts that share a reward equally over the valid frames."""
-    return lambda a: jnp.where(VALID, reward(a) / 3, 0.0)
-
-
-def exact(reward):
-    """The gradient of the expected reward over all actions, by enumeration."""
-
-    def expected(logits):
-        p = jax.nn.sigmoid(logits[:3])
-        probability = jnp.prod(jnp.where(ACTIONS > 0, p, 1 - p), axis=1)
-        return jnp.sum(probability * jax.vmap(reward)(jnp.pad(ACTIONS, ((0, 0), (0, 1)))))
-
-    return np.asarray(jax.grad(expected)(LOGITS))
-
-
-def draws(estimator, reward, parts=None, n_draws=DRAWS, n_episodes=2):
-    rewards_of = functools.partial(outcomes, reward, parts or spread(reward))
-
-    @jax.jit
-    @jax.vmap
-    def one(key):
-        def surrogate(logits):
-            return estimator(key, logits, VALID, rewards_of, SEEN, n_episodes=n_episodes).surrogate
-
-        return -jax.grad(surrogate)(LOGITS)
-
-    return np.asarray(one(jax.random.split(jax.random.key(3), n_draws)))
-
-
-def z_scores(found, truth):
-    error = found.std(axis=0) / np.sqrt(len(found))
-    assert np.all(error < 0.02), 'the test could not see a bias'
-    return np.abs(found.mean(axis=0) - truth)[:3] / error[:3]
 
 
 @pytest.mark.parametrize('name', UNBIASED)
@@ -118,29 +63,6 @@ def test_the_estimator_that_the_documentation_adds_is_unbiased():
     found = draws(names['flip'], wavy)
     assert np.all(z_scores(found, exact(wavy)) < 4.5)
     assert not found[:, 3].any()
-
-
-def test_straight_through_is_unbiased_for_a_multilinear_reward():
-    found = draws(relaxations.straight_through, multilinear)
-    assert np.all(z_scores(found, exact(multilinear)) < 4.5)
-
-
-def test_straight_through_has_the_bias_that_enumeration_gives():
-    """Its expectation is `E[∂R/∂a_t] p_t (1 - p_t)`."""
-    p = jax.nn.sigmoid(LOGITS)[:3]
-    probability = jnp.prod(jnp.where(ACTIONS > 0, p, 1 - p), axis=1)
-    slopes = jax.vmap(jax.grad(wavy))(jnp.pad(ACTIONS, ((0, 0), (0, 1))))[:, :3]
-    expected = jnp.pad(probability @ slopes * p * (1 - p), (0, 1))
-    found = draws(relaxations.straight_through, wavy)
-    assert np.all(z_scores(found, np.asarray(expected)) < 4.5)
-
-
-def test_a_colder_relaxation_is_less_biased_and_noisier():
-    warm, cold = (draws(functools.partial(relaxations.gumbel, temperature=t), wavy) for t in (1.0, 0.1))
-    truth = exact(wavy)
-    errors = [np.linalg.norm(found.mean(axis=0) - truth) for found in (warm, cold)]
-    assert errors[1] < 0.3 * errors[0]
-    assert cold.var(axis=0).sum() > 2 * warm.var(axis=0).sum()
 
 
 def test_local_credit_of_parts_that_depend_on_their_own_frame_alone_is_unbiased_and_quieter():
@@ -224,6 +146,46 @@ def test_advantages_by_hand(name):
     np.testing.assert_allclose(found.advantages, rewards - level, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', [*UNBIASED, *BIASED])
+def test_what_the_episodes_bring_is_told(name):
+    seen = []
+
+    def rewards_of(actions):
+        seen.append(outcomes(wavy, lambda a: jnp.where(VALID, a + 1.0, 9.0), actions))
+        return seen[0]
+
+    found = (UNBIASED | BIASED)[name](jax.random.key(5), LOGITS, VALID, rewards_of, SEEN, n_episodes=3)
+    rewards, parts = map(np.asarray, seen[0])
+    np.testing.assert_array_equal(found.rewards, rewards[:3] if name == 'greedy' else rewards)
+    assert np.shape(found.surrogate) == ()
+    if name in ('arm', 'disarm'):
+        np.testing.assert_array_equal(found.advantages, rewards[:3] - rewards[3:])
+    elif name == 'local_credit':
+        # Each frame's own part, less the mean of the other two episodes at it.
+        expected = np.where(VALID, parts - (parts.sum(axis=0) - parts) / 2, 0)
+        np.testing.assert_allclose(found.advantages, expected, atol=1e-6)
+        assert np.any(expected != 0)
+    elif name in BIASED:
+        np.testing.assert_array_equal(found.advantages, np.zeros(3))
+
+
+@pytest.mark.parametrize('name', ['arm', 'disarm'])
+def test_pairs_by_hand(name):
+    """Two episodes of u < p and of 1 - u < p; a larger noise of the same mean would be unbiased too."""
+    key, wanted = jax.random.key(5), functools.partial(outcomes, wavy, spread(wavy))
+    found = -jax.grad(lambda x: UNBIASED[name](key, x, VALID, wanted, SEEN, n_episodes=3).surrogate)(LOGITS)
+    u, p = np.asarray(jax.random.uniform(key, (3, 4))), np.asarray(jax.nn.sigmoid(LOGITS))
+    one, other = ((draw < p) & np.asarray(VALID) for draw in (u, 1 - u))
+    difference = np.asarray(wanted(jnp.asarray(other)).rewards - wanted(jnp.asarray(one)).rewards)[:, None]
+    # ARM takes the second action for its first.
+    by_frame = u - 0.5
+    if name == 'disarm':
+        by_frame = -0.5 * np.where(other, -1, 1) * (one != other) * np.maximum(p, 1 - p)
+    expected = np.where(VALID, (difference * by_frame).mean(axis=0), 0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.any(expected != 0)
+
+
 def test_a_new_videos_baseline_is_its_mean_reward():
     wanted = functools.partial(outcomes, wavy, spread(wavy))
     new = episodes.Baseline(jnp.array(0.4), jnp.array(False))
@@ -245,68 +207,12 @@ def test_a_mean_over_frames_is_the_sum_by_their_number(name):
     np.testing.assert_allclose(3 * mean, total, atol=1e-5)
 
 
-def relaxed_actions(logits=LOGITS, **options):
-    seen = []
-
-    def rewards_of(actions):
-        seen.append(np.asarray(actions))
-        return outcomes(wavy, spread(wavy), actions)
-
-    concrete(jax.random.key(0), logits, VALID, rewards_of, SEEN, n_episodes=64, **options)
-    return seen[0]
-
-
-def test_a_relaxation_is_soft_and_a_hard_one_rounds_it():
-    soft, hard = relaxed_actions(), relaxed_actions(hard=True)
-    assert np.all((soft[:, :3] > 0) & (soft[:, :3] < 1))
-    np.testing.assert_array_equal(hard, soft > 0.5)
-    assert len(np.unique(hard[:, :3], axis=0)) == 8
-
-
-@pytest.mark.parametrize(('end', 'logit'), [('minval', 16.0), ('maxval', -16.0)])
-def test_the_ends_of_the_uniform_draws_have_finite_logarithms(end, logit, monkeypatch):
-    def uniform(key, shape, minval=0.0, maxval=1.0):
-        return jnp.full(shape, {'minval': minval, 'maxval': maxval}[end], jnp.float32)
-
-    monkeypatch.setattr(jax.random, 'uniform', uniform)
-    # An infinite draw would make it 0 or 1 whatever the logit.
-    np.testing.assert_allclose(relaxed_actions(jnp.full(4, logit))[:, :3], 0.5, atol=0.05)
-
-
 def test_a_clipped_estimate_still_tells_the_rewards():
     plain = functools.partial(estimators.reinforce, n_episodes=3)
     wanted = functools.partial(outcomes, wavy, spread(wavy))
     arguments = jax.random.key(2), LOGITS, VALID, wanted, SEEN
     found = estimators.clipped(plain, 1e-3, *arguments)
     np.testing.assert_array_equal(found.rewards, plain(*arguments).rewards)
-
-
-def test_temperature_falls_in_equal_ratios():
-    found = [relaxations.temperature_at(at, 10, 1.0, 0.01) for at in (0, 5, 10)]
-    np.testing.assert_allclose(found, [1.0, 0.1, 0.01], rtol=1e-5)
-
-
-@pytest.mark.parametrize('over', rewards.FRAMES)
-@pytest.mark.parametrize('reconstruct', rewards.RECONSTRUCTIONS)
-@pytest.mark.parametrize('token', ['zero', 'learned'])
-def test_a_soft_mask_at_0_and_1_is_the_hard_one_and_has_a_slope_at_every_frame(reconstruct, over, token):
-    setting = Setting(tiny_config(**{'model.mask_token': token}))
-    frames = jax.random.normal(jax.random.key(1), (8, 6))
-    valid, action = jnp.arange(8) < 6, jnp.array([1, 0, 0, 1, 1, 0, 0, 0], bool)
-    params = setting.generator.init(jax.random.key(0), frames, valid, ~action)
-
-    def reward(action):
-        rebuilt = setting.generator.apply(params, frames, valid, rewards.unselected(action))
-        how = {'reconstruct': reconstruct, 'over': over}
-        return rewards.reward_and_parts(frames, valid, action, rebuilt, **how)[0]
-
-    soft = action.astype(jnp.float32)
-    assert float(reward(soft)) == pytest.approx(float(reward(action)), abs=1e-6)
-    slope = np.asarray(jax.grad(reward)(soft))
-    assert np.all(slope[:6] != 0)
-    assert not slope[6:].any()
-    moved = [float(reward(soft.at[1].add(step))) for step in (0.01, -0.01)]
-    assert slope[1] == pytest.approx((moved[0] - moved[1]) / 0.02, rel=0.05, abs=2e-4)
 
 
 @pytest.fixture(scope='module')

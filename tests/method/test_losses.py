@@ -4,7 +4,7 @@ import pytest
 from by_hand import reconstruction_reward
 
 from trsum_jax.method import losses
-from trsum_jax.method.rewards import reward_and_parts
+from trsum_jax.method.rewards import reward_and_parts, unselected
 
 FRAMES = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 4.0]])
 REBUILT = jnp.array([[0.0, 1.0], [0.0, 1.0], [3.0, 4.0]])
@@ -69,6 +69,17 @@ def test_reward_by_hand(reconstruct, over, loss):
     action = jnp.array([True, False, False, False])
     reward = reconstruction_reward(frames, valid, action, rebuilt, reconstruct=reconstruct, over=over)
     assert reward == pytest.approx(1 / (1 + np.exp(loss)), abs=1e-6)
+    soft = reconstruction_reward(
+        frames, valid, action.astype(float), rebuilt, reconstruct=reconstruct, over=over
+    )
+    assert soft == pytest.approx(float(reward), abs=1e-6)
+
+
+def test_what_an_action_hides_is_of_its_type():
+    hard = unselected(jnp.array([True, False]))
+    assert hard.dtype == bool
+    assert hard.tolist() == [False, True]
+    assert unselected(jnp.array([1.0, 0.25])).tolist() == [0.0, 0.75]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,9 @@ def test_dynamic_windows_start_anywhere_in_a_shot_with_equal_chance():
     counts = np.bincount(starts, minlength=6)
     assert counts.shape == (6,)
     assert stats.chisquare(counts).pvalue > 1e-3
+    # And wherever it starts in another one: the fourth shot has 6 frames and a window of 3.
+    others = [np.flatnonzero(window == 3)[0] - 14 for window in windows]
+    assert len(set(zip(starts, others, strict=True))) == 6 * 4
 
 
 def test_where_every_frame_is_a_shot_each_is_a_window():
@@ -64,8 +67,8 @@ def test_every_shot_is_taken_first_with_equal_chance():
 
 
 def test_random_frames_are_exactly_the_share_and_uniform():
-    chosen = draw(masking.random_frames, 3000, mask_ratio=0.25) >= 0
-    assert np.all(chosen.sum(axis=1) == 8)  # ceil(0.25 * 30)
+    chosen = draw(masking.random_frames, 3000, mask_ratio=0.3) >= 0
+    assert np.all(chosen.sum(axis=1) == 9)
     assert not chosen[:, len(SHOTS) :].any()
     assert stats.chisquare(chosen[:, : len(SHOTS)].sum(axis=0)).pvalue > 1e-3
 
@@ -74,6 +77,7 @@ def test_fixed_windows_lie_on_their_grid_until_the_share_is_reached():
     for window in draw(masking.fixed_windows, 200, window_length=4, mask_ratio=0.25):
         positions = np.flatnonzero(window >= 0)
         assert np.all(window[positions] == positions // 4)
+        assert set(window[window < 0]) == {-1}
         sizes = np.bincount(window[positions])
         assert sizes.sum() >= 8
         assert sizes.sum() - sizes.max() < 8
@@ -101,6 +105,21 @@ def test_windows_are_masked_replaced_or_kept_whole_at_80_10_10():
             assert steps[0] >= 0
             assert steps[-1] < 40
     assert stats.chisquare(counts, counts.sum() * np.array([0.8, 0.1, 0.1])).pvalue > 1e-3
+
+
+def test_every_window_has_a_fate_and_a_source_of_its_own():
+    window = jnp.array([-1, 1, 1, 0, 2, -1])
+    keys = jax.random.split(jax.random.key(2), 600)
+    fates = jax.tree.map(
+        np.asarray, jax.vmap(lambda key: masking.corrupt(key, window, 6, mask=0.4, replace=0.3))(keys)
+    )
+    kinds = (fates.masked + 2 * fates.replaced)[:, [3, 1, 4]]
+    assert len(np.unique(kinds, axis=0)) == 3**3
+    assert fates.source.dtype == np.int32
+    # Of six steps a window of two begins at five, one frame anywhere.
+    for place, starts in ((3, 6), (1, 5), (4, 6)):
+        assert set(fates.source[:, place]) == set(range(starts))
+    assert len(np.unique(fates.source[:, [3, 1, 4]], axis=0)) > 100
 
 
 def test_a_replacement_may_come_from_anywhere_in_the_video():

@@ -1,7 +1,10 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import errors
 
 from configs import default
 from trsum_jax.experiment.config import bind
@@ -67,8 +70,21 @@ def test_what_a_masked_frame_shows_has_no_influence(mask_token, centred):
     frames, valid = data()
     masked = jnp.arange(7) == 1
     before = module.apply(params, frames, valid, masked)
-    after = module.apply(params, frames.at[1].set(50.0), valid, masked)
+    after = module.apply(params, frames.at[1].set(jnp.nan), valid, masked)
     np.testing.assert_array_equal(before, after)
+
+
+def test_a_learned_token_stands_where_a_frame_is_masked_and_begins_near_zero():
+    module, params = generator(mask_token='learned', centred=False)
+    token = params['params'].pop('mask_token')
+    assert np.all((np.abs(token) > 1e-4) & (np.abs(token) < 0.1))
+    frames, valid = data()
+    hidden = jnp.arange(7) == 1
+    batch = frames[None], valid[None], hidden[None]
+    found = module.apply({'params': params['params'] | {'mask_token': token}}, *batch)[0]
+    zero = models.Generator(ENCODER, feature_scale=WIDTH**0.5, centred=False)
+    shown = frames.at[1].set(token / WIDTH**0.5)
+    np.testing.assert_allclose(found[:5], zero.apply(params, shown, valid, ~valid)[:5], atol=1e-5)
 
 
 def test_a_visible_frame_has_influence():
@@ -92,6 +108,9 @@ def test_a_centred_summarizer_ignores_a_common_shift():
     module = models.Summarizer(ENCODER)
     frames, valid = data()
     params = module.init(jax.random.key(0), frames, valid)
+    # At the start every frame is as likely as not.
+    kernel = np.abs(params['params']['score']['kernel'])
+    assert np.all((kernel > 1e-5) & (kernel < 0.1))
     moved = module.apply(params, frames + 3.0, valid)
     np.testing.assert_allclose(moved[:5], module.apply(params, frames, valid)[:5], atol=1e-4)
 
@@ -117,12 +136,13 @@ def test_wanted_frames_are_those_of_the_whole_segment():
 
 
 def test_only_the_first_attention_starts_as_a_comparison():
-    module = models.Generator(encoder_of(cosine_start=True))
     frames, valid = data()
-    encoder = module.init(jax.random.key(0), frames, valid, ~valid)['params']['encoder']
-    first, second = (encoder[f'block_{i}']['attention']['out']['kernel'] for i in range(2))
-    np.testing.assert_array_equal(first, -np.eye(8))
-    assert np.any(second != -np.eye(8))
+    for cosine_start in (True, False):
+        module = models.Generator(encoder_of(cosine_start=cosine_start))
+        encoder = module.init(jax.random.key(0), frames, valid, ~valid)['params']['encoder']
+        first, second = (encoder[f'block_{i}']['attention']['out']['kernel'] for i in range(2))
+        assert np.all(first == -np.eye(8)) == cosine_start
+        assert np.any(second != -np.eye(8))
 
 
 def test_dropout_is_random_in_training_only():
@@ -135,6 +155,12 @@ def test_dropout_is_random_in_training_only():
     )
     np.testing.assert_array_equal(quiet, module.apply(params, frames, valid))
     assert np.any(one != two)
+    # The generator is quiet by default too: in training it would ask for a key.
+    module = models.Generator(encoder_of(dropout=0.5))
+    init = jax.eval_shape(module.init, jax.random.key(0), frames, valid, ~valid)
+    assert jax.eval_shape(module.apply, init, frames, valid, ~valid).shape == frames.shape
+    with pytest.raises(errors.InvalidRngError):
+        jax.eval_shape(lambda p: module.apply(p, frames, valid, ~valid, None, False), init)
 
 
 def test_with_everything_dropped_a_block_is_its_residual_path_and_no_attention_is_paid():
@@ -158,3 +184,25 @@ def test_bfloat16_stays_near_float32_and_gives_float32():
     output = rough.apply(params, frames, valid, ~valid)
     assert output.dtype == jnp.float32
     np.testing.assert_allclose(output[:5], exact.apply(params, frames, valid, ~valid)[:5], atol=0.1)
+
+
+@pytest.mark.parametrize(('module', 'last', 'types'), [
+    (models.Generator, 'map_out', ['bf16', 'bf16']), (models.Summarizer, 'score', ['bf16', 'f32']),
+])  # fmt: skip
+def test_the_last_product_has_a_name_in_checkpoints_and_a_type(module, last, types):
+    whole = module(encoder_of(dtype=jnp.bfloat16))
+    frames, valid = data()
+    given = (frames, valid, ~valid) if last == 'map_out' else (frames, valid)
+    params = jax.eval_shape(whole.init, jax.random.key(0), *given)
+    assert set(params['params']) == {'encoder', last}
+    shapes = {name: leaf.shape for name, leaf in params['params'][last].items()}
+    assert shapes == ({'kernel': (8, 6), 'bias': (6,)} if last == 'map_out' else {'kernel': (8, 1)})
+    text = str(jax.make_jaxpr(whole.apply)(params, *given))
+    assert re.findall(r':(\w+)\[[\d,]*\] = dot_general', text)[-2:] == types
+
+
+def test_features_as_wide_as_the_model_are_not_mapped():
+    frames, valid = jnp.zeros((2, 7, 8)), jnp.ones((2, 7), bool)
+    params = jax.eval_shape(models.Generator(ENCODER).init, jax.random.key(0), frames, valid, valid)
+    assert set(params['params']) == {'encoder'}
+    assert set(params['params']['encoder']) == {'block_0', 'block_1'}

@@ -7,6 +7,7 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.training import epoch
 from trsum_jax.training.epoch import Stage
+from trsum_jax.training.runs import Run
 
 EPOCHS = 3
 
@@ -17,13 +18,19 @@ def test_no_key_comes_twice_and_progress_counts_the_runs_own_steps():
     def step(state, batch, *_):
         high, low = jax.random.key_data(batch.keys).T
         progress = jnp.broadcast_to(batch.progress, batch.weight.shape)
-        return state, {'high': high, 'low': low, 'segment': batch.segments, 'progress': progress}
+        return state, {
+            'high': high,
+            'low': low,
+            'segment': batch.segments,
+            'progress': progress,
+            'squared': progress**2,
+        }
 
     def told(draws, number, run):
-        stage = Stage('recording', draws, 4, lambda *_: None, step, ())
+        stage = Stage('recording', draws, 4, lambda *_: None, step, (), roots=('squared',))
         blank = epoch.blank_told(stage, (), setting.corpus, run, ())
         span = epoch.Span(number, 0, stage.steps(run), 0)
-        return epoch.part(stage, (), blank, span, setting.corpus, run, ())[1]
+        return epoch.part(stage, (), blank, span, setting.corpus, run, ())[1:]
 
     run = jax.tree.map(lambda leaf: leaf[0], setting.runs)
     # Two batches of padding at the end: this run has fewer steps than others of its grid.
@@ -34,10 +41,33 @@ def test_no_key_comes_twice_and_progress_counts_the_runs_own_steps():
     for draws in ('generator', 'summarizer', 'rival'):
         of_epoch = jax.jit(lambda number, draws=draws: told(draws, number, run))
         for number in range(EPOCHS):
-            found = jax.tree.map(np.asarray, of_epoch(number))
+            found, means = jax.tree.map(np.asarray, of_epoch(number))
+            # Padding comes last, and counts in no mean.
+            own = np.arange(found.weight.size) < run.weight.sum()
+            np.testing.assert_array_equal(found.weight.ravel(), own)
+            told_of_own = found.metrics['progress'].ravel()[own]
+            np.testing.assert_allclose(means['progress'], told_of_own.mean(), rtol=1e-5)
+            np.testing.assert_allclose(means['squared'], np.sqrt((told_of_own**2).mean()), rtol=1e-5)
             keys |= set(zip(found.metrics['high'].flat, found.metrics['low'].flat, strict=True))
             orders.add(tuple(found.metrics['segment'][found.weight > 0]))
             expected = number + np.arange(steps) / steps
             np.testing.assert_allclose(found.metrics['progress'][:steps, 0], expected, rtol=1e-6)
     assert len(orders) == 3 * EPOCHS
     assert len(keys) == 3 * EPOCHS * found.weight.size
+
+
+def test_an_epoch_of_several_passes_is_told_pass_by_pass():
+    """The second of two passes, of one step each: half an epoch is done before it."""
+    run = Run(jax.random.key(0), jnp.arange(3), jnp.ones(3))
+    stage = Stage('recording', 'rival', 4, None, lambda state, batch, *_: (state + 1, {
+        'progress': jnp.full(4, batch.progress), 'segment': batch.segments,
+    }), ())  # fmt: skip
+    blank = epoch.blank_told(stage, 0, (), run, (), passes=2)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), blank.metrics) == {
+        'progress': ((2, 4), 'float32'), 'segment': ((2, 4), 'int32'),
+    }  # fmt: skip
+    state, told, _ = epoch.part(stage, 0, blank, epoch.Span(11, 0, 1, 1, 2), (), run, ())
+    assert state == 1
+    np.testing.assert_array_equal(told.weight, [[0, 0, 0, 0], [1, 1, 1, 0]])
+    np.testing.assert_array_equal(told.metrics['progress'], [[0] * 4, [5.5] * 4])
+    assert sorted(told.metrics['segment'][1, :3].tolist()) == [0, 1, 2]

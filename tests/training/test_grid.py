@@ -11,7 +11,7 @@ from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 from trsum_jax.runtime import sharding
-from trsum_jax.training import corpus, epoch, grid, loop
+from trsum_jax.training import epoch, grid, loop
 from trsum_jax.training.epoch import Stage
 
 
@@ -45,35 +45,6 @@ def setting():
 @pytest.fixture(scope='module')
 def trained(setting):
     return setting.both()
-
-
-def test_the_corpus_holds_every_step_of_every_video():
-    config = tiny_config()
-    videos = generate(Recipe(**RECIPE))
-    segments = corpus.build(videos, 8, tuple(config.decomposition.views))
-    for i, video in enumerate(videos):
-        own = np.flatnonzero(np.asarray(segments.video) == i)
-        seen = set()
-        for s in own:
-            one = jax.tree.map(np.asarray, corpus.gather(segments, s))
-            rows = np.asarray(segments.index)[s] - one.first
-            seen |= set(rows[one.valid])
-            np.testing.assert_array_equal(one.frames[one.valid], video.features[rows[one.valid]])
-            assert not one.frames[~one.valid].any()
-            # The planted shots begin at sampled frames.
-            starts, ends = video.change_points[one.shot[one.valid]].T
-            picks = video.picks[rows[one.valid]]
-            assert np.all((starts <= picks) & (picks <= ends))
-        assert seen == set(range(video.n_steps))
-
-
-def test_average_per_frame_by_hand():
-    videos = generate(Recipe(**RECIPE | {'videos': 1}))
-    segments = corpus.build(videos, 8, ('sequential', 'dilated'))
-    index, valid = np.asarray(segments.index), np.asarray(segments.valid)
-    values = np.random.default_rng(0).random(index.shape).astype(np.float32)
-    expected = [values[(index == f) & valid].mean() for f in range(videos[0].n_steps)]
-    np.testing.assert_allclose(corpus.average_per_frame(segments, jnp.asarray(values)), expected, rtol=1e-5)
 
 
 def test_run_i_of_a_grid_is_run_i_alone_bit_for_bit(setting, trained):

@@ -11,6 +11,7 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.data.records import Video
 from trsum_jax.method.decomposition import decompose
+from trsum_jax.runtime import sharding
 from trsum_jax.training import scoring
 
 LENGTH = 6
@@ -49,11 +50,17 @@ def test_a_frames_importance_is_its_mean_over_segments(setting):
     by_hand.assert_near(found, averaged(setting, lambda e: by_hand.sigmoid(by_hand.summarizer(p, e))))
 
 
-@pytest.mark.parametrize('window', [1, 4])
-def test_a_frames_one_out_loss_hides_the_window_around_it(setting, window):
-    """Of four frames it is the second; at an end of the segment the window moves inwards."""
+@pytest.fixture(scope='module')
+def one_out_loss(setting):
+    """One program for windows of all sizes."""
+    return jax.jit(lambda p, window: scoring.one_out_loss(setting.generator, p, setting.corpus, window))
+
+
+@pytest.mark.parametrize('window', [1, 3, 4])
+def test_a_frames_one_out_loss_hides_the_window_around_it(setting, one_out_loss, window):
+    """Of three or four frames it is the second; at an end of the segment the window moves inwards."""
     params = params_of(setting, setting.stage1)
-    found = jax.jit(lambda p: scoring.one_out_loss(setting.generator, p, setting.corpus, window))(params)
+    found = one_out_loss(params, window)
     p = by_hand.exact(params)
 
     def losses(frames):
@@ -64,6 +71,20 @@ def test_a_frames_one_out_loss_hides_the_window_around_it(setting, window):
             yield by_hand.frame_losses(frames, by_hand.generator(p, frames, hidden))[place]
 
     by_hand.assert_near(found, averaged(setting, lambda frames: list(losses(frames))))
+
+
+@pytest.mark.parametrize('how', ['map', 'vmap'])
+def test_every_run_is_scored_by_its_own_parameters_where_it_stands(how):
+    def score(params, corpus):
+        return params['a'] * corpus['b']
+
+    a, b = np.array([[1.0], [3.0]]), np.arange(4.0)
+    for mesh, devices in ((None, 1), (sharding.make_mesh((2, 1)), 2)):
+        every = scoring.jit_over_runs(score, how, mesh)
+        found = every({'a': a}, {'b': b})
+        np.testing.assert_array_equal(found, [b, 3 * b])
+        assert len(found.devices()) == devices
+        assert (' scan[' in str(jax.make_jaxpr(every)({'a': a}, {'b': b}))) == (how == 'map')
 
 
 @pytest.mark.parametrize('count', [1, 2, 6, 7, 13, 20, 100, 128])

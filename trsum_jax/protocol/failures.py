@@ -77,7 +77,6 @@ def transition_preference(transition: np.ndarray, selected: np.ndarray) -> float
         0 or more, 1 for a choice that does not look; NaN where there are no transitions or nothing is
         selected.
     """
-    transition, selected = np.asarray(transition, bool), np.asarray(selected, bool)
     if not transition.any() or not selected.any():
         return float('nan')
     return float(transition[selected].mean() / transition.mean())

@@ -43,7 +43,7 @@ def importance(summarizer: Summarizer, params: Any, corpus: Corpus) -> chex.Arra
     return average_per_frame(corpus, _in_batches(score, corpus.n_segments))
 
 
-def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int = 1) -> chex.Array:
+def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int) -> chex.Array:
     """Reconstruction loss of every frame when it, or a window around it, is masked, averaged over segments.
 
     The frames that are hard to tell from the others are the informative ones (the paper's Fig. 11). With a

@@ -121,6 +121,10 @@ def test_similarity_is_the_mean_cosine_of_pairs():
     assert failures.similarity(features, steps(0, 1)) == pytest.approx(1)
     assert failures.similarity(features, steps(0, 1, 2)) == pytest.approx(1 / 3)
     assert failures.similarity(features, steps(0, 2, 3)) == pytest.approx(-1 / 3)
+    # Of any length, those included whose squares float32 does not hold.
+    for scale in (1e-8, 1e25):
+        found = failures.similarity((scale * features).astype(np.float32), steps(0, 1, 2))
+        assert found == pytest.approx(1 / 3)
 
 
 def test_an_event_is_missed_where_no_step_of_it_is_selected():
@@ -149,6 +153,9 @@ def test_what_cannot_be_measured_is_nan():
 def test_the_top_steps_are_the_best_and_of_equals_the_first():
     np.testing.assert_array_equal(failures.top_steps(np.array([1, 3, 2, 3, 0, 3.0]), 0.34), steps(1, 3))
     assert failures.top_steps(np.zeros(3), 0.15).sum() == 1
+    # Of so many, sorting that does not keep the order of equals would show.
+    alternately = np.arange(100) % 2
+    np.testing.assert_array_equal(np.flatnonzero(failures.top_steps(alternately, 0.2)), np.arange(1, 40, 2))
 
 
 def mean_measure(plant, name, scores_of, choose):
@@ -180,3 +187,14 @@ def test_the_steps_of_a_summary_are_those_of_its_shots():
     summary = evaluation.summarize(per_frame, video.change_points, video.n_frames)
     assert 0 < summary.sum() <= 0.15 * video.n_frames
     assert selected.sum() * 15 == summary.sum()
+    none = failures.summary_steps(video, scores, budget=0.01)
+    assert none.sum() * 15 <= 0.01 * video.n_frames
+
+
+def test_all_measures_of_a_choice_stand_under_their_names():
+    video, truth = drawn('brief')[0]
+    selected = failures.top_steps(people(video))
+    found = failures.measure_failures(video, truth, selected)
+    assert tuple(found) == failures.MEASURES
+    assert found['similarity'] == failures.similarity(video.features, selected)
+    assert -1 < found['similarity'] < 1
