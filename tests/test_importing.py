@@ -8,7 +8,7 @@ from forked import run_all
 
 from trsum_jax import importing
 from trsum_jax.data import datasets
-from trsum_jax.data.joining import Steps
+from trsum_jax.data.stored.joining import Steps
 from trsum_jax.errors import InputError
 
 TITLES = {'video_1': 'Jumps', 'video_2': 'Bike Polo', 'video_3': 'St Maarten Landing'}

@@ -47,7 +47,7 @@ TESTED_IN = {
     'command/help_text': 'command/test_command_line',
     'data/folded': 'test_main',
     'data/records': 'data/test_datasets',
-    'data/stored/arrays': 'data/test_joining',
+    'data/stored/arrays': 'data/stored/test_joining',
     'data/stored/bounds': 'data/stored/test_hdf5',
     'data/stored/features': 'training/test_feed',
     'data/stored/hdf5_writer': 'data/test_datasets',

@@ -69,7 +69,8 @@ class Setting:
             self.videos, config.decomposition.length, tuple(config.decomposition.views), self.mesh
         )
         self.places = runs.places(seeds, len(self.folds))[:only]
-        self.runs = runs.make_runs(self.places, self.folds, keys, self.corpus, self.mesh)
+        own = self.videos if config.data.standardize else None
+        self.runs = runs.make_runs(self.places, self.folds, keys, self.corpus, self.mesh, videos=own)
         self.bound = bind(config, width, len(keys), shards)
         self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
         self.stage1, self.stage2 = self.bound.stages
@@ -78,7 +79,8 @@ class Setting:
         """The same as an experiment is fed with."""
         decomposition = self.config.decomposition
         views = tuple(decomposition.views)
-        return feed.Whole(self.videos, decomposition.length, views, self.places, self.folds, self.mesh)
+        segments = self.videos, decomposition.length, views, self.places, self.folds, self.mesh
+        return feed.Whole(*segments, standardize=self.config.data.standardize)
 
     def train(self, stage, frozen=(), how='map', epochs=2, runs=None):
         """States and the metrics of every epoch, [epochs][name][R]."""

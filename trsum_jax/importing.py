@@ -24,10 +24,11 @@ import tabulate
 from absl import flags
 
 from trsum_jax.command import command_line
-from trsum_jax.data import datasets, joining
-from trsum_jax.data.joining import FITTING, Steps
+from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import arrays as stored_arrays
+from trsum_jax.data.stored import joining
+from trsum_jax.data.stored.joining import FITTING, Steps
 from trsum_jax.errors import InputError
 from trsum_jax.files import check_outputs, shown
 

@@ -4,7 +4,7 @@
 
 Its time and its tables: `docs/studies.md`.
 From the literal preset to the default: `0-published` makes the paper's literal choices; every step keeps
-those before it, and `6-cosine-start` is the default, with which all are compared. A step up to the third
+those before it, and `7-standardized` is the default, with which all are compared. A step up to the third
 stands there once more without positions, as the author's earlier code has none. Each `default-…` is the
 default with one choice made otherwise.
 """
@@ -23,7 +23,8 @@ STEPS = {
     '3-composed-reward': {'summarizer': {'reward_reconstruction': 'composed'}},
     '4-scaled-features': {'model': {'scale_features': True}},
     '5-centred': {'model': {'centred': True}},
-    '6-cosine-start': {'preset': 'default', 'model': {'cosine_start': True}},
+    '6-cosine-start': {'model': {'cosine_start': True}},
+    '7-standardized': {'preset': 'default', 'data': {'standardize': True}},
 }
 # Steps in which features go in as they are, and where positions are larger than them.
 UNSCALED = ('0-published', '1-first-baseline', '2-penalty-1', '3-composed-reward')
@@ -31,6 +32,7 @@ ASIDE = {
     'mean-log': {'summarizer': {'log_probability': 'mean', 'penalty_weight': 0.01}},
     'mean-log-beta-1e-3': {'summarizer': {'log_probability': 'mean', 'penalty_weight': 0.001}},
     'leave-one-out': {'summarizer': {'baseline': 'leave_one_out'}},
+    'advantages-in-units': {'summarizer': {'advantage_unit': 'spread', 'penalty_weight': 100.0}},
     'absolute-penalty': {'summarizer': {'penalty': 'absolute'}},
     'unselected-reward': {'summarizer': {'reward_frames': 'unselected'}},
     'loss-all-frames': {'generator': {'loss_frames': 'all'}},
@@ -43,7 +45,7 @@ ASIDE = {
 def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     config = small.get_config(preset)
     config.name = 'choices'
-    config.study.first = '6-cosine-start'
+    config.study.first = '7-standardized'
     config.study.columns = (
         *('kendall_tau', 'train_kendall_tau', 'train_one_out_kendall_tau'),
         *('p_mean', 'p_std', 'reward_std', 'advantage_rms'),

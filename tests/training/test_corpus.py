@@ -73,15 +73,16 @@ def test_segments_by_hand(columns):
         frames=np.concatenate([video.features for video in given[:2]]), index=np.int32(rows),
         valid=np.arange(6) < lengths, shot=np.int32(shots), video=np.int32([0, 1, 1, 1, 1]),
         first=np.int32([0, 5, 5, 5, 5]), n_steps=np.int32([5, 8, 8, 8, 8]),
-        change=np.concatenate([frame_change(video.features) for video in given[:2]]),
+        change=np.concatenate([frame_change(v.features - v.features.mean(axis=0)) for v in given[:2]]),
         side=np.concatenate(side[:2]),
     )  # fmt: skip
-    for name, one, other in zip(found._fields, found, expected, strict=True):
+    assert found.standard == ()
+    for name, one, other in zip(found._fields[:-1], found[:-1], expected[:-1], strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name, strict=True)
     assert found.n_segments == 5
     for on, devices in ((None, 1), (sharding.make_mesh((2, 1)), 2)):
         placed = corpus.build(given[:2], 6, VIEWS, on)
-        for one, other in zip(placed, expected, strict=True):
+        for one, other in zip(placed[:-1], expected[:-1], strict=True):
             np.testing.assert_array_equal(one, other, strict=True)
             assert len(one.devices()) == devices
     one = jax.jit(corpus.gather)(placed, 3)

@@ -1,6 +1,7 @@
 """No fold's training depends on its test video, wherever in the dataset that stands."""
 
 import dataclasses
+import functools
 
 import by_hand
 import jax
@@ -82,3 +83,11 @@ def test_a_video_leaves_a_trace_in_every_fold_but_the_one_that_tests_it(train, t
 def test_labels_leave_no_trace_in_any_fold(train, trained):
     relabelled = train([with_labels(video, seed=1) for video in VIDEOS])
     assert changed(trained, relabelled) == [False] * len(FOLDS)
+
+
+def test_a_vector_added_to_all_features_and_a_factor_change_nothing(train):
+    shift = 16 * np.random.default_rng(7).standard_normal(by_hand.WIDTH).astype(np.float32)
+    moved = [dataclasses.replace(video, features=4 * video.features + shift) for video in VIDEOS]
+    near = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-4)
+    for before, after in zip(train(VIDEOS), train(moved), strict=True):
+        jax.tree.map(near, after.params, before.params)

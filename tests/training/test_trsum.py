@@ -42,8 +42,22 @@ def start(setting, stage, frozen=()):
     return run, jax.jit(stage.init)(run, frozen)
 
 
+def features_of(setting):
+    """Of every video, as the first run sees them: by the mean and the spread of what it trains on."""
+    raw = [video.features.astype(np.float64) for video in setting.videos]
+    if not setting.config.data.standardize:
+        return raw
+    own = np.concatenate(
+        [raw[i] for i, video in enumerate(setting.videos) if video.key in setting.folds[0].train]
+    )
+    assert len(own) < sum(map(len, raw))
+    away = np.linalg.norm(own - own.mean(axis=0), axis=1)
+    return [(one - own.mean(axis=0)) / np.sqrt(np.mean(away**2)) for one in raw]
+
+
 def frames_of(setting):
-    return [setting.videos[video].features[steps].astype(np.float64) for video, steps in SEGMENTS.values()]
+    features = features_of(setting)
+    return [features[video][steps] for video, steps in SEGMENTS.values()]
 
 
 def padded(rows):
@@ -105,7 +119,7 @@ def test_a_step_of_the_generator_is_that_of_numpy():
     segments = []
     for i, frames in enumerate(frames_of(setting)):
         candidate, hidden, replaced, source = draws[:, i, : len(frames)]
-        other = setting.videos[VIDEOS[i]].features[source]
+        other = features_of(setting)[VIDEOS[i]][source]
         shown = np.where(replaced[:, None], other, frames)
         segments.append((frames, shown, hidden.astype(bool), candidate.astype(bool)))
 
@@ -124,14 +138,15 @@ def test_a_step_of_the_generator_is_that_of_numpy():
 
 
 CHOICES = {
-    'default': {},
+    'in units': {'summarizer.advantage_unit': 'spread'},
     'published': {
         'model.centred': False, 'model.scale_features': False, 'summarizer.baseline_start': 'zero',
-        'summarizer.reward_reconstruction': 'generator',
+        'summarizer.reward_reconstruction': 'generator', 'data.standardize': False,
     },
     'others': {
         'summarizer.reward_frames': 'unselected', 'summarizer.log_probability': 'mean',
         'summarizer.penalty': 'absolute', 'summarizer.from_generator': False,
+        'summarizer.advantage_unit': 'spread',
     },
 }  # fmt: skip
 
@@ -169,6 +184,10 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
     before, seen = np.array([0.9, 0.3, 0.8, 0.5]), np.array([False, True, False, True])
     state = by_hand.midway(state, rng)
     state = state._replace(baseline=episodes.Baseline(*map(jnp.array, (before, seen))))
+    # No spread is known before the first step.
+    in_units, known = settings.advantage_unit == 'spread', choices == 'others'
+    if known:
+        state = state._replace(spread=episodes.Baseline(jnp.array([0.04]), jnp.array([True])))
     like = {'centred': model.centred, 'scale': by_hand.WIDTH**0.5 if model.scale_features else 1.0}
     segments = frames_of(setting)
 
@@ -191,10 +210,13 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
     mean_reward = rewards.mean(axis=1)
     advantages = rewards - np.where(seen[VIDEOS], before[VIDEOS], mean_reward)[:, None]
 
+    squares = (advantages**2).mean(axis=1)
+    spreads = np.sqrt(np.full(4, 0.04) if known else squares) if in_units else np.ones(4)
+
     def loss(p):
         """REINFORCE's surrogate and the regulariser, the mean of the four segments."""
         total = 0
-        for logits, each, advantage in zip(policy(p), actions, advantages, strict=True):
+        for logits, each, advantage in zip(policy(p), actions, advantages / spreads[:, None], strict=True):
             log_policy = by_hand.log_probability(logits[None], each).sum(axis=1)
             log_policy /= len(logits) if settings.log_probability == 'mean' else 1
             total += 0.5 * penalty(logits, settings) - np.mean(advantage * log_policy)
@@ -207,10 +229,15 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
     kept = np.array([1, 0.7, 0, 0.7])
     assert_near(after.baseline.value, kept * before + (1 - kept) * new)
     assert after.baseline.seen.tolist() == [False, True, True, True]
+    if in_units:
+        # One for all videos; padding is not in its mean.
+        assert_near(after.spread.value, [0.7 * 0.04 + 0.3 * squares.mean() if known else squares.mean()])
+        assert after.spread.seen.tolist() == [True]
+    assert bool(after.spread) == in_units
     p = [sigmoid(one) for one in policy(params)]
     assert_near(told, {
         'reward': mean_reward, 'reward_std': rewards.std(axis=1),
-        'advantage_rms': (advantages**2).mean(axis=1), 'gradient_norm': np.full(4, by_hand.norm(grads)),
+        'advantage_rms': squares, 'gradient_norm': np.full(4, by_hand.norm(grads)),
         'penalty': np.array([penalty(one, settings) for one in policy(params)]),
         'p_mean': np.array([one.mean() for one in p]), 'p_std': np.array([one.std() for one in p]),
     })  # fmt: skip

@@ -17,8 +17,15 @@ from trsum_jax.method import decomposition, reward_terms
 LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
 TEXTS = ('data.extra_files', 'decomposition.views', 'evaluation.rows', 'study.columns', 'study.files')
-# Fields that workdirs of earlier versions lack; their defaults are what was done before.
-LATER = ('data.partial_splits', 'evaluation.rows', 'evaluation.rs_sum_passes', 'layout.grace')
+# Fields that workdirs of earlier versions lack, with what was done before.
+LATER = {
+    'data.partial_splits': False,
+    'data.standardize': False,
+    'evaluation.rows': (),
+    'evaluation.rs_sum_passes': 0,
+    'layout.grace': 30.0,
+    'summarizer.advantage_unit': 'reward',
+}
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {
     'model.norm': 'pre',
@@ -118,10 +125,10 @@ def of_this_version(config: Mapping[str, Any]) -> dict[str, Any]:
         The same where it is of this version. A field that went stays where its value was another one.
     """
     whole = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
-    for name in LATER:
+    for name, before in LATER.items():
         part, field = name.split('.')
         if isinstance(whole.get(part), dict):
-            whole[part].setdefault(field, FIELDS[name].default)
+            whole[part].setdefault(field, before)
     for name, constant in GONE.items():
         part, field = name.split('.')
         if isinstance(whole.get(part), dict) and whole[part].get(field) == constant:

@@ -177,6 +177,7 @@ def _reinforcement(
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
         numbers=_numbers(trsum.PolicyNumbers, fields),
         baseline_start=fields.baseline_start,
+        in_units=fields.advantage_unit == 'spread',
         from_generator=fields.from_generator,
         optimizer=_adamw(fields),
         batch=fields.batch,

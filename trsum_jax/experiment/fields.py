@@ -16,11 +16,12 @@ from trsum_jax.experiment import methods
 from trsum_jax.experiment.config import ESTIMATORS
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
 from trsum_jax.runtime.fields import Field
-from trsum_jax.training import variations
+from trsum_jax.training import trsum, variations
 
 PRESETS = ('default', 'published')
 PUBLISHED = {
     'preset': 'published',
+    'data': {'standardize': False},
     'model': {'centred': False, 'cosine_start': False, 'scale_features': False},
     'summarizer': {
         'baseline_start': 'zero',
@@ -61,6 +62,9 @@ FIELDS = {
         'canonical', "the field's settings of training", choices=('canonical', 'augmented', 'transfer')
     ),
     'data.side': Field('', "key of a second modality, [n_steps] or [n_steps, K] in each video's group", 'O'),
+    'data.standardize': Field(
+        True, "features less the mean of a run's training frames, and in one scale: that of their spread", 'O'
+    ),
     'data.stream_mb': Field(
         0.0, 'MB of features on a device at once, read in chunks; 0: all', within='[0, inf)'
     ),
@@ -130,6 +134,12 @@ FIELDS = {
     ),
     'summarizer.permute_features': Field(False, 'segments with features in random order and signs', 'O'),
     'summarizer.train_generator': Field(False, 'whether the generator goes on learning in stage 2', 'P'),
+    'summarizer.advantage_unit': Field(
+        'reward',
+        'what advantages are in: its unit, or the root of their own mean square (`spread`)',
+        'P',
+        choices=trsum.ADVANTAGE_UNITS,
+    ),
     'summarizer.log_probability': Field('sum', 'over frames', 'P', choices=episodes.REDUCTIONS),
     'summarizer.share': Field(0.5, 'δ, of the frames; subsets takes it exactly', 'P', within='[0, 1]'),
     'summarizer.penalty': Field('square', 'of the distance from the share', 'O', choices=episodes.PENALTIES),

@@ -19,6 +19,7 @@ from trsum_jax.files import to_json
 from trsum_jax.results import filenames, report
 from trsum_jax.runtime import processes, sharding
 from trsum_jax.training import corpus, feed, runs, scoring
+from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run
 
@@ -67,15 +68,16 @@ class Experiment(report.Finished):
                 bar.set_description(f'scoring all videos: {name}')
                 one = functools.partial(_row, rows[name])
                 every = scoring.jit_over_runs(one, self.how, self.mesh)
-                values = np.asarray(self.feed.score(every, (self.runs.key, params)))
+                given = self.runs.key, self.runs.standard, params
+                values = np.asarray(self.feed.score(every, given))
                 found[name] = [corpus.per_video(videos, of_run) for of_run in values[: len(self.places)]]
                 bar.update()
         return found
 
 
-def _row(row: methods.Row, given: tuple[Any, tuple[Any, ...]], corpus: corpus.Corpus) -> jax.Array:
-    key, params = given
-    return row(key, params, corpus)
+def _row(row: methods.Row, given: tuple[Any, Any, tuple[Any, ...]], corpus: Corpus) -> jax.Array:
+    key, standard, params = given
+    return row(key, params, corpus._replace(standard=standard))
 
 
 def prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Experiment:
@@ -159,7 +161,9 @@ def assemble(
     videos = list(given.dataset.videos.values())
     longest, width = max(video.n_steps for video in videos), videos[0].features.shape[1]
     method = methods.build(config, width, len(videos), longest, mesh.shape[sharding.DATA])
-    segments = videos, method.length, method.views, places, given.folds, mesh, dials
+    # A rival sees what its authors gave it.
+    standardize = config.data.standardize and methods.is_ours(config)
+    segments = videos, method.length, method.views, places, given.folds, mesh, dials, standardize
     most_mb = config.data.stream_mb
     return Experiment(
         config=config,

@@ -1,7 +1,6 @@
 """A finished training as a scorer of videos that it has never seen."""
 
 import dataclasses
-import functools
 import operator
 import pathlib
 from typing import Any
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from trsum_jax.data import folded
 from trsum_jax.data.records import Dataset
+from trsum_jax.data.standard import Standard
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, methods, workdirs
 from trsum_jax.experiment.config import bind, how_here
@@ -36,6 +36,7 @@ class Trained:
         digests: of the videos that it was trained or tested on (`folded.digest`).
         summarizer: the module that scores frames.
         params: of the summarizers of all runs, with a leading run axis.
+        standard: what each run sees frames by, likewise; or nothing: as they are.
         places: seed and fold of every run.
     """
 
@@ -46,6 +47,7 @@ class Trained:
     digests: frozenset[str]
     summarizer: Summarizer
     params: Any
+    standard: Standard | tuple[()]
     places: tuple[tuple[int, int], ...]
 
 
@@ -87,7 +89,11 @@ def load_trained(workdir: pathlib.Path) -> Trained:
 
     def states() -> Any:
         keys = jax.random.split(jax.random.key(0), n_runs)
-        runs = Run(keys, jnp.zeros((n_runs, 1), jnp.int32), jnp.ones((n_runs, 1)))
+        standard = ()
+        if config.data.standardize:
+            standard = Standard(jnp.zeros((n_runs, width)), jnp.ones(n_runs))
+        blank = jnp.zeros((n_runs, 1), jnp.int32), jnp.ones((n_runs, 1))
+        runs = Run(keys, *blank, standard=standard)
         before = jax.vmap(first.init)(runs, ())
         return jax.vmap(second.init)(runs, before.params)
 
@@ -103,8 +109,8 @@ def load_trained(workdir: pathlib.Path) -> Trained:
         )
     digests = frozenset(record['videos'].values())
     places = tuple((seed, fold) for seed, fold in record['runs'])
-    params = states_of_runs.params
-    return Trained(workdir, config, width, record['encoder'], digests, bound.summarizer, params, places)
+    learned = states_of_runs.params, states_of_runs.standard
+    return Trained(workdir, config, width, record['encoder'], digests, bound.summarizer, *learned, places)
 
 
 def known_videos(trained: Trained, dataset: Dataset) -> list[str]:
@@ -164,12 +170,17 @@ def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]
         )
     decomposition = trained.config.decomposition
     segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
-    one, how = functools.partial(scoring.importance, trained.summarizer), how_here(trained.config.layout.runs)
-    every = scoring.jit_over_runs(one, how)
+
+    def importance(learned, corpus):
+        params, standard = learned
+        return scoring.importance(trained.summarizer, params, corpus._replace(standard=standard))
+
+    how = how_here(trained.config.layout.runs)
+    every, learned = scoring.jit_over_runs(importance, how), (trained.params, trained.standard)
     # One after another they are one program too, and it is seen how far they are.
     rows = [slice(i, i + 1) for i in range(len(trained.places))] if how == 'map' else [slice(None)]
     found = [
-        np.asarray(every(jax.tree.map(operator.itemgetter(own), trained.params), segments))
+        np.asarray(every(jax.tree.map(operator.itemgetter(own), learned), segments))
         for own in tqdm(rows, f'scoring {len(videos)} videos', unit='run', delay=1, disable=None, leave=False)
     ]
     return [corpus.per_video(videos, of_run) for of_run in np.concatenate(found)]

@@ -116,7 +116,7 @@ def start_baseline(n_videos: int, start: str) -> Baseline:
     return Baseline(jnp.zeros(n_videos), jnp.full(n_videos, start == 'zero'))
 
 
-def baseline_of(baseline: Baseline, video: jax.Array) -> Baseline:
+def baseline_of(baseline: Baseline, video: int | jax.Array) -> Baseline:
     """The scalars of one video."""
     return Baseline(baseline.value[video], baseline.seen[video])
 
@@ -132,6 +132,40 @@ def current_baseline(own: Baseline, reward: jax.Array) -> jax.Array:
         A float32 scalar.
     """
     return jnp.where(own.seen, own.value, reward)
+
+
+def unit(spread: Baseline | tuple[()], square: jax.Array) -> jax.Array:
+    """What advantages are multiplied by to be in units of their own spread (ours).
+
+    Rewards come in any size, which the length penalty and the optimizer's clip should not see.
+
+    Args:
+        spread: [1], the moving average of squared advantages; empty: the reward's own unit.
+        square: float32 scalar, mean square of the segment's own, which stands in before there is an average.
+
+    Returns:
+        A float32 scalar, one over the root; 1 where no advantage was anything but 0.
+    """
+    if not spread:
+        return jnp.ones(())
+    now = current_baseline(baseline_of(spread, 0), jax.lax.stop_gradient(square))
+    return jax.lax.rsqrt(jnp.where(now > 0, now, 1.0))
+
+
+def update_spread(
+    spread: Baseline | tuple[()], squares: jax.Array, weight: jax.Array, momentum: float | jax.Array
+) -> Baseline | tuple[()]:
+    """The spread after a batch, as `update_baseline`: one moving average for all videos of a run.
+
+    Args:
+        spread: [1], or empty, and then it stays so.
+        squares: [B] float32, mean square of each segment's advantages.
+        weight: as there, [B].
+        momentum: as there.
+    """
+    if not spread:
+        return spread
+    return update_baseline(spread, jnp.zeros(squares.shape, int), squares, weight, momentum)
 
 
 def update_baseline(

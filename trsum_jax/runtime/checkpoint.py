@@ -205,10 +205,14 @@ def _read(folder: pathlib.Path, epoch: int, like: Any, mesh: Mesh) -> tuple[Any,
     context.array.loading.enable_padding_and_truncation = True
     try:
         with ocp.training.Checkpointer(folder.resolve(), context=context) as checkpointer:
-            there = _shapes_of_one_run(checkpointer.metadata(epoch).metadata)
-            wanted = _shapes_of_one_run(like)
+            kept = checkpointer.metadata(epoch).metadata
+            there, wanted = _shapes_of_one_run(kept), _shapes_of_one_run(like)
             if there == wanted:
-                return checkpointer.load(epoch, abstract), ''
+                # In the structure that it has there: an earlier version lacks fields that may be empty.
+                leaves = dict(zip(wanted, jax.tree.leaves(abstract), strict=True))
+                asked = jax.tree.unflatten(jax.tree.structure(kept), [leaves[name] for name in there])
+                found = dict(zip(there, jax.tree.leaves(checkpointer.load(epoch, asked)), strict=True))
+                return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted]), ''
             if not there:
                 return None, 'damaged (its list of arrays cannot be read)'
     except (ValueError, KeyError, OSError, TypeError, ocp.errors.InvalidLayoutError) as error:

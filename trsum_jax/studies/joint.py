@@ -21,7 +21,6 @@ import ml_collections
 import numpy as np
 
 from trsum_jax.experiment import check, methods, preparation, workdirs
-from trsum_jax.experiment.fields import FIELDS
 from trsum_jax.experiment.preparation import Experiment
 from trsum_jax.experiment.run import train_stage
 from trsum_jax.results import filenames
@@ -123,7 +122,7 @@ def _train_group(
         {
             name: value
             for name, value in _read(one, stage).items()
-            if not check.is_free(name) and not (name in check.LATER and value == FIELDS[name].default)
+            if not check.is_free(name) and not (name in check.LATER and value == check.LATER[name])
         }
         for one in configs
     ]

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from trsum_jax.data.records import Video
 from trsum_jax.data.shots import frame_change
+from trsum_jax.data.standard import Standard
 from trsum_jax.method.decomposition import PADDING, decompose
 from trsum_jax.method.losses import mean_over
 from trsum_jax.runtime import sharding
@@ -26,8 +27,9 @@ class Corpus(NamedTuple):
         video: [S] int32, the video of each segment.
         first: [S] int32, the row of the video's first frame.
         n_steps: [S] int32, the video's number of frames.
-        change: [F] float32, how much the video changes at each frame (`shots.frame_change`).
+        change: [F] float32, `shots.frame_change` of the video's features less their mean.
         side: [F, K] float32, a second modality; K is 0 where there is none.
+        standard: what a run sees the frames by, or nothing: as they are (`Run.standard`).
     """
 
     frames: chex.Array
@@ -39,6 +41,7 @@ class Corpus(NamedTuple):
     n_steps: chex.Array
     change: chex.Array
     side: chex.Array
+    standard: Standard | tuple[()] = ()
 
     @property
     def n_segments(self) -> int:
@@ -109,11 +112,18 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
     integers = {name: a.astype(np.int32) for name, a in joined.items() if name != 'valid'}
     features = [np.asarray(video.features, np.float32) for video in videos]
     frames = np.concatenate(features)
-    change = np.concatenate([frame_change(one) for one in features])
+    change = np.concatenate([frame_change(one - one.mean(axis=0)) for one in features])
     side = np.concatenate(
         [np.zeros((v.n_steps, 0), np.float32) if v.side is None else v.side for v in videos]
     )
     return Corpus(frames=frames, valid=joined['valid'], change=change, side=side, **integers)
+
+
+def frames_at(corpus: Corpus, index: chex.Array) -> chex.Array:
+    """The frames [L, D] at rows [L] of the corpus, by its standard."""
+    if not corpus.standard:
+        return corpus.frames[index]
+    return (corpus.frames[index] - corpus.standard.mean[None]) * corpus.standard.scale
 
 
 def gather(corpus: Corpus, segment: chex.Array) -> Segment:
@@ -128,7 +138,7 @@ def gather(corpus: Corpus, segment: chex.Array) -> Segment:
     """
     valid, index = corpus.valid[segment], corpus.index[segment]
     return Segment(
-        frames=jnp.where(valid[:, None], corpus.frames[index], 0.0),
+        frames=jnp.where(valid[:, None], frames_at(corpus, index), 0.0),
         valid=valid,
         shot=corpus.shot[segment],
         video=corpus.video[segment],

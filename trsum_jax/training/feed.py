@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from trsum_jax.data.records import Video
 from trsum_jax.data.splits import Fold
+from trsum_jax.data.standard import standards
 from trsum_jax.errors import InputError
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.runtime import processes, sharding
@@ -65,6 +66,7 @@ class Whole:
         folds: Sequence[Fold],
         mesh: Mesh,
         dials: Mapping[str, Sequence[float]] | None = None,
+        standardize: bool = False,
     ):
         """Puts everything on the devices.
 
@@ -76,10 +78,12 @@ class Whole:
             folds: the videos of each fold.
             mesh: of the devices.
             dials: as in `runs.make_runs`.
+            standardize: whether every run sees the frames by its own standard (`data.standard`).
         """
         self._corpus = corpus.build(videos, length, views, mesh)
         keys = [video.key for video in videos]
-        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials)
+        own = videos if standardize else None
+        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials, own)
         self.segments = float(processes.gather(self.runs.weight)[: len(places)].sum(dtype=np.float64))
         self.n_segments = self._corpus.n_segments
 
@@ -106,10 +110,11 @@ class Stream:
         folds: Sequence[Fold],
         mesh: Mesh,
         dials: Mapping[str, Sequence[float]] | None = None,
+        standardize: bool = False,
         *,
         most_mb: float,
     ):
-        """Plans the chunks; nothing is read yet.
+        """Plans the chunks; features are read once here where they are standardized, else not yet.
 
         Args:
             videos: as for `corpus.arrays`; their features may be `Stored`.
@@ -119,6 +124,7 @@ class Stream:
             folds: the videos of each fold.
             mesh: of the devices.
             dials: as in `runs.make_runs`.
+            standardize: as for `Whole`.
             most_mb: MB (2^20 bytes) of features in a chunk at most.
 
         Raises:
@@ -153,7 +159,10 @@ class Stream:
         shape = len(rows), self._longest
         blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         blank = sharding.place(blank, mesh, sharding.BY_RUN)
-        self.runs = Run(runs.keys_of(places, mesh), *blank, runs.dials_of(dials, len(rows), mesh))
+        standard = ()
+        if standardize:
+            standard = sharding.place(standards(videos, self._trained), mesh, sharding.BY_RUN)
+        self.runs = Run(runs.keys_of(places, mesh), *blank, runs.dials_of(dials, len(rows), mesh), standard)
 
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[Iterator[Pass]]:
         """The passes of every epoch from `done` on; each must be taken before the next epoch's.
@@ -202,6 +211,7 @@ class Stream:
         read = Corpus(*(
             _filled(leaf, self._frames if name in ('frames', 'change', 'side') else self._segments)
             for name, leaf in read._asdict().items()
+            if name != 'standard'
         ))  # fmt: skip
         chosen = self._trained[:, numbers][:, local]
         segments, weight = runs.members(chosen, self._longest)
@@ -209,8 +219,9 @@ class Stream:
 
     def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray) -> Pass:
         placed = sharding.place((segments, weight), self._mesh, sharding.BY_RUN)
-        runs = Run(self.runs.key, *placed, self.runs.dials)
-        return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), runs)
+        segments, weight = placed
+        own = self.runs._replace(segments=segments, weight=weight)
+        return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), own)
 
 
 def plan(names: Sequence[str], steps: np.ndarray, width: int, most_mb: float) -> list[list[int]]:

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from trsum_jax.data.records import Video
 from trsum_jax.data.splits import Fold
+from trsum_jax.data.standard import Standard, standards
 from trsum_jax.runtime.sharding import BY_RUN, one_device, padded, place
 from trsum_jax.training.corpus import Corpus
 
@@ -25,12 +27,14 @@ class Run(NamedTuple):
         weight: [M] float32, 1 for a segment, 0 for padding.
         dials: float32 scalars by name of a config field, where the runs of a grid differ in its number
             (`joint.DIALS`); a number that all of them share is a constant of the program.
+        standard: what it sees the frames by, or nothing: as they are.
     """
 
     key: chex.PRNGKey
     segments: chex.Array
     weight: chex.Array
     dials: Mapping[str, chex.Array] = {}
+    standard: Standard | tuple[()] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,7 @@ def make_runs(
     corpus: Corpus,
     mesh: Mesh | None = None,
     dials: Mapping[str, Sequence[float]] | None = None,
+    videos: list[Video] | None = None,
 ) -> Run:
     """The inputs of every run, stacked, on the mesh.
 
@@ -74,6 +79,7 @@ def make_runs(
         corpus: the segments.
         mesh: of the devices; the default one alone where there is none.
         dials: by name, the number of every run [R]; none where there are none.
+        videos: the corpus's, to see their frames by each run's own standard; none: as they are.
 
     Returns:
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
@@ -81,10 +87,12 @@ def make_runs(
     mesh = mesh or one_device()
     number = {key: i for i, key in enumerate(keys)}
     video = np.asarray(corpus.video)
-    trained = [np.isin(video, [number[key] for key in fold.train]) for fold in folds]
-    chosen = np.stack([trained[one.fold] for one in filled(grid, mesh)])
+    trained = np.stack([np.isin(range(len(keys)), [number[key] for key in fold.train]) for fold in folds])
+    trained = trained[[one.fold for one in filled(grid, mesh)]]
+    chosen = trained[:, video]
     segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
-    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh))
+    standard = place(standards(videos, trained), mesh, BY_RUN) if videos else ()
+    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh), standard)
 
 
 def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:

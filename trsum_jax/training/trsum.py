@@ -14,14 +14,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from trsum_jax.data.standard import Standard
 from trsum_jax.method import episodes, losses, masking
 from trsum_jax.method.estimators import Estimate, Outcome
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.rewards import unselected
-from trsum_jax.training.corpus import Corpus, Segment, gather
+from trsum_jax.training.corpus import Corpus, Segment, frames_at, gather
 from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.runs import Run, own, stream
 from trsum_jax.training.steps import Optimizer, apply, gradients, over
+
+ADVANTAGE_UNITS = ('reward', 'spread')
 
 
 class MaskingNumbers(NamedTuple):
@@ -91,6 +94,7 @@ class Reinforcement:
         penalty: (logits [L], valid [L], share) -> scalar.
         numbers: share δ, weight β of the penalty, and momentum of the baselines.
         baseline_start: `first` or `zero`.
+        in_units: whether advantages are divided by their own spread, a moving average over the run.
         from_generator: whether the encoder starts with the generator's weights.
         optimizer: of the summarizer.
         batch: B, segments in a step.
@@ -110,6 +114,7 @@ class Reinforcement:
     penalty: Callable[..., chex.Array]
     numbers: PolicyNumbers
     baseline_start: str
+    in_units: bool
     from_generator: bool
     optimizer: Optimizer
     batch: int
@@ -129,13 +134,16 @@ class SummarizerState(NamedTuple):
     """Stage 2: parameters, optimizer state, and the baseline of every video.
 
     `generator` is empty; where the generator goes on learning (`variations.unfrozen`) it holds its parameters
-    and optimizer state.
+    and optimizer state. `spread` is empty where advantages are in the reward's unit. `standard` is the run's,
+    kept to score other videos by.
     """
 
     params: Any
     optimizer: Any
     baseline: episodes.Baseline
     generator: tuple[Any, ...] = ()
+    spread: episodes.Baseline | tuple[()] = ()
+    standard: Standard | tuple[()] = ()
 
 
 def generator_stage(setup: Pretraining) -> Stage:
@@ -167,8 +175,7 @@ def generator_step(
 ):
     """A step of stage 1: corrupt, reconstruct, compare, learn."""
     del frozen
-
-    numbers = own(setup.numbers, 'masking', run)
+    corpus, numbers = corpus._replace(standard=run.standard), own(setup.numbers, 'masking', run)
 
     def loss(params, chosen, keys):
         segments = jax.vmap(gather, (None, 0))(corpus, chosen)
@@ -208,7 +215,7 @@ def corrupted_segment(
     """What the generator sees of a segment [L, D], what is masked, what is compared, and where that is."""
     window = setup.windows(window_key, segment.valid, segment.shot, numbers)
     fate = masking.corrupt(fate_key, window, segment.n_steps, mask=numbers.mask, replace=numbers.replace)
-    shown = jnp.where(fate.replaced[:, None], corpus.frames[segment.first + fate.source], segment.frames)
+    shown = jnp.where(fate.replaced[:, None], frames_at(corpus, segment.first + fate.source), segment.frames)
     compared = segment.valid if setup.everywhere else window >= 0
     # What is compared comes first: nothing else need be rebuilt.
     return shown, fate.masked, compared, jnp.argsort(~compared)[: setup.most]
@@ -250,20 +257,12 @@ def start_summarizer(setup: Reinforcement, run: Run, frozen: Any) -> SummarizerS
     """The generator's encoder and a random score head; no video has a baseline yet."""
     params = summarizer_params(setup, stream(run.key, 'summarizer init'), frozen)
     baseline = episodes.start_baseline(setup.n_videos, setup.baseline_start)
-    return SummarizerState(params, setup.optimizer.init(params), baseline)
+    spread = episodes.start_baseline(1, 'first') if setup.in_units else ()
+    return SummarizerState(params, setup.optimizer.init(params), baseline, (), spread, run.standard)
 
 
 def summarizer_params(setup: Reinforcement, key: chex.PRNGKey, generator: Any) -> Any:
-    """Parameters of a summarizer before training: the generator's encoder and a random score head.
-
-    Args:
-        setup: what stage 2 is made of.
-        key: a typed key.
-        generator: the generator's parameters.
-
-    Returns:
-        The parameters.
-    """
+    """Before training: the encoder of the generator, given by its parameters, and a random score head."""
     blank = jnp.zeros((setup.length, setup.width)), jnp.ones(setup.length, bool)
     params = setup.summarizer.init(key, *blank)['params']
     return {**params, 'encoder': generator['encoder']} if setup.from_generator else params
@@ -273,10 +272,11 @@ def summarizer_step(
     setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
 ):
     """A step of stage 2: sample, reconstruct, reward, learn from the advantages, move the baselines."""
+    corpus = corpus._replace(standard=run.standard)
 
     def loss(params, chosen, keys):
         segments = jax.vmap(gather, (None, 0))(corpus, chosen)
-        return policy_losses(setup, params, segments, keys, frozen, state.baseline, batch.progress, run)
+        return policy_losses(setup, params, segments, keys, frozen, state, batch.progress, run)
 
     items = batch.segments, batch.keys
     grads, metrics = gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
@@ -284,7 +284,8 @@ def summarizer_step(
     params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress)
     videos, momentum = corpus.video[batch.segments], own(setup.numbers, 'summarizer', run).baseline_momentum
     baseline = episodes.update_baseline(state.baseline, videos, metrics['reward'], batch.weight, momentum)
-    return SummarizerState(params, moments, baseline), metrics
+    spread = episodes.update_spread(state.spread, metrics['advantage_rms'], batch.weight, momentum)
+    return state._replace(params=params, optimizer=moments, baseline=baseline, spread=spread), metrics
 
 
 def policy_losses(
@@ -293,7 +294,7 @@ def policy_losses(
     batch: Segment,
     keys: chex.PRNGKey,
     frozen: Any,
-    baseline: episodes.Baseline,
+    state: SummarizerState,
     progress: chex.Numeric,
     run: Run,
 ):
@@ -302,7 +303,7 @@ def policy_losses(
     seen = setup.view(keys, batch.frames)
     logits = apply(setup.summarizer, params, dropout_keys, seen, batch.valid)
     numbers = own(setup.numbers, 'summarizer', run)
-    return jax.vmap(functools.partial(policy_loss, setup, frozen, baseline, progress, numbers))(
+    return jax.vmap(functools.partial(policy_loss, setup, frozen, state, progress, numbers))(
         batch, sample_keys, logits
     )
 
@@ -310,7 +311,7 @@ def policy_losses(
 def policy_loss(
     setup: Reinforcement,
     frozen: Any,
-    baselines: episodes.Baseline,
+    state: SummarizerState,
     progress: chex.Numeric,
     numbers: PolicyNumbers,
     segment: Segment,
@@ -319,17 +320,18 @@ def policy_loss(
 ):
     """The surrogate loss of one segment with its length penalty, and its metrics."""
     rewards_of = functools.partial(over, setup.how, functools.partial(outcome_of, setup, frozen, segment))
-    baseline = episodes.baseline_of(baselines, segment.video)
-    now = baseline, progress, numbers.share
+    now = episodes.baseline_of(state.baseline, segment.video), progress, numbers.share
     surrogate, rewards, advantages = setup.estimate(key, logits, segment, rewards_of, *now)
+    # Squared here: `Stage.roots` takes the root of the epoch's mean.
+    square = jnp.mean(jnp.square(advantages))
+    surrogate = surrogate * episodes.unit(state.spread, square)
     penalty = setup.penalty(logits, segment.valid, numbers.share)
     p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
     p_mean = losses.mean_over(p, segment.valid)
     return surrogate + numbers.penalty_weight * penalty, {
         'reward': jnp.mean(rewards),
         'reward_std': jnp.std(rewards),
-        # Squared here: `Stage.roots` takes the root of the epoch's mean.
-        'advantage_rms': jnp.mean(jnp.square(advantages)),
+        'advantage_rms': square,
         'p_mean': p_mean,
         'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
         'penalty': penalty,

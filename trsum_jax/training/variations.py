@@ -113,8 +113,8 @@ def _step(setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Co
     after, metrics = trsum.summarizer_step(setup, state, batch, corpus, run, generator)
 
     def loss(generator, chosen, keys):
-        segments = jax.vmap(gather, (None, 0))(corpus, chosen)
-        now = generator, state.baseline, batch.progress
+        segments = jax.vmap(gather, (None, 0))(corpus._replace(standard=run.standard), chosen)
+        now = generator, state, batch.progress
         _, told = trsum.policy_losses(setup, state.params, segments, keys, *now, run)
         return -told['reward'], {}
 

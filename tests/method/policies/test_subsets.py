@@ -271,8 +271,9 @@ def test_the_runs_of_a_grid_may_differ_in_the_share():
 
     @jax.jit
     def of_share(share):
-        numbers, nothing_seen = setup.numbers._replace(share=share), episodes.start_baseline(6, 'first')
-        of_logits = functools.partial(trsum.policy_loss, setup, frozen, nothing_seen, 0.0, numbers, segment)
+        numbers = setup.numbers._replace(share=share)
+        state = trsum.SummarizerState((), (), episodes.start_baseline(6, 'first'))
+        of_logits = functools.partial(trsum.policy_loss, setup, frozen, state, 0.0, numbers, segment)
         return of_logits(jax.random.key(0), jnp.zeros(8))[1]
 
     for share in (0.25, 0.75):

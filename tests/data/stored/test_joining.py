@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from trsum_jax.data import joining
-from trsum_jax.data.joining import Steps
 from trsum_jax.data.records import Dataset, Video
+from trsum_jax.data.stored import joining
 from trsum_jax.data.stored.arrays import find_arrays
+from trsum_jax.data.stored.joining import Steps
 from trsum_jax.errors import InputError
 
 TITLES = {'video_1': 'Air_Force_One', 'video_2': 'Base jumping', 'video_10': '-esJrBWj2d8.mp4'}
