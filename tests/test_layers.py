@@ -71,6 +71,7 @@ TESTED_IN = {
     'rivals/acsumgan/game': 'rivals/acsumgan/test_net',
     'runtime/checkpoint': 'training/test_loop',
     'studies/drawing': 'studies/test_comparison',
+    'studies/pages/premise': 'studies/test_premise',
     'studies/pages/stability': 'studies/test_stability',
     'studies/measures': 'studies/test_comparison',
     'studies/transfer': 'studies/test_comparison',
