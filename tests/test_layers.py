@@ -73,6 +73,7 @@ TESTED_IN = {
     'studies/drawing': 'studies/test_comparison',
     'studies/pages/premise': 'studies/test_premise',
     'studies/pages/stability': 'studies/test_stability',
+    'studies/random_summaries': 'studies/test_premise',
     'studies/measures': 'studies/test_comparison',
     'studies/transfer': 'studies/test_comparison',
     'studies/variants': 'experiment/test_check',

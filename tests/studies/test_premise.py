@@ -21,7 +21,7 @@ from trsum_jax.method import reward_terms
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.method.rewards import reward_and_parts
 from trsum_jax.protocol import baselines, evaluation
-from trsum_jax.studies import premise
+from trsum_jax.studies import premise, random_summaries
 from trsum_jax.studies.pages import premise as command
 from trsum_jax.training import corpus
 
@@ -86,7 +86,7 @@ def test_every_correlation_is_scipys_of_rewards_by_hand(made):
     segments = corpus.build(every, LENGTH, ('sequential',))
     for choice, video in itertools.product(premise.CHOICES, (videos[0], videos[-1])):
         rng = np.random.default_rng([premise.CHOICES.index(choice), zlib.crc32(video.key.encode())])
-        drawn = premise.draw_summaries(video, choice, rng, K, 0.3)
+        drawn = random_summaries.draw_summaries(video, choice, rng, K, 0.3)
         run = next(
             i for i, one in enumerate(experiment.places) if video.key in experiment.given.folds[one.fold].test
         )
@@ -118,7 +118,7 @@ def test_every_correlation_is_scipys_of_rewards_by_hand(made):
 
 def test_shots_are_the_best_for_their_values_within_the_budget(made):
     video = max(made[1].given.dataset.videos.values(), key=lambda one: one.n_steps)
-    drawn = premise.draw_summaries(video, 'shots', np.random.default_rng(5), K, 0.3)
+    drawn = random_summaries.draw_summaries(video, 'shots', np.random.default_rng(5), K, 0.3)
     lengths = video.change_points[:, 1] - video.change_points[:, 0] + 1
     sets = np.array(list(itertools.product([0, 1], repeat=len(lengths))))
     sets = sets[sets @ lengths <= int(0.3 * video.n_frames)]
@@ -132,7 +132,7 @@ def test_shots_are_the_best_for_their_values_within_the_budget(made):
 
 def test_frames_are_as_many_as_the_budget_and_held_until_the_next(made):
     video = max(made[1].given.dataset.videos.values(), key=lambda one: one.n_steps)
-    drawn = premise.draw_summaries(video, 'frames', np.random.default_rng(5), K, 0.3)
+    drawn = random_summaries.draw_summaries(video, 'frames', np.random.default_rng(5), K, 0.3)
     assert np.all(drawn.actions.sum(axis=1) == int(0.3 * video.n_steps))
     assert len(np.unique(drawn.number)) == len(drawn.actions) > 1
     for action, summary in zip(drawn.actions, drawn.summaries, strict=True):
@@ -145,9 +145,9 @@ def test_overlap_is_the_shared_share_or_the_mean_rating(made):
     summary = np.zeros((2, video.n_frames), bool)
     summary[1, 3:40] = True
     shared = [np.sum(user[3:40] > 0) / 37 for user in video.user_summary]
-    assert premise.worth_of(video, summary)['overlap'] == pytest.approx([0, np.mean(shared)])
+    assert random_summaries.worth_of(video, summary)['overlap'] == pytest.approx([0, np.mean(shared)])
     rated = dataclasses.replace(video, user_summary=None)
-    found = premise.worth_of(rated, summary)
+    found = random_summaries.worth_of(rated, summary)
     assert found['overlap'] == pytest.approx([0, np.mean(video.user_scores[:, 3:40])])
     assert np.isnan(found['f_avg']).all()
 
@@ -157,7 +157,7 @@ def test_what_is_f_itself_correlates_wholly_and_statistics_are_means(made, monke
     video = next(iter(experiment.given.dataset.videos.values()))
     actions = np.zeros((2, video.n_steps), bool)
     actions[1, 1:4] = True
-    found = premise.statistics_of(video, actions)
+    found = random_summaries.statistics_of(video, actions)
     assert found['change'] == pytest.approx([0, baselines.change_of(video)[1:4].mean()])
     assert found['distance_to_mean'] == pytest.approx(
         [0, baselines.distance_to_mean(video.features)[1:4].mean()]
@@ -166,7 +166,7 @@ def test_what_is_f_itself_correlates_wholly_and_statistics_are_means(made, monke
 
     def of_f(video, actions):
         drawn = [evaluation.frame_scores(one, video.picks, video.n_frames) for one in actions]
-        f = premise.worth_of(video, np.array(drawn))['f_avg']
+        f = random_summaries.worth_of(video, np.array(drawn))['f_avg']
         return {'change': f, 'distance_to_mean': -f, 'length': f}
 
     monkeypatch.setattr(premise, 'statistics_of', of_f)
@@ -177,6 +177,22 @@ def test_what_is_f_itself_correlates_wholly_and_statistics_are_means(made, monke
     count = rows['change']['f_avg']['videos']
     assert count >= 3
     assert rows['change']['f_avg']['p'] == pytest.approx(2 / 2**count)
+
+
+def test_a_length_held_fixed_is_regressed_out_of_the_ranks():
+    rng = np.random.default_rng(2)
+    length = rng.integers(3, 9, 40).astype(float)
+    values, overlap = rng.random(40) + 0.2 * length, rng.random(40) + 0.1 * length
+    worth = {'f_avg': np.full(40, np.nan), 'overlap': overlap}
+    found = premise.correlations_over_draws(values, worth, length)
+    x, y, z = map(stats.rankdata, (values, overlap, length))
+    rest = [one - np.polyval(np.polyfit(z, one, 1), z) for one in (x, y)]
+    assert found['given_length'] == pytest.approx(np.corrcoef(rest)[0, 1])
+    assert found['given_length'] < found['overlap'] == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert np.isnan(found['f_avg'])
+    constant = premise.correlations_over_draws(values, worth, np.full(40, 5.0))
+    assert constant['given_length'] == constant['overlap']
+    assert np.isnan(premise.correlations_over_draws(length, worth, length)['given_length'])
 
 
 def test_the_command_leaves_a_table(made, tmp_path, capsys):

@@ -9,7 +9,7 @@ import operator
 import pathlib
 import zlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
@@ -19,7 +19,6 @@ import tabulate
 from scipy import stats
 from tqdm import tqdm
 
-from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import scorer
 from trsum_jax.experiment.preparation import Experiment
@@ -27,15 +26,24 @@ from trsum_jax.files import write_json, write_text
 from trsum_jax.method import reward_terms
 from trsum_jax.method.models import Generator
 from trsum_jax.method.rewards import reward_and_parts, unselected
-from trsum_jax.protocol import agreement, baselines, evaluation, knapsack, tables
+from trsum_jax.protocol import agreement, evaluation, tables
 from trsum_jax.results import filenames, metric_log, report
+from trsum_jax.studies.random_summaries import (
+    CHOICES,
+    STATISTICS,
+    WORTH,
+    draw_summaries,
+    statistics_of,
+    worth_of,
+)
 from trsum_jax.training import corpus
 from trsum_jax.training.corpus import Corpus
 
 NAME = 'premise'
 DRAWS = 2000
-CHOICES = ('shots', 'frames')
-WORTH = ('f_avg', 'overlap')
+# By choice, what is shown: a summary of whole shots is longer or shorter, and so is what it earns.
+SHOWN = {'shots': (*WORTH, 'given_length'), 'frames': WORTH}
+_TITLES = {'f_avg': 'rho with F', 'overlap': 'with overlap', 'given_length': 'with overlap, given length'}
 # What is compared with the video: `reward_and_parts`. Over unselected frames both reconstructions are one.
 _RECONSTRUCTED = {
     'composed': {'reconstruct': 'composed', 'over': 'all'},
@@ -45,92 +53,7 @@ _RECONSTRUCTED = {
 # Of the terms the reconstruction is `composed`, and a second modality is seldom there.
 _TERMS = tuple(name for name in reward_terms.TERMS if name not in ('reconstruction', 'side'))
 REWARDS = (*_RECONSTRUCTED, *_TERMS)
-# These need no generator: means over the selected steps, and their number.
-STATISTICS = ('distance_to_mean', 'change', 'length')
 _AT_ONCE = 32
-
-
-class Drawn(NamedTuple):
-    """Random summaries of a video; equal ones stand once.
-
-    Attributes:
-        actions: [U, n_steps] bool, the selected steps.
-        summaries: [U, n_frames] bool, the selected frames of the source video.
-        number: [K] int, which of them each draw is.
-    """
-
-    actions: np.ndarray
-    summaries: np.ndarray
-    number: np.ndarray
-
-
-def draw_summaries(video: Video, choice: str, rng: np.random.Generator, draws: int, budget: float) -> Drawn:
-    """Draws summaries within the budget.
-
-    Args:
-        video: with change points.
-        choice: `shots`, the knapsack's for values from [0, 1) at random; or `frames`, as many single steps as
-            the budget's share of all, at least one.
-        rng: where the draws come from.
-        draws: K.
-        budget: a summary's greatest share of the video.
-
-    Returns:
-        The summaries.
-    """
-    if choice == 'shots':
-        lengths = video.change_points[:, 1] - video.change_points[:, 0] + 1
-        capacity = int(video.n_frames * budget)
-        chosen = np.stack([knapsack.solve(rng.random(len(lengths)), lengths, capacity) for _ in range(draws)])
-        chosen, number = np.unique(chosen, axis=0, return_inverse=True)
-        actions = chosen[:, video.step_shots]
-        marked = [evaluation.shots_to_summary(one, video.change_points, video.n_frames) for one in chosen]
-    else:
-        size = max(int(video.n_steps * budget), 1)
-        actions = rng.random((draws, video.n_steps)).argsort(axis=1).argsort(axis=1) < size
-        actions, number = np.unique(actions, axis=0, return_inverse=True)
-        marked = [evaluation.frame_scores(one, video.picks, video.n_frames) for one in actions]
-    return Drawn(actions, np.stack(marked) > 0, number.reshape(-1))
-
-
-def worth_of(video: Video, summaries: np.ndarray) -> dict[str, np.ndarray]:
-    """What people think of summaries.
-
-    Args:
-        video: with users.
-        summaries: [U, n_frames] bool.
-
-    Returns:
-        The `WORTH`, each [U] float64: F, averaged over users, NaN where there are ratings alone; and the
-        share of the summary that a user has chosen too, averaged over users, or the users' mean rating of it.
-        An empty summary has an overlap of 0.
-    """
-    people = video.user_scores if video.user_summary is None else video.user_summary
-    people = np.asarray(people, np.float64).mean(axis=0)
-    return {
-        'f_avg': np.array([evaluation.summary_f(video, one)['f_avg'] for one in summaries]),
-        'overlap': np.array([people[one].sum() / max(one.sum(), 1) for one in summaries]),
-    }
-
-
-def statistics_of(video: Video, actions: np.ndarray) -> dict[str, np.ndarray]:
-    """What can be said of selections without a generator.
-
-    Args:
-        video: with features.
-        actions: [U, n_steps] bool.
-
-    Returns:
-        The `STATISTICS`, each [U] float64; means over no steps are 0.
-    """
-    scores = {
-        'distance_to_mean': baselines.distance_to_mean(video.features),
-        'change': baselines.change_of(video),
-    }
-    found = {
-        name: np.array([of[one].sum() / max(one.sum(), 1) for one in actions]) for name, of in scores.items()
-    }
-    return found | {'length': actions.sum(axis=1).astype(np.float64)}
 
 
 def segment_rewards(
@@ -207,6 +130,34 @@ def rank_correlation(values: np.ndarray, worth: np.ndarray) -> float:
     return float(stats.spearmanr(values, worth).statistic)
 
 
+def correlations_over_draws(
+    values: np.ndarray, worth: Mapping[str, np.ndarray], length: np.ndarray
+) -> dict[str, float]:
+    """The rank correlations of one reward of one video.
+
+    Args:
+        values: [K] float.
+        worth: the `WORTH`, each [K] float.
+        length: [K] float, the selected steps.
+
+    Returns:
+        By worth, Spearman's rho, and `given_length`: the partial one with the overlap, the length being
+        held fixed; where the length does not vary that is the overlap's own.
+    """
+    found = {name: rank_correlation(values, of) for name, of in worth.items()}
+    direct, of_values, of_worth = (
+        found['overlap'],
+        rank_correlation(values, length),
+        rank_correlation(worth['overlap'], length),
+    )
+    given = direct
+    if not np.isnan([of_values, of_worth]).any():
+        rest = (1 - of_values**2) * (1 - of_worth**2)
+        # What is the length itself says nothing beside it.
+        given = (direct - of_values * of_worth) / np.sqrt(rest) if rest > 1e-9 else float('nan')
+    return found | {'given_length': float(given)}
+
+
 def measure_premise(
     experiment: Experiment, generator: Generator, params: Any, draws: int = DRAWS
 ) -> dict[str, Any]:
@@ -253,18 +204,15 @@ def measure_premise(
             seen = segments._replace(standard=standard)
             by_run.append(video_rewards(generator, own, seen, videos.index(video), drawn.actions))
         fixed = statistics_of(video, drawn.actions)
-        found[choice]['values'][key] = {
-            name: {
-                target: evaluation.mean_defined(
-                    [
-                        rank_correlation(one[name][drawn.number], of)
-                        for one in ([fixed] if name in fixed else by_run)
-                    ]
-                )
-                for target, of in worth.items()
+        number, values = drawn.number, found[choice]['values'].setdefault(key, {})
+        for name in (*REWARDS, *STATISTICS):
+            of_runs = [
+                correlations_over_draws(one[name][number], worth, fixed['length'][number])
+                for one in ([fixed] if name in fixed else by_run)
+            ]
+            values[name] = {
+                target: evaluation.mean_defined([one[target] for one in of_runs]) for target in of_runs[0]
             }
-            for name in (*REWARDS, *STATISTICS)
-        }
         found[choice]['drawn'][key] = {'different': len(drawn.actions)} | {
             name: {'mean': of.mean(), 'std': of.std()} for name, of in worth.items()
         }
@@ -275,7 +223,7 @@ def _rows(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, 
     rows: dict[str, dict[str, dict]] = {}
     for name in (*REWARDS, *STATISTICS):
         rows[name] = {}
-        for target in WORTH:
+        for target in SHOWN['shots']:
             of = {key: one[name][target] for key, one in values.items()}
             p = agreement.sign_flip_test(list(of.values()))
             rows[name][target] = tables.estimate([list(of.values())]) | {'p': p, 'values': of}
@@ -332,11 +280,11 @@ def render_premise(found: Mapping[str, Any]) -> str:
     for name in (*REWARDS, *STATISTICS):
         cells = [name]
         for choice in CHOICES:
-            for target in WORTH:
+            for target in SHOWN[choice]:
                 one = found['choices'][choice]['rows'][name][target]
                 cells += [tables.cell('rho', one), '–' if np.isnan(one['p']) else f'{one["p"]:.4f}']
         body.append(cells)
-    headers = ['', *(cell for c in CHOICES for cell in (f'{c}: rho with F', 'p', f'{c}: with overlap', 'p'))]
+    headers = ['', *(h for c in CHOICES for of in SHOWN[c] for h in (f'{c}: {_TITLES[of]}', 'p'))]
     table = tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)
     generator, drawn = found['generator'], found['choices']['shots']['drawn']
     different = np.median([one['different'] for one in drawn.values()])
