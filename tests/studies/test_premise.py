@@ -78,7 +78,7 @@ def by_hand(made, run, video, action):
 
 def test_every_correlation_is_scipys_of_rewards_by_hand(made):
     _, experiment, generator, params = made
-    found = premise.measure_premise(experiment, generator, params, draws=K)
+    found = premise.measure_premise(experiment, generator, params, draws=K, least=2)
     # A video shorter than a window, and one of several.
     every = list(experiment.given.dataset.videos.values())
     videos = sorted(every, key=lambda video: video.n_steps)
@@ -170,7 +170,7 @@ def test_what_is_f_itself_correlates_wholly_and_statistics_are_means(made, monke
         return {'change': f, 'distance_to_mean': -f, 'length': f}
 
     monkeypatch.setattr(premise, 'statistics_of', of_f)
-    rows = premise.measure_premise(experiment, generator, params, draws=K)['frames']['rows']
+    rows = premise.measure_premise(experiment, generator, params, draws=K, least=2)['frames']['rows']
     assert rows['change']['f_avg']['mean'] == pytest.approx(1)
     assert rows['distance_to_mean']['f_avg']['mean'] == pytest.approx(-1)
     # All videos have the same sign: as they are, and all flipped.
@@ -196,7 +196,7 @@ def test_a_length_held_fixed_is_regressed_out_of_the_ranks():
 
 
 def test_the_command_leaves_a_table(made, tmp_path, capsys):
-    command.main([f'--workdir={made[0]}', '--draws=4', f'--output={tmp_path}'])
+    command.main([f'--workdir={made[0]}', '--draws=4', '--least=3', f'--output={tmp_path}'])
     text = (tmp_path / 'premise.md').read_text('utf-8')
     assert text in capsys.readouterr().out
     assert '(synthetic data)' in text
@@ -206,6 +206,13 @@ def test_the_command_leaves_a_table(made, tmp_path, capsys):
         assert set(found['choices']['shots']['rows'][name]['overlap']['values']) == set(
             made[1].given.dataset.videos
         )
+    shots = found['choices']['shots']
+    few = [key for key, one in shots['drawn'].items() if one['different'] < 3]
+    assert 0 < len(few) < len(shots['drawn'])
+    assert 'Left out of shots, having fewer than 3 different summaries: ' in text
+    for key in few:
+        assert f'{key} {shots["drawn"][key]["different"]}' in text
+        assert shots['rows']['composed']['overlap']['values'][key] is None
     # Single frames are of one number, which has no rank.
     assert next(line for line in text.splitlines() if line.startswith('| length')).count('–') >= 4
     assert found['generator']['epochs'] == 1

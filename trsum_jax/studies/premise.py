@@ -41,6 +41,8 @@ from trsum_jax.training.corpus import Corpus
 
 NAME = 'premise'
 DRAWS = 2000
+# Of few and long shots there may be three summaries, whose rank correlation is 1 or -1 by chance.
+LEAST = 30
 # By choice, what is shown: a summary of whole shots is longer or shorter, and so is what it earns.
 SHOWN = {'shots': (*WORTH, 'given_length'), 'frames': WORTH}
 _TITLES = {'f_avg': 'rho with F', 'overlap': 'with overlap', 'given_length': 'with overlap, given length'}
@@ -159,7 +161,7 @@ def correlations_over_draws(
 
 
 def measure_premise(
-    experiment: Experiment, generator: Generator, params: Any, draws: int = DRAWS
+    experiment: Experiment, generator: Generator, params: Any, draws: int = DRAWS, least: int = LEAST
 ) -> dict[str, Any]:
     """The rank correlations of every reward with what people think, per video and over videos.
 
@@ -171,6 +173,7 @@ def measure_premise(
         generator: the module.
         params: of all runs.
         draws: K, of each choice and video.
+        least: a video with fewer different summaries among them has no correlation.
 
     Returns:
         By choice: `rows`, by reward and worth the `tables.estimate` over videos with `p`
@@ -205,13 +208,15 @@ def measure_premise(
             by_run.append(video_rewards(generator, own, seen, videos.index(video), drawn.actions))
         fixed = statistics_of(video, drawn.actions)
         number, values = drawn.number, found[choice]['values'].setdefault(key, {})
+        enough = len(drawn.actions) >= least
         for name in (*REWARDS, *STATISTICS):
             of_runs = [
                 correlations_over_draws(one[name][number], worth, fixed['length'][number])
                 for one in ([fixed] if name in fixed else by_run)
             ]
             values[name] = {
-                target: evaluation.mean_defined([one[target] for one in of_runs]) for target in of_runs[0]
+                target: evaluation.mean_defined([one[target] for one in of_runs if enough])
+                for target in of_runs[0]
             }
         found[choice]['drawn'][key] = {'different': len(drawn.actions)} | {
             name: {'mean': of.mean(), 'std': of.std()} for name, of in worth.items()
@@ -230,13 +235,14 @@ def _rows(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, 
     return rows
 
 
-def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS) -> str:
+def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS, least: int = LEAST) -> str:
     """Measures a training's generators, and writes `premise.json` and `premise.md`.
 
     Args:
         workdir: of the main job, the first stage done.
         to: the folder that the files go to.
         draws: of each choice and video.
+        least: as for `measure_premise`.
 
     Returns:
         The table as Markdown.
@@ -256,10 +262,11 @@ def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS) -
         'dataset': experiment.given.dataset.path,
         'synthetic': experiment.given.dataset.synthetic,
         'draws': draws,
+        'least': least,
         'budget': config.evaluation.budget,
         'runs': len(experiment.places),
         'generator': {'epochs': config.generator.epochs} | last,
-        'choices': measure_premise(experiment, generator, params, draws),
+        'choices': measure_premise(experiment, generator, params, draws, least),
     }
     text = render_premise(found)
     write_json(to / f'{NAME}.json', found)
@@ -287,12 +294,14 @@ def render_premise(found: Mapping[str, Any]) -> str:
     headers = ['', *(h for c in CHOICES for of in SHOWN[c] for h in (f'{c}: {_TITLES[of]}', 'p'))]
     table = tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)
     generator, drawn = found['generator'], found['choices']['shots']['drawn']
-    different = np.median([one['different'] for one in drawn.values()])
+    few = {key: one['different'] for key, one in drawn.items() if one['different'] < found['least']}
     about = (
         f'Spearman rank correlation over {found["draws"]} random summaries of a video, at most '
         f'{found["budget"]:.0%} of it; mean over {len(drawn)} videos [95% bootstrap interval over videos]; '
-        f'p by flipping the signs of videos. Of shots a video has {different:.0f} different summaries '
-        f'among them (median). The generator after {generator["epochs"]} epochs: loss '
+        f'p by flipping the signs of videos. The generator after {generator["epochs"]} epochs: loss '
         f'{generator["loss"]:.3f}, that of copying the nearest frame {generator["loss_copy_nearest"]:.3f}.'
     )
+    if few:
+        told = ', '.join(f'{key} {count}' for key, count in few.items())
+        about += f' Left out of shots, having fewer than {found["least"]} different summaries: {told}.'
     return f'# The premise{" (synthetic data)" if found["synthetic"] else ""}\n\n{about}\n\n{table}\n'
