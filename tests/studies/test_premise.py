@@ -195,7 +195,7 @@ def test_a_length_held_fixed_is_regressed_out_of_the_ranks():
     assert np.isnan(premise.correlations_over_draws(length, worth, length)['given_length'])
 
 
-def test_the_command_leaves_a_table(made, tmp_path, capsys):
+def test_the_command_leaves_a_table(made, tmp_path, capsys, monkeypatch):
     command.main([f'--workdir={made[0]}', '--draws=4', '--least=3', f'--output={tmp_path}'])
     text = (tmp_path / 'premise.md').read_text('utf-8')
     assert text in capsys.readouterr().out
@@ -217,6 +217,12 @@ def test_the_command_leaves_a_table(made, tmp_path, capsys):
     assert next(line for line in text.splitlines() if line.startswith('| length')).count('–') >= 4
     assert found['generator']['epochs'] == 1
     assert found['generator']['loss'] > 0
+    # All videos without a correlation, and too many to be named.
+    monkeypatch.setattr(premise, '_NAMED', 2)
+    command.main([f'--workdir={made[0]}', '--draws=4', '--least=5', f'--output={tmp_path}'])
+    text = (tmp_path / 'premise.md').read_text('utf-8')
+    assert 'different summaries: 6 videos.' in text
+    assert next(line for line in text.splitlines() if line.startswith('| composed')).count('–') == 10
     with pytest.raises(InputError, match='--draws: expected 2 or more'):
         command.main([f'--workdir={made[0]}', '--draws=1'])
 

@@ -55,7 +55,7 @@ _RECONSTRUCTED = {
 # Of the terms the reconstruction is `composed`, and a second modality is seldom there.
 _TERMS = tuple(name for name in reward_terms.TERMS if name not in ('reconstruction', 'side'))
 REWARDS = (*_RECONSTRUCTED, *_TERMS)
-_AT_ONCE = 32
+_AT_ONCE, _NAMED = 32, 10
 
 
 def segment_rewards(
@@ -278,7 +278,7 @@ def render_premise(found: Mapping[str, Any]) -> str:
     """The correlations as Markdown.
 
     Args:
-        found: what `premise.json` holds.
+        found: what `premise.json` is written from.
 
     Returns:
         The text: a row for every reward, `–` where it is constant.
@@ -303,5 +303,6 @@ def render_premise(found: Mapping[str, Any]) -> str:
     )
     if few:
         told = ', '.join(f'{key} {count}' for key, count in few.items())
+        told = told if len(few) <= _NAMED else f'{len(few)} videos'
         about += f' Left out of shots, having fewer than {found["least"]} different summaries: {told}.'
     return f'# The premise{" (synthetic data)" if found["synthetic"] else ""}\n\n{about}\n\n{table}\n'
