@@ -226,3 +226,14 @@ def test_real_annotators_mean_reaches_the_published_agreement(shared):
     assert found['mean_user']['kendall_tau']['mean'] == pytest.approx(1)
     assert found['per_user']['kendall_tau']['p'] == pytest.approx(1 / 1000)
     assert found['pooled']['kendall_tau']['mean'] == pytest.approx(1)
+
+
+def test_flips_of_signs_are_those_of_all_signs():
+    values = [0.3, -0.1, 0.25]
+    means = [np.mean(np.multiply(values, signs)) for signs in itertools.product((1, -1), repeat=3)]
+    expected = np.mean([abs(one) >= np.mean(values) - 1e-12 for one in means])
+    assert expected == 4 / 8
+    assert agreement.sign_flip_test([*values, np.nan]) == pytest.approx(expected)
+    assert np.isnan(agreement.sign_flip_test([0.3, np.nan]))
+    # Drawn: all of one sign can hardly be met by chance, and the values themselves are counted.
+    assert agreement.sign_flip_test(np.arange(1, 31), most=99) == pytest.approx(2 / 100)

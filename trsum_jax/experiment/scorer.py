@@ -9,18 +9,20 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from trsum_jax.data import folded
 from trsum_jax.data.records import Dataset
 from trsum_jax.data.standard import Standard
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import check, methods, workdirs
+from trsum_jax.experiment import check, methods, preparation, workdirs
 from trsum_jax.experiment.config import bind, how_here
-from trsum_jax.method.models import Summarizer
+from trsum_jax.experiment.preparation import Experiment
+from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.results import filenames
-from trsum_jax.runtime import checkpoint, compilation
-from trsum_jax.training import corpus, scoring
+from trsum_jax.runtime import checkpoint, compilation, locking
+from trsum_jax.training import corpus, grid, scoring
 from trsum_jax.training.runs import Run
 
 
@@ -63,26 +65,8 @@ def load_trained(workdir: pathlib.Path) -> Trained:
     Raises:
         InputError: no such workdir, no summarizer's checkpoint there, or one that does not fit its config.
     """
-    told, record = workdirs.config_of(workdir), workdirs.record_of(workdir)
-    if told is None or record is None:
-        lacking = filenames.CONFIG if told is None else filenames.RECORD
-        raise InputError(
-            f'{workdir}: expected the workdir of a training, with {lacking}; found none. '
-            'python -m trsum_jax.main --workdir=DIR makes one.'
-        )
+    config, record = _training_of(workdir)
     compilation.remember()
-    config = ml_collections.ConfigDict(told)
-    if missing := check.missing_fields(config):
-        raise InputError(
-            f'{workdir / filenames.CONFIG}: expected a config of this version, found none of '
-            f'{", ".join(missing)}; train again, or score with the version that trained it'
-        )
-    check.check(config)
-    if not methods.is_ours(config):
-        raise InputError(
-            f'{workdir}: expected a training of trsum, found one of config.method = {config.method!r}, whose '
-            'scores are in its scores.h5; it scores no other videos. Train with --config.method=trsum.'
-        )
     width, n_runs = record['width'], len(record['runs'])
     bound = bind(config, width, record['n_videos'])
     first, second = bound.stages
@@ -97,20 +81,74 @@ def load_trained(workdir: pathlib.Path) -> Trained:
         before = jax.vmap(first.init)(runs, ())
         return jax.vmap(second.init)(runs, before.params)
 
-    folder = workdir / filenames.CHECKPOINTS / second.name
-    found = checkpoint.restore(folder, jax.eval_shape(states))
-    if found is None:
-        raise InputError(f'{folder}: expected a checkpoint of the summarizer, found none; train first')
-    done, states_of_runs = found
-    if done < config.summarizer.epochs:
-        raise InputError(
-            f'{folder}: expected a summarizer trained for {config.summarizer.epochs} epochs, found one after '
-            f'{done}: the training was interrupted. Start its command again to finish it.'
-        )
+    states_of_runs = _finished(workdir, config, second.name, jax.eval_shape(states))
     digests = frozenset(record['videos'].values())
     places = tuple((seed, fold) for seed, fold in record['runs'])
     learned = states_of_runs.params, states_of_runs.standard
     return Trained(workdir, config, width, record['encoder'], digests, bound.summarizer, *learned, places)
+
+
+def load_generators(workdir: pathlib.Path) -> tuple[Experiment, Generator, Any]:
+    """Reads the frozen generators that the first stage of a training left, with what it was trained on.
+
+    Args:
+        workdir: of the main job, the first stage done; its data where the config says.
+
+    Returns:
+        The experiment, the module, and the parameters of all runs, with a leading run axis.
+
+    Raises:
+        InputError: no such workdir, data that are not the training's, no generator's checkpoint there, or
+            one that does not fit its config.
+    """
+    config, record = _training_of(workdir)
+    compilation.remember()
+    with locking.held(workdir):
+        experiment = preparation.prepare(config, workdir)
+    first = experiment.method.stages[0]
+    states = _finished(workdir, config, first.name, grid.like(first, experiment.runs, ()), experiment.mesh)
+    return experiment, bind(config, record['width'], record['n_videos']).generator, states.params
+
+
+def _training_of(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
+    """Config and record of a training of trsum."""
+    told, record = workdirs.config_of(workdir), workdirs.record_of(workdir)
+    if told is None or record is None:
+        lacking = filenames.CONFIG if told is None else filenames.RECORD
+        raise InputError(
+            f'{workdir}: expected the workdir of a training, with {lacking}; found none. '
+            'python -m trsum_jax.main --workdir=DIR makes one.'
+        )
+    config = ml_collections.ConfigDict(told)
+    if missing := check.missing_fields(config):
+        raise InputError(
+            f'{workdir / filenames.CONFIG}: expected a config of this version, found none of '
+            f'{", ".join(missing)}; train again, or score with the version that trained it'
+        )
+    check.check(config)
+    if not methods.is_ours(config):
+        raise InputError(
+            f'{workdir}: expected a training of trsum, found one of config.method = {config.method!r}, whose '
+            'scores are in its scores.h5; it scores no other videos. Train with --config.method=trsum.'
+        )
+    return config, record
+
+
+def _finished(
+    workdir: pathlib.Path, config: ml_collections.ConfigDict, stage: str, like: Any, mesh: Mesh | None = None
+) -> Any:
+    """The states of all runs after the last epoch of a stage."""
+    folder = workdir / filenames.CHECKPOINTS / stage
+    found = checkpoint.restore(folder, like, mesh)
+    if found is None:
+        raise InputError(f'{folder}: expected a checkpoint of the {stage}, found none; train first')
+    done, states = found
+    if done < config[stage].epochs:
+        raise InputError(
+            f'{folder}: expected a {stage} trained for {config[stage].epochs} epochs, found one after '
+            f'{done}: the training was interrupted. Start its command again to finish it.'
+        )
+    return states
 
 
 def known_videos(trained: Trained, dataset: Dataset) -> list[str]:

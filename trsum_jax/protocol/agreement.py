@@ -128,6 +128,28 @@ def shift_test(
     return result
 
 
+def sign_flip_test(values: Sequence[float], *, seed: int = 0, most: int = 16384) -> float:
+    """How often values with signs at random have a mean as far from 0: each video's sign is flipped or not.
+
+    Two-sided. All flips are taken where there are at most `most` (14 videos), else as many at random, the
+    values themselves counted among them.
+
+    Args:
+        values: one a video; NaN is left out.
+        seed: of the flips.
+        most: number of flips.
+
+    Returns:
+        p; NaN with fewer than two values.
+    """
+    defined = np.asarray(values, np.float64)
+    defined = defined[~np.isnan(defined)]
+    if len(defined) < 2:
+        return float('nan')
+    flips = {'permutation_type': 'samples', 'vectorized': True, 'n_resamples': most}
+    return float(stats.permutation_test((defined,), np.mean, rng=np.random.default_rng(seed), **flips).pvalue)
+
+
 def measure_agreement(
     videos: Mapping[str, Video],
     scores: Mapping[str, np.ndarray],
