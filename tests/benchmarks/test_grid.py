@@ -1,25 +1,10 @@
 """The benchmark of whole grids at toy size; no figure is checked here."""
 
 import json
-import os
 
 import pytest
 
 from benchmarks import grid
-
-
-@pytest.fixture(scope='module')
-def compared():
-    with pytest.MonkeyPatch.context() as patch:
-        # The tests' own cache: no time is checked here.
-        patch.setattr(grid, '_environment', lambda cache, folder: dict(os.environ))
-        return grid.compare_grid('toy', 'on', folds=2, seeds=(0,))
-
-
-def test_one_process_and_a_process_a_run_do_the_same_work(compared):
-    assert len(compared['each_s']) == 2
-    assert compared['ratio'] == pytest.approx(compared['one_s'] / sum(compared['each_s']))
-    assert compared['loss_differs_by'] < 1e-4
 
 
 def test_the_lone_runs_cover_the_folds_of_the_grid(tmp_path):
@@ -37,12 +22,6 @@ def test_a_process_that_fails_is_named(tmp_path):
         grid._timed(tmp_path / 'w', ['--config.model.heads=3'], grid._environment('on', tmp_path))
 
 
-def test_a_start_is_timed_until_the_first_epoch():
-    found = grid.cold_start('toy', repetitions=1)
-    assert len(found['cached_s']) == 1
-    assert min(found['empty_s'], *found['cached_s']) > 0
-
-
 @pytest.mark.parametrize('how', ['auto', 'alone'])
 def test_five_folds_run_in_both_layouts(how):
     run = grid.folds('toy', 'summarizer', how)
@@ -50,7 +29,7 @@ def test_five_folds_run_in_both_layouts(how):
     run()
 
 
-def test_the_table_gives_medians_over_rounds_and_says_which_cache(compared):
+def test_the_table_gives_medians_over_rounds_and_says_which_cache():
     rounds = [{'one_s': s, 'each_s': [4.0, 6.0], 'ratio': s / 10} for s in (2.0, 3.0, 4.0)]
     worker = {'median_s': 1.0}
     layout = {
@@ -61,7 +40,7 @@ def test_the_table_gives_medians_over_rounds_and_says_which_cache(compared):
     }
     found = grid.rows({
         'backend': 'cpu',
-        'processes': {'off': rounds, 'on': [compared]},
+        'processes': {'off': rounds, 'on': rounds[:1]},
         'layouts': [layout],
         'start': {'empty_s': 10.0, 'cached_s': [4.0, 5.0, 9.0]},
     })  # fmt: skip

@@ -1,11 +1,8 @@
 """The harness at toy size; no figure is checked here."""
 
-import importlib
-import time
-
 import pytest
 
-from benchmarks import measure, steps, workers
+from benchmarks import measure, workers
 from benchmarks.measure import Work
 
 
@@ -32,27 +29,7 @@ def test_flops_of_a_step_are_at_least_those_of_its_products():
     assert products < workers.step_flops('toy', 'generator') < 10 * products
 
 
-def in_this_process(works, repetitions, label):
-    """A start of JAX and of PyTorch for each worker takes longer than all that they do here."""
-    timings = {}
-    for name, work in works.items():
-        module, _, function = work.build.partition(':')
-        run = getattr(importlib.import_module(module), function)(**work.options)
-        started = time.perf_counter()
-        run()
-        timings[name] = measure.Timing(0.0, 0.0, (time.perf_counter() - started,) * repetitions, 1)
-    return timings
-
-
 def test_workers_are_processes_that_take_turns():
     found = measure.in_turn({name: Work('unittest.mock:Mock') for name in ('one', 'other')}, repetitions=3)
     assert set(found) == {'one', 'other'}
     assert all(len(timing.times) == 3 and timing.peak > 2**20 for timing in found.values())
-
-
-def test_the_comparison_runs_at_toy_size(monkeypatch):
-    pytest.importorskip('torch')
-    monkeypatch.setattr(measure, 'in_turn', in_this_process)
-    found = steps.compare_steps('toy', 'summarizer', repetitions=1)
-    assert set(found['ratios']) == {'torch_best', 'torch_field'}
-    assert all(row['ours, s'] > 0 for row in steps.rows([found]))

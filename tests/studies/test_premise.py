@@ -69,7 +69,7 @@ def by_hand(made, run, video, action):
         seen, change = np.zeros((LENGTH, frames.shape[1]), np.float32), np.zeros(LENGTH, np.float32)
         selected, shot = np.zeros(LENGTH, bool), np.zeros(LENGTH, int)
         seen[valid] = (video.features[steps] - frames.mean(axis=0)) * scale
-        change[valid] = frame_change(video.features)[steps]
+        change[valid] = frame_change(video.features - video.features.mean(axis=0))[steps]
         selected[valid], shot[valid] = action[steps], video.step_shots[steps]
         found.append(of_window(generator, own, seen, valid, selected, shot, change))
         counts.append(len(steps))

@@ -1,0 +1,49 @@
+"""Whole benchmarks at toy size; no figure is checked: `python -m pytest tests/soak/whole_benchmarks.py`."""
+
+import importlib
+import os
+import time
+
+import pytest
+
+from benchmarks import grid, measure, steps
+
+
+@pytest.fixture(scope='module')
+def compared():
+    with pytest.MonkeyPatch.context() as patch:
+        # The tests' own cache: no time is checked here.
+        patch.setattr(grid, '_environment', lambda cache, folder: dict(os.environ))
+        return grid.compare_grid('toy', 'on', folds=2, seeds=(0,))
+
+
+def test_one_process_and_a_process_a_run_do_the_same_work(compared):
+    assert len(compared['each_s']) == 2
+    assert compared['ratio'] == pytest.approx(compared['one_s'] / sum(compared['each_s']))
+    assert compared['loss_differs_by'] < 1e-4
+
+
+def test_a_start_is_timed_until_the_first_epoch():
+    found = grid.cold_start('toy', repetitions=1)
+    assert len(found['cached_s']) == 1
+    assert min(found['empty_s'], *found['cached_s']) > 0
+
+
+def in_this_process(works, repetitions, label):
+    """A start of JAX and of PyTorch for each worker takes longer than all that they do here."""
+    timings = {}
+    for name, work in works.items():
+        module, _, function = work.build.partition(':')
+        run = getattr(importlib.import_module(module), function)(**work.options)
+        started = time.perf_counter()
+        run()
+        timings[name] = measure.Timing(0.0, 0.0, (time.perf_counter() - started,) * repetitions, 1)
+    return timings
+
+
+def test_the_comparison_runs_at_toy_size(monkeypatch):
+    pytest.importorskip('torch')
+    monkeypatch.setattr(measure, 'in_turn', in_this_process)
+    found = steps.compare_steps('toy', 'summarizer', repetitions=1)
+    assert set(found['ratios']) == {'torch_best', 'torch_field'}
+    assert all(row['ours, s'] > 0 for row in steps.rows([found]))
