@@ -25,7 +25,7 @@ from absl import flags
 from trsum_jax.command import command_line
 from trsum_jax.data import datasets, records
 from trsum_jax.errors import INCOMPLETE, InputError
-from trsum_jax.files import check_outputs, shown
+from trsum_jax.files import check_outputs, shown, tell
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.encoders.encoder import Encoder
 
@@ -109,7 +109,7 @@ def extract(
                     raise _refusal(faults) from error
                 continue
             for note in notes:
-                print(f'note: {shown(path)}: {note}', file=sys.stderr)
+                tell(path, note)
             found.append(dataclasses.replace(video, features=None))
             yield video
         if not found:

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,11 @@ def shown(name: str | bytes | os.PathLike) -> str:
         as escapes such as `\\xe9` and `\\n`.
     """
     return printable(os.fsdecode(name)).replace('\n', '\\n')
+
+
+def tell(path: str | os.PathLike, note: str) -> None:
+    """Says on stderr what a person should know of a file."""
+    print(f'note: {shown(path)}: {note}', file=sys.stderr)
 
 
 def check_outputs(

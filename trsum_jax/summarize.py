@@ -27,7 +27,7 @@ from absl import flags
 
 from trsum_jax.command import command_line
 from trsum_jax.errors import INCOMPLETE, InputError
-from trsum_jax.files import shown, temporary_folder
+from trsum_jax.files import shown, tell, temporary_folder
 
 if TYPE_CHECKING:
     import ml_collections
@@ -152,12 +152,12 @@ def summarize_all(
     for path in wanted:
         video = described[path]
         if path not in moving:
-            _tell(
+            tell(
                 path,
                 f'nothing tells its parts apart: {video.n_steps} pictures were looked at, all alike',
             )
         elif blank[path].any():
-            _tell(path, f'{blank[path].sum()} pictures are blank (black, or a fade) and score 0')
+            tell(path, f'{blank[path].sum()} pictures are blank (black, or a fade) and score 0')
             scores[path] = np.where(blank[path], 0, scores[path])
         summary, notes = choosing.make_summary(path, video, scores[path], budget=budget, seconds=seconds)
         if path in judged:
@@ -167,7 +167,7 @@ def summarize_all(
         elif people:
             notes = [*notes, f'{shown(people)} has nobody under its name; it is not in the table']
         for note in notes:
-            _tell(path, note)
+            tell(path, note)
         summaries.append(summary)
     return summaries
 
@@ -185,7 +185,7 @@ def _check_encoder(trained: 'Trained', found: str) -> None:
             'says so; choose the one that made it by --encoder, or another checkpoint'
         )
     if trained.encoder is None:
-        _tell(trained.workdir, f'does not say its encoder; scores mean something only if that was {found}')
+        tell(trained.workdir, f'does not say its encoder; scores mean something only if that was {found}')
 
 
 def _with_checkpoint(
@@ -304,7 +304,7 @@ def main(argv: Sequence[str]) -> int:
             print(f'not written: {error}', file=sys.stderr)
             continue
         for note in notes:
-            _tell(path, note)
+            tell(path, note)
         share = summary.length / summary.duration
         print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
         print(outputs.table(summary), end='\n\n')
@@ -323,10 +323,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _distinct(paths: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
     return list(dict.fromkeys(map(pathlib.Path, paths)))
-
-
-def _tell(path: str | pathlib.Path, note: str) -> None:
-    print(f'note: {shown(path)}: {note}', file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -112,7 +112,7 @@ def results_of(
     }
     empty = {metric: tables.estimate([]) for metric in evaluation.METRICS}
     held_out, training = estimates['test'], estimates['train']
-    videos = inputs.dataset.videos
+    videos, (listed, _) = inputs.dataset.videos, csv_rows(inputs, rows, grid)
     evaluated = [videos[key] for key in inputs.keys]
     against = sorted({name for video in evaluated if (name := evaluation.rank_against(video, rank))})
     return header | {
@@ -129,8 +129,8 @@ def results_of(
         'train_seeds': _over_seeds(inputs, rows[MODEL], grid, 'train'),
         'baselines': {name: held_out[name] or empty for name in rows if name != MODEL},
         'train_baselines': {name: training[name] or empty for name in rows if name != MODEL},
-        'differences': _differences(inputs, rows, grid, 'test'),
-        'train_differences': _differences(inputs, rows, grid, 'train'),
+        'differences': _differences(listed, 'test'),
+        'train_differences': _differences(listed, 'train'),
         'rows': inputs.digests_of_rows(),
         'videos': per_video(inputs, rows[MODEL], grid),
     }
@@ -251,16 +251,13 @@ def csv_rows(
     return videos, folds
 
 
-def _differences(inputs: Inputs, rows: dict[str, RunMetrics], grid: Sequence[Place], part: str) -> dict:
-    by_video = {
-        name: [
-            {'seed': place.seed, 'fold': place.fold, 'video': key} | metrics[key]
-            for metrics, place in zip(runs, grid, strict=True)
-            for key in _members(inputs, place.fold, part)
-        ]
-        for name, runs in rows.items()
-    }
-    return comparison.differences(by_video, MODEL) if by_video[MODEL] else {}
+def _differences(videos: Sequence[dict], part: str) -> dict:
+    """Of the model and each other row, from the rows of the per-video file."""
+    by_row: dict[str, list[dict]] = {}
+    for one in videos:
+        if one['set'] == part:
+            by_row.setdefault(one['row'], []).append(one)
+    return comparison.differences(by_row, MODEL) if by_row else {}
 
 
 def _mean_metrics(video: Video, scores: np.ndarray, options: dict[str, Any]) -> dict[str, float]:

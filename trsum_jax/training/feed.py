@@ -16,7 +16,6 @@ from jax.sharding import Mesh
 
 from trsum_jax.data.records import Video
 from trsum_jax.data.splits import Fold
-from trsum_jax.data.standard import standards
 from trsum_jax.errors import InputError
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.runtime import processes, sharding
@@ -144,25 +143,19 @@ class Stream:
         self.passes = len(self._chunks)
         counts = {n: len(decompose(n, length, views)) for n in np.unique(steps).tolist()}
         of_video = np.array([counts[n] for n in steps.tolist()])
-        number = {video.key: i for i, video in enumerate(videos)}
-        trained = np.zeros((len(folds), len(videos)), bool)
-        for i, fold in enumerate(folds):
-            trained[i, [number[key] for key in fold.train]] = True
-        rows = np.array([place.fold for place in runs.filled(places, mesh)])
-        self._trained = trained[rows]
+        self._trained = runs.trained_on(places, folds, [video.key for video in videos], mesh)
+        taken = self._trained * of_video
         self._frames = max(int(steps[chunk].sum()) for chunk in self._chunks)
         self._segments = max(int(of_video[chunk].sum()) for chunk in self._chunks)
-        self._longest = max(int((trained * of_video)[:, chunk].sum(axis=1).max()) for chunk in self._chunks)
+        self._longest = max(int(taken[:, chunk].sum(axis=1).max()) for chunk in self._chunks)
         self._first = np.cumsum([0, *steps])
-        self.segments = float((trained[[place.fold for place in places]] * of_video).sum())
+        self.segments = float(taken[: len(places)].sum())
         self.n_segments = int(of_video.sum())
-        shape = len(rows), self._longest
+        shape = len(taken), self._longest
         blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         blank = sharding.place(blank, mesh, sharding.BY_RUN)
-        standard = ()
-        if standardize:
-            standard = sharding.place(standards(videos, self._trained), mesh, sharding.BY_RUN)
-        self.runs = Run(runs.keys_of(places, mesh), *blank, runs.dials_of(dials, len(rows), mesh), standard)
+        standard = runs.standard_of(videos if standardize else None, self._trained, mesh)
+        self.runs = Run(runs.keys_of(places, mesh), *blank, runs.dials_of(dials, len(taken), mesh), standard)
 
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[Iterator[Pass]]:
         """The passes of every epoch from `done` on; each must be taken before the next epoch's.

@@ -85,19 +85,30 @@ def make_runs(
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
     """
     mesh = mesh or one_device()
-    number = {key: i for i, key in enumerate(keys)}
-    video = np.asarray(corpus.video)
-    trained = np.stack([np.isin(range(len(keys)), [number[key] for key in fold.train]) for fold in folds])
-    trained = trained[[one.fold for one in filled(grid, mesh)]]
-    chosen = trained[:, video]
+    trained = trained_on(grid, folds, keys, mesh)
+    chosen = trained[:, np.asarray(corpus.video)]
     segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
-    standard = place(standards(videos, trained), mesh, BY_RUN) if videos else ()
+    standard = standard_of(videos, trained, mesh)
     return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh), standard)
 
 
 def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:
     """The grid, filled up with its last run to what the mesh divides."""
     return [*grid, *grid[-1:] * (padded(len(grid), mesh) - len(grid))]
+
+
+def trained_on(grid: Sequence[Place], folds: Sequence[Fold], keys: Sequence[str], mesh: Mesh) -> np.ndarray:
+    """[R (filled up), V] bool: whether a run trains on a video; V keys, in the corpus's order."""
+    number = {key: i for i, key in enumerate(keys)}
+    trained = np.zeros((len(folds), len(keys)), bool)
+    for i, fold in enumerate(folds):
+        trained[i, [number[key] for key in fold.train]] = True
+    return trained[[one.fold for one in filled(grid, mesh)]]
+
+
+def standard_of(videos: list[Video] | None, trained: np.ndarray, mesh: Mesh) -> Standard | tuple[()]:
+    """Every run's standard on the mesh, by what it is `trained_on`; nothing where there are no videos."""
+    return place(standards(videos, trained), mesh, BY_RUN) if videos else ()
 
 
 def members(chosen: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from trsum_jax.method import reward_terms
 from trsum_jax.method.losses import frame_losses, mean_over
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.runtime import sharding
@@ -151,9 +152,7 @@ def _parts_of_reward(frames: chex.Array, valid: chex.Array) -> tuple[chex.Array,
     unit, place = frames / norms, jnp.arange(len(frames))
     apart = jnp.abs(place[:, None] - place[None])
     unlike = jnp.where(apart > _FAR, 1.0, 1.0 - unit @ unit.T)
-    squares = jnp.sum(jnp.square(frames), axis=1)
-    distance = jnp.maximum(squares[:, None] + squares[None] - 2 * frames @ frames.T, 0.0)
-    return jnp.where(apart == 0, 0.0, unlike), jnp.where(apart == 0, 0.0, distance)
+    return jnp.where(apart == 0, 0.0, unlike), jnp.square(reward_terms.distances(frames))
 
 
 def _visible_reward(
@@ -164,9 +163,7 @@ def _visible_reward(
     weight = visible.astype(jnp.float32)
     count = jnp.sum(weight)
     diversity = weight @ unlike @ weight / jnp.maximum(count * (count - 1), 1.0)
-    nearest = jnp.min(jnp.where(visible[None], distance, jnp.inf), axis=1)
-    near = jnp.where(count > 0, jnp.exp(-mean_over(nearest, valid)), 0.0)
-    return (diversity + near) / 2
+    return (diversity + reward_terms.nearness(distance, valid, visible)) / 2
 
 
 def _in_batches(function: Callable, count: int) -> chex.Array:

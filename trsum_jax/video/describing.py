@@ -12,7 +12,7 @@ import tqdm
 
 from trsum_jax.data import records, shots
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import shown, tell
 from trsum_jax.video import reading
 from trsum_jax.video.encoders.encoder import Encoder, encode_video
 
@@ -152,5 +152,5 @@ def describe_all(
             described[path] = video
             blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
             for note in notes:
-                print(f'note: {shown(path)}: {note}', file=sys.stderr)
+                tell(path, note)
     return described, blank
