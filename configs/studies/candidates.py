@@ -11,7 +11,7 @@ import ml_collections
 
 from trsum_jax.configs import default
 
-# A second term's weight gives it the spread of the reconstruction, .004, over random halves of SumMe's frames.
+# A weight gives its term the spread of the reconstruction, .004, over random halves of SumMe's frames.
 CHANGE = {'reward_terms': {'transitions': -0.1}}
 SHOTS = {'actions': 'shots'}
 COUNT_CONTROL = {'estimator': 'count_control', 'baseline': 'leave_one_out'}
