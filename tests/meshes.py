@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from tiny import Setting, tiny_config
 
+from benchmarks.whole_epoch import compile_epoch
 from trsum_jax.method import episodes, masking
 from trsum_jax.runtime import sharding
 from trsum_jax.training import grid, scoring
@@ -79,7 +80,7 @@ def run(setting, stage, frozen):
     """States, the metrics of every epoch, and the text of the compiled epoch."""
     states, history = grid.init(stage, setting.runs, frozen, setting.mesh), []
     arguments = setting.corpus, setting.runs, frozen
-    epoch = grid.compile_epoch(stage, 'map', setting.mesh).lower(states, np.int32(0), *arguments).compile()
+    epoch = compile_epoch(stage, 'map', setting.mesh).lower(states, np.int32(0), *arguments).compile()
     for number in range(EPOCHS):
         states, metrics = epoch(states, np.int32(number), *arguments)
         history.append({name: np.asarray(value) for name, value in metrics.items()})

@@ -6,6 +6,7 @@ import types
 import numpy as np
 from tiny import RECIPE, tiny_config
 
+from benchmarks.whole_epoch import compile_epoch
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
 from trsum_jax.experiment.config import dtype_here
@@ -40,7 +41,7 @@ class RivalSetting:
         """States and the metrics of every epoch, [epochs][name][R]."""
         runs = self.runs if runs is None else runs
         states, history = grid.init(self.stage, runs, ()), []
-        step = grid.compile_epoch(self.stage, how)
+        step = compile_epoch(self.stage, how)
         for number in range(epochs):
             states, metrics = step(states, number, self.corpus, runs, ())
             history.append({name: np.asarray(value) for name, value in metrics.items()})

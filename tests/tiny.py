@@ -5,6 +5,7 @@ import pathlib
 import ml_collections
 import numpy as np
 
+from benchmarks.whole_epoch import compile_epoch
 from configs import default
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
@@ -86,7 +87,7 @@ class Setting:
         """States and the metrics of every epoch, [epochs][name][R]."""
         runs = self.runs if runs is None else runs
         states, history = grid.init(stage, runs, frozen, self.mesh), []
-        step = grid.compile_epoch(stage, how, self.mesh)
+        step = compile_epoch(stage, how, self.mesh)
         for number in range(epochs):
             states, metrics = step(states, number, self.corpus, runs, frozen)
             history.append({name: np.asarray(value) for name, value in metrics.items()})
