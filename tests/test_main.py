@@ -22,6 +22,8 @@ from trsum_jax.protocol import evaluation
 from trsum_jax.results import filenames, metric_log, summaries
 from trsum_jax.training import runs
 
+pytestmark = pytest.mark.usefixtures('programs_shared')
+
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
