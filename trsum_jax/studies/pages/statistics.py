@@ -200,8 +200,8 @@ def render_statistics(found: Mapping[str, Mapping[str, Any]]) -> str:
     headers = ['', *(f'{name}{" (planted)" if of["synthetic"] else ""}' for name, of in found.items())]
     table = tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)
     about = (
-        'Mean over videos [95% bootstrap interval over videos]; of counts and lengths the median, in brackets '
-        'the quartiles; standardized features are less the mean of all frames of the dataset.'
+        'Mean over videos [95% bootstrap interval over videos]; of counts and lengths the median '
+        '[quartiles]; standardized features are less the mean of all frames of the dataset.'
     )
     notes = [f'\n{name}: {note}.' for name, of in found.items() for note in of['notes']]
     return '\n'.join([f'# What the data are like\n\n{about}\n\n{table}', *notes]) + '\n'
@@ -221,14 +221,16 @@ def read_named(named: str) -> tuple[str, Dataset]:
     """
     name, _, data = named.rpartition('=')
     path = pathlib.Path(data).expanduser()
-    if path.suffix in ('.h5', '.hdf5') or path.is_file():
+    if path.suffix in ('.h5', '.hdf5') or (path.is_file() and path.suffix != '.py'):
         return name or path.stem, datasets.read_dataset(path)
+    # As the main job takes them: `demo`, or `configs/demo.py`.
+    data = data.removeprefix('configs/').removesuffix('.py')
     module = 'trsum_jax.configs.' + data.replace('/', '.')
     try:
         config = importlib.import_module(module).get_config()
     except (ModuleNotFoundError, AttributeError) as error:
         raise InputError(
-            f'{shown(named)}: expected a feature file (.h5), or the name of a config whose data are generated, '
+            f'{shown(named)}: expected a feature file (.h5), or a config of ours whose data are generated, '
             'such as demo or weak, found neither'
         ) from error
     if not config.data.generate:
