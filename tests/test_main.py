@@ -65,7 +65,7 @@ def test_only_beside_planted_people_stands_what_real_ones_say(finished):
     assert text.count(report.REAL_PEOPLE) == 1
     results = read_json(workdir / 'results.json')
     planted, real = (report.render_results(results | {'synthetic': told}) for told in (True, False))
-    assert planted.endswith(f'|\n\n{report.REAL_PEOPLE}\n')
+    assert planted.endswith(f'\n\n{report.REAL_PEOPLE}\n')
     assert report.REAL_PEOPLE not in real
     assert planted.count('\n| ') == real.count('\n| ')
 
