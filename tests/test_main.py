@@ -16,7 +16,7 @@ from trsum_jax.experiment import inputs, preparation, scorer
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
-from trsum_jax.results import filenames, metric_log, summaries
+from trsum_jax.results import filenames, metric_log, report, summaries
 from trsum_jax.training import runs
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
@@ -57,6 +57,16 @@ def test_results_hold_what_is_promised(finished):
     assert results['seeds']['count'] == 2
     assert 'held-out videos' in text
     assert 'synthetic' in text
+
+
+def test_only_beside_planted_people_stands_what_real_ones_say(finished):
+    _, workdir, text = finished
+    assert text.count(report.REAL_PEOPLE) == 1
+    results = read_json(workdir / 'results.json')
+    planted, real = (report.render_results(results | {'synthetic': told}) for told in (True, False))
+    assert planted.endswith(f'\n\n{report.REAL_PEOPLE}\n')
+    assert report.REAL_PEOPLE not in real
+    assert planted.count('\n| ') == real.count('\n| ')
 
 
 def test_the_mean_is_that_of_the_folds_test_videos(finished):
