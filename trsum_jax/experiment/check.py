@@ -22,6 +22,8 @@ LATER = {
     'data.partial_splits': False,
     'data.standardize': False,
     'evaluation.rows': (),
+    'generator.aside': 0.0,
+    'generator.patience': 50,
     'evaluation.rs_sum_passes': 0,
     'layout.grace': 30.0,
     'summarizer.advantage_unit': 'reward',

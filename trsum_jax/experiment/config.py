@@ -16,9 +16,9 @@ from trsum_jax.method import episodes, estimators, masking, relaxations, reward_
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.policies import counting, subsets
-from trsum_jax.training import steps, trsum, variations
+from trsum_jax.training import steps, trsum
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.variations import over_shots
+from trsum_jax.training.stages import held_aside, variations
 
 ESTIMATORS = {
     'reinforce': estimators.reinforce,
@@ -79,8 +79,9 @@ def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: i
     generator, summarizer = _modules(config, width)
     first = _pretraining(config, generator, width, shards)
     second = _reinforcement(config, generator, summarizer, width, n_videos, shards)
+    stage_1 = held_aside.keeping_the_best(first, config.generator.patience)
     stage_2 = variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage
-    return TrSum(first, second, (trsum.generator_stage(first), stage_2(second)))
+    return TrSum(first, second, (stage_1, stage_2(second)))
 
 
 def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:
@@ -214,7 +215,7 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         if clip:
             one = functools.partial(estimators.clipped, one, clip)
         if by_shot:
-            one = over_shots(one, segment.shot)
+            one = variations.over_shots(one, segment.shot)
         return one(key, logits, segment.valid, rewards_of, baseline)
 
     return estimate

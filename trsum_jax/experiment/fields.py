@@ -16,12 +16,14 @@ from trsum_jax.experiment import methods
 from trsum_jax.experiment.config import ESTIMATORS
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
 from trsum_jax.runtime.fields import Field
-from trsum_jax.training import trsum, variations
+from trsum_jax.training import trsum
+from trsum_jax.training.stages import variations
 
 PRESETS = ('default', 'published')
 PUBLISHED = {
     'preset': 'published',
     'data': {'standardize': False},
+    'generator': {'aside': 0.0},
     'model': {'centred': False, 'cosine_start': False, 'scale_features': False},
     'summarizer': {
         'baseline_start': 'zero',
@@ -102,7 +104,15 @@ FIELDS = {
     'masking.mask': Field(0.8, 'probability that a window is masked', 'P', within='[0, 1]'),
     'masking.replace': Field(0.1, 'probability that it is replaced; else kept', 'P', within='[0, 1]'),
     #
-    'generator.epochs': Field(250, 'of stage 1', 'P', least=1),
+    'generator.epochs': Field(250, 'of stage 1, at most', 'P', least=1),
+    'generator.aside': Field(
+        0.2,
+        'share of the training videos, if five or more, that stage 1 is judged by and not trained on: the '
+        'epoch of the least loss on them is kept; 0: the last',
+        'O',
+        within='[0, 1)',
+    ),
+    'generator.patience': Field(50, 'epochs without a lesser loss on them that end stage 1', 'O', least=1),
     'generator.batch': Field(8, 'segments in a step', 'O', least=1),
     **{f'generator.{name}': field for name, field in _LEARNING.items()},
     'generator.loss_frames': Field(

@@ -39,7 +39,10 @@ LEARNED = {
 }
 # By stage, the metrics that a study may show.
 LOGGED = {
-    'generator': ('loss', 'loss_segment_mean', 'loss_copy_nearest'),
+    'generator': (
+        *('loss', 'loss_segment_mean', 'loss_copy_nearest'),
+        *('loss_aside', 'loss_aside_segment_mean', 'loss_aside_copy_nearest', 'epochs_since_best'),
+    ),
     'summarizer': ('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
     **{name: rival.LOGGED for name, rival in _RIVALS.items()},
 }

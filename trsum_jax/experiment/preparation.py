@@ -162,8 +162,9 @@ def assemble(
     longest, width = max(video.n_steps for video in videos), videos[0].features.shape[1]
     method = methods.build(config, width, len(videos), longest, mesh.shape[sharding.DATA])
     # A rival sees what its authors gave it.
-    standardize = config.data.standardize and methods.is_ours(config)
-    segments = videos, method.length, method.views, places, given.folds, mesh, dials, standardize
+    ours = methods.is_ours(config)
+    standardize, aside = config.data.standardize and ours, config.generator.aside if ours else 0.0
+    segments = videos, method.length, method.views, places, given.folds, mesh, dials, standardize, aside
     most_mb = config.data.stream_mb
     return Experiment(
         config=config,

@@ -131,7 +131,7 @@ def train_stage(
         )
     if at.epoch or at.steps:
         for log in itertools.chain(*logs):
-            metric_log.refuse_a_gap(log, stage.name, at.epoch, folder)
+            metric_log.refuse_a_gap(log, stage.name, at.epoch, folder, stage.patience)
         within, place = (f' and {at.steps} steps', loop.within_of(folder)) if at.steps else ('', folder)
         processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {place}')
     if at.epoch == epochs:

@@ -26,7 +26,9 @@ def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
     write_text(path, ''.join(f'{text}\n' for text in kept))
 
 
-def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path) -> None:
+def refuse_a_gap(
+    path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path, patience: int = 0
+) -> None:
     """Stops where a log lacks epochs that a checkpoint has behind it: it was deleted or cut.
 
     Args:
@@ -34,6 +36,7 @@ def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Pa
         stage: whose lines.
         epochs: that the checkpoint has behind it.
         folder: of the stage's checkpoints.
+        patience: of the stage: where all runs have reached it, no more was logged.
 
     Raises:
         InputError: lines are missing.
@@ -41,6 +44,13 @@ def refuse_a_gap(path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Pa
     found = _by_place(path, stage)
     runs = _runs(found)
     whole = [epoch for epoch in range(1, epochs + 1) if runs and all((epoch, *run) in found for run in runs)]
+    settled = [
+        epoch
+        for epoch in whole
+        if patience and all(found[epoch, *run].get('epochs_since_best', 0) >= patience for run in runs)
+    ]
+    epochs = min([epochs, *settled])
+    whole = [epoch for epoch in whole if epoch <= epochs]
     if missing := epochs - len(whole):
         raise InputError(
             f'{path}: expected the metrics of the {epochs} epochs that {folder} has behind it, {missing} are '

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from trsum_jax.training.corpus import Corpus, weighted_mean
-from trsum_jax.training.runs import Run, stream
+from trsum_jax.training.runs import Run, stream, whole
 
 
 class Batch(NamedTuple):
@@ -43,6 +43,10 @@ class Stage(NamedTuple):
         step: (state, batch, corpus, run, frozen) -> (state, every segment's metrics, [B] each).
         shown: the metrics that stand beside the progress bar.
         roots: metrics that a step gives squared; the root of their mean is told.
+        sees: run -> run with the segments that it is trained on: all, or not what is held aside.
+        close: (state, span, corpus, run) -> (state, more metrics), after the steps of a span; none: nothing.
+        patience: epochs after which it ends before its last, where the metric `epochs_since_best` of every
+            run has reached them; 0: never.
     """
 
     name: str
@@ -52,10 +56,13 @@ class Stage(NamedTuple):
     step: Callable[..., tuple[Any, dict[str, chex.Array]]]
     shown: tuple[str, ...]
     roots: tuple[str, ...] = ()
+    sees: Callable[[Run], Run] = whole
+    close: Callable[..., tuple[Any, dict[str, chex.Array]]] | None = None
+    patience: int = 0
 
     def steps(self, run: Run) -> int:
         """Steps in a pass over a run's segments, the same for all of a grid; an epoch is one pass or more."""
-        return -(-run.segments.shape[-1] // self.batch)
+        return -(-self.sees(run).segments.shape[-1] // self.batch)
 
 
 class Span(NamedTuple):
@@ -130,7 +137,7 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
         The state and what was told after them, and the epoch's metrics, scalars: means over its segments,
         which mean something once its last step is done.
     """
-    segments, weight, own_steps, step_key = _batches(stage, span.number, run)
+    segments, weight, own_steps, step_key = _batches(stage, span.number, stage.sees(run))
 
     def one(i, carry):
         state, told = carry
@@ -146,7 +153,8 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
     state, told = jax.lax.fori_loop(span.first, span.last, one, (state, told))
     metrics = weighted_mean(jax.tree.map(jnp.ravel, told.metrics), told.weight.ravel())
     roots = {name: jnp.sqrt(value) for name, value in metrics.items() if name in stage.roots}
-    return state, told, {**metrics, **roots}
+    state, beside = stage.close(state, span, corpus, run) if stage.close else (state, {})
+    return state, told, {**metrics, **roots, **beside}
 
 
 def _batches(stage: Stage, number: chex.Numeric, run: Run):

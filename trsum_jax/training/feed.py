@@ -66,6 +66,7 @@ class Whole:
         mesh: Mesh,
         dials: Mapping[str, Sequence[float]] | None = None,
         standardize: bool = False,
+        aside: float = 0.0,
     ):
         """Puts everything on the devices.
 
@@ -78,12 +79,14 @@ class Whole:
             mesh: of the devices.
             dials: as in `runs.make_runs`.
             standardize: whether every run sees the frames by its own standard (`data.standard`).
+            aside: as in `runs.held_aside`.
         """
         self._corpus = corpus.build(videos, length, views, mesh)
         keys = [video.key for video in videos]
         own = videos if standardize else None
-        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials, own)
-        self.segments = float(processes.gather(self.runs.weight)[: len(places)].sum(dtype=np.float64))
+        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials, own, aside)
+        weight = processes.gather(runs.whole(self.runs).weight)
+        self.segments = float(weight[: len(places)].sum(dtype=np.float64))
         self.n_segments = self._corpus.n_segments
 
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[list[Pass]]:
@@ -110,6 +113,7 @@ class Stream:
         mesh: Mesh,
         dials: Mapping[str, Sequence[float]] | None = None,
         standardize: bool = False,
+        aside: float = 0.0,
         *,
         most_mb: float,
     ):
@@ -124,6 +128,7 @@ class Stream:
             mesh: of the devices.
             dials: as in `runs.make_runs`.
             standardize: as for `Whole`.
+            aside: as for `Whole`.
             most_mb: MB (2^20 bytes) of features in a chunk at most.
 
         Raises:
@@ -143,19 +148,25 @@ class Stream:
         self.passes = len(self._chunks)
         counts = {n: len(decompose(n, length, views)) for n in np.unique(steps).tolist()}
         of_video = np.array([counts[n] for n in steps.tolist()])
-        self._trained = runs.trained_on(places, folds, [video.key for video in videos], mesh)
-        taken = self._trained * of_video
+        trained = runs.trained_on(places, folds, [video.key for video in videos], mesh)
+        kept = runs.held_aside(runs.filled(places, mesh), trained, aside)
+        # What a run trains on, and what it holds aside where some is.
+        self._parts = [trained & ~kept, *([kept] if kept.any() else [])]
+        taken = trained * of_video
         self._frames = max(int(steps[chunk].sum()) for chunk in self._chunks)
         self._segments = max(int(of_video[chunk].sum()) for chunk in self._chunks)
-        self._longest = max(int(taken[:, chunk].sum(axis=1).max()) for chunk in self._chunks)
+        self._longest = [
+            max(int((part * of_video)[:, chunk].sum(axis=1).max()) for chunk in self._chunks)
+            for part in self._parts
+        ]
         self._first = np.cumsum([0, *steps])
         self.segments = float(taken[: len(places)].sum())
         self.n_segments = int(of_video.sum())
-        shape = len(taken), self._longest
-        blank = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-        blank = sharding.place(blank, mesh, sharding.BY_RUN)
-        standard = runs.standard_of(videos if standardize else None, self._trained, mesh)
-        self.runs = Run(runs.keys_of(places, mesh), *blank, runs.dials_of(dials, len(taken), mesh), standard)
+        shapes = [(len(taken), longest) for longest in self._longest]
+        blank = [(np.zeros(shape, np.int32), np.zeros(shape, np.float32)) for shape in shapes]
+        standard = runs.standard_of(videos if standardize else None, trained, mesh)
+        numbers = runs.dials_of(dials, len(taken), mesh)
+        self.runs = self._with(Run(runs.keys_of(places, mesh), None, None, numbers, standard), blank)
 
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[Iterator[Pass]]:
         """The passes of every epoch from `done` on; each must be taken before the next epoch's.
@@ -196,7 +207,7 @@ class Stream:
         source = self._grain.MapDataset.source(wanted).map(lambda one: (one[0], *self._read(one[1])))
         return iter(source.to_iter_dataset(ahead))
 
-    def _read(self, chunk: int) -> tuple[Corpus, np.ndarray, np.ndarray]:
+    def _read(self, chunk: int) -> tuple[Corpus, list[tuple[np.ndarray, np.ndarray]]]:
         numbers = self._chunks[chunk]
         read = corpus.arrays([self._videos[i] for i in numbers], self._length, self._views)
         local = read.video
@@ -206,15 +217,16 @@ class Stream:
             for name, leaf in read._asdict().items()
             if name != 'standard'
         ))  # fmt: skip
-        chosen = self._trained[:, numbers][:, local]
-        segments, weight = runs.members(chosen, self._longest)
-        return read, segments, weight
+        each = zip(self._parts, self._longest, strict=True)
+        return read, [runs.members(part[:, numbers][:, local], longest) for part, longest in each]
 
-    def _placed(self, number: int, host: Corpus, segments: np.ndarray, weight: np.ndarray) -> Pass:
-        placed = sharding.place((segments, weight), self._mesh, sharding.BY_RUN)
-        segments, weight = placed
-        own = self.runs._replace(segments=segments, weight=weight)
-        return Pass(number, sharding.place(host, self._mesh, sharding.SHARED), own)
+    def _placed(self, number: int, host: Corpus, parts: list[tuple[np.ndarray, np.ndarray]]) -> Pass:
+        placed = sharding.place(host, self._mesh, sharding.SHARED)
+        return Pass(number, placed, self._with(self.runs, parts))
+
+    def _with(self, some: Run, parts: list[tuple[np.ndarray, np.ndarray]]) -> Run:
+        (segments, weight), *aside = sharding.place(parts, self._mesh, sharding.BY_RUN)
+        return some._replace(segments=segments, weight=weight, aside=aside[0] if aside else ())
 
 
 def plan(names: Sequence[str], steps: np.ndarray, width: int, most_mb: float) -> list[list[int]]:

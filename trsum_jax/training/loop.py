@@ -65,7 +65,8 @@ def train(
     """Trains every run of the grid to its last epoch, with a progress bar and checkpoints.
 
     Metrics stay on the device and are read every `log_every` epochs, and before every checkpoint, so
-    that the log is never behind what training continues from.
+    that the log is never behind what training continues from. Where the stage has a patience, and all runs
+    have reached it, it ends there: its states are saved as those of the last epoch.
 
     Args:
         stage: what to train.
@@ -75,7 +76,7 @@ def train(
         places: the R runs' names, for messages; what the mesh fills the grid up with has none.
         mesh: of the devices.
         how: `map` or `vmap`, over runs.
-        epochs: how many in all.
+        epochs: how many in all, at most.
         habits: how often it is told and saved.
         on_metrics: called with each epoch's number (from 0) and its metrics, each [R].
         folder: of the stage's checkpoints.
@@ -121,20 +122,28 @@ def train(
                 for number, values in _read(waiting, len(places)):
                     check(number, values)
                     on_metrics(number, values)
+                    if settled := number + 1 < epochs and _has_settled(stage, values):
+                        break
                 if not words:
                     bar.set_postfix_str(_beside(stage, values, pace), refresh=False)
                 waiting = []
+                if settled:
+                    last = save = True
+                    if not words:
+                        bar.write(f'{stage.name}: no run was the better for {stage.patience} epochs; it ends')
             bar.update(at.epoch + at.steps / of_epoch - bar.n)
             if save:
                 # The metrics of a step are taken before its update: parameters may be worse than they tell.
                 finite = processes.gather(_finite_runs(at.states.params))[: len(places)]
                 check(at.epoch - 1, {'a parameter': np.where(finite, 0, np.nan)})
-                saver.save(at.epoch, at.states)
+                saver.save(epochs if last else at.epoch, at.states)
             if within:
                 _save_within(folder, at, of_epoch)
             if stopping and (within or (save and not last)):
                 saver.wait()
                 raise Preempted(_where(stage, at, of_epoch))
+            if last:
+                break
         saver.wait()
         if processes.first():
             shutil.rmtree(within_of(folder), ignore_errors=True)
@@ -201,6 +210,12 @@ def _ends_soon(pace: _Pace, at: Position, of_epoch: int, grace: float) -> bool:
     since = 0.0 if heard is None else time.monotonic() - heard
     # What is not known before a second dispatch is no reason to stop.
     return bool(processes.from_first(int(not since + left > grace)))
+
+
+def _has_settled(stage: Stage, values: dict[str, np.ndarray]) -> bool:
+    """Whether no run was the better for the stage's patience, after which its state stays as it is."""
+    since = values.get('epochs_since_best')
+    return bool(stage.patience) and since is not None and bool(np.all(since >= stage.patience))
 
 
 def _beside(stage: Stage, values: dict[str, np.ndarray], pace: _Pace) -> str:

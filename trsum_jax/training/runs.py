@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -16,6 +17,8 @@ from trsum_jax.runtime.sharding import BY_RUN, one_device, padded, place
 from trsum_jax.training.corpus import Corpus
 
 Numbers = TypeVar('Numbers', bound=NamedTuple)
+# Training videos of a run, of which some can be held aside.
+_FEWEST = 5
 
 
 class Run(NamedTuple):
@@ -28,6 +31,8 @@ class Run(NamedTuple):
         dials: float32 scalars by name of a config field, where the runs of a grid differ in its number
             (`joint.DIALS`); a number that all of them share is a constant of the program.
         standard: what it sees the frames by, or nothing: as they are.
+        aside: numbers and weights [H] of the segments of the training videos that stage 1 does not train on;
+            nothing where there are none. They are not among `segments`.
     """
 
     key: chex.PRNGKey
@@ -35,6 +40,7 @@ class Run(NamedTuple):
     weight: chex.Array
     dials: Mapping[str, chex.Array] = {}
     standard: Standard | tuple[()] = ()
+    aside: tuple[chex.Array, chex.Array] | tuple[()] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +72,7 @@ def make_runs(
     mesh: Mesh | None = None,
     dials: Mapping[str, Sequence[float]] | None = None,
     videos: list[Video] | None = None,
+    aside: float = 0.0,
 ) -> Run:
     """The inputs of every run, stacked, on the mesh.
 
@@ -80,16 +87,55 @@ def make_runs(
         mesh: of the devices; the default one alone where there is none.
         dials: by name, the number of every run [R]; none where there are none.
         videos: the corpus's, to see their frames by each run's own standard; none: as they are.
+        aside: as in `held_aside`.
 
     Returns:
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
     """
     mesh = mesh or one_device()
     trained = trained_on(grid, folds, keys, mesh)
-    chosen = trained[:, np.asarray(corpus.video)]
-    segments, weight = place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
+    kept = held_aside(filled(grid, mesh), trained, aside)
+    segments, weight = _placed(trained & ~kept, corpus, mesh)
+    beside = _placed(kept, corpus, mesh) if kept.any() else ()
     standard = standard_of(videos, trained, mesh)
-    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(chosen), mesh), standard)
+    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(trained), mesh), standard, beside)
+
+
+def _placed(videos: np.ndarray, corpus: Corpus, mesh: Mesh) -> tuple[jax.Array, jax.Array]:
+    """The segments of every run's videos [R, V] on the mesh, as `members`."""
+    chosen = videos[:, np.asarray(corpus.video)]
+    return place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
+
+
+def held_aside(grid: Sequence[Place], trained: np.ndarray, share: float) -> np.ndarray:
+    """Which training videos a run's stage 1 does not train on, but is judged by: it ends by their loss.
+
+    Args:
+        grid: R places; a run's choice depends on its seed and fold alone.
+        trained: [R, V] bool, whether a run trains on a video.
+        share: of its training videos, rounded, at least one; 0: none.
+
+    Returns:
+        [R, V] bool; none at all where some run has fewer than five training videos.
+    """
+    kept = np.zeros_like(trained)
+    if share and trained.sum(axis=1).min() >= _FEWEST:
+        for own, one, place in zip(kept, trained, grid, strict=True):
+            videos = np.flatnonzero(one)
+            count = max(1, round(share * len(videos)))
+            own[np.random.default_rng((place.seed, place.fold)).permutation(videos)[:count]] = True
+    return kept
+
+
+def whole(run: Run) -> Run:
+    """A run, or several, with what is held aside among its segments."""
+    if not run.aside:
+        return run
+    joined = (
+        jnp.concatenate(parts, axis=-1) for parts in zip((run.segments, run.weight), run.aside, strict=True)
+    )
+    segments, weight = joined
+    return run._replace(segments=segments, weight=weight)
 
 
 def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:
@@ -156,6 +202,7 @@ def stream(key: chex.PRNGKey, name: str) -> chex.PRNGKey:
         'rival init',
         'rival',
         'rs_sum',
+        'aside',
     )
     return jax.random.fold_in(key, names.index(name))
 

@@ -41,7 +41,7 @@ def importance(summarizer: Summarizer, params: Any, corpus: Corpus) -> chex.Arra
         batch = jax.vmap(gather, (None, 0))(corpus, segments)
         return jax.nn.sigmoid(summarizer.apply({'params': params}, batch.frames, batch.valid))
 
-    return average_per_frame(corpus, _in_batches(score, corpus.n_segments))
+    return average_per_frame(corpus, in_batches(score, corpus.n_segments))
 
 
 def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int) -> chex.Array:
@@ -74,7 +74,7 @@ def one_out_loss(generator: Generator, params: Any, corpus: Corpus, window: int)
             rebuilt = generator.apply({'params': params}, frames, valid, masked, positions[:, None])
             return frame_losses(one.frames[positions], rebuilt[:, 0])
 
-        return _in_batches(without, length)
+        return in_batches(without, length)
 
     return average_per_frame(corpus, jax.lax.map(losses, jnp.arange(corpus.n_segments)))
 
@@ -166,8 +166,16 @@ def _visible_reward(
     return (diversity + reward_terms.nearness(distance, valid, visible)) / 2
 
 
-def _in_batches(function: Callable, count: int) -> chex.Array:
-    """`function` of 0..count - 1, `_AT_ONCE` at a time; the last batch is filled up from the start."""
+def in_batches(function: Callable, count: int) -> chex.Array:
+    """`function` of 0..count - 1, some at a time.
+
+    Args:
+        function: [n] int32 -> [n, …].
+        count: a last batch is filled up from the start.
+
+    Returns:
+        [count, …].
+    """
     batches = jnp.arange(-(-count // _AT_ONCE) * _AT_ONCE) % count
     found = jax.lax.map(function, batches.reshape(-1, _AT_ONCE))
     return found.reshape(-1, *found.shape[2:])[:count]

@@ -158,7 +158,7 @@ def generator_stage(setup: Pretraining) -> Stage:
     """
     init, step = functools.partial(start_generator, setup), functools.partial(generator_step, setup)
     shown = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
-    return Stage('generator', 'generator', setup.batch, init, step, shown)
+    return Stage('generator', 'generator', setup.batch, init, step, shown, sees=lambda run: run)
 
 
 def start_generator(setup: Pretraining, run: Run, frozen: tuple[()]) -> GeneratorState:

@@ -13,7 +13,7 @@ from tiny import Setting, tiny_config
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, config
 from trsum_jax.method import episodes, estimators, relaxations
-from trsum_jax.training.variations import over_shots, permuted
+from trsum_jax.training.stages.variations import over_shots, permuted
 
 
 def test_what_frames_are_to_each_other_stays_and_nothing_else():
