@@ -70,6 +70,7 @@ TESTED_IN = {
     'rivals/acsumgan/game': 'rivals/acsumgan/test_net',
     'runtime/checkpoint': 'training/test_loop',
     'studies/drawing': 'studies/test_comparison',
+    'studies/pages/own_and_help': 'studies/test_own_and_help',
     'studies/pages/premise': 'studies/test_premise',
     'studies/pages/stability': 'studies/test_stability',
     'studies/random_summaries': 'studies/test_premise',

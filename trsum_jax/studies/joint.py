@@ -1,6 +1,6 @@
 """Variants of one experiment trained together: numbers side by side in one grid, equal parts only once.
 
-A stage reads some parts of the config (`READS`). Variants that agree in all of them but for the numbers of
+A stage reads some parts of the config, or fields (`READS`). Variants that agree in all of them but for the numbers of
 `DIALS` are one compiled grid, whose runs carry these numbers. Variants that agree in all of them are the same
 training: it is done once, and each gets a copy. Stage 1 does not read the summarizer's settings, so variants
 that differ in these share their generators.
@@ -30,7 +30,8 @@ from trsum_jax.training import grid, runs
 STAGES = ('generator', 'summarizer')
 READS = {
     'generator': ('seeds', 'data', 'decomposition', 'model', 'masking', 'generator', 'layout'),
-    'summarizer': ('seeds', 'data', 'decomposition', 'model', 'summarizer', 'layout'),
+    # What is held aside from stage 1 says how a run's segments stand, and what a generator's checkpoint holds.
+    'summarizer': ('seeds', 'data', 'decomposition', 'model', 'generator.aside', 'summarizer', 'layout'),
 }
 DIALS = {
     'generator': ('masking.window_ratio', 'masking.mask_ratio', 'masking.mask', 'masking.replace'),
@@ -176,7 +177,7 @@ def _read(config: ml_collections.ConfigDict, stage: str) -> dict[str, Any]:
     """The fields that a stage reads, flat."""
     # Grids of earlier versions are found under names that their constants are part of.
     flat = check.GONE | check.flatten(config)
-    return {name: value for name, value in flat.items() if name.split('.')[0] in READS[stage]}
+    return {name: value for name, value in flat.items() if {name, name.split('.')[0]} & set(READS[stage])}
 
 
 def _at(config: ml_collections.ConfigDict, name: str) -> float:

@@ -116,7 +116,7 @@ def _of_log(workdir: pathlib.Path, stages: Sequence[str]) -> dict[str, Cells]:
     cells: dict[str, Cells] = {}
     for stage in stages:
         logged = metric_log.read(workdir / filenames.METRICS, stage)
-        for name, curves in ((name, logged[name]) for name in methods.LOGGED[stage] if logged):
+        for name, curves in ((name, logged[name]) for name in methods.LOGGED[stage] if name in logged):
             values = {name: curves[:, -1]}
             if curves.shape[1] >= 3:
                 values |= {f'{name}_{key}': of(curves) for key, of in stability.MEASURES.items()}

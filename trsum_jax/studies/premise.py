@@ -19,6 +19,8 @@ import tabulate
 from scipy import stats
 from tqdm import tqdm
 
+from trsum_jax.data import folded
+from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import scorer
 from trsum_jax.experiment.preparation import Experiment
@@ -160,6 +162,27 @@ def correlations_over_draws(
     return found | {'given_length': float(given)}
 
 
+def judged_videos(given: folded.Inputs) -> dict[str, Video]:
+    """The evaluated videos that people have judged.
+
+    Args:
+        given: videos and folds.
+
+    Returns:
+        By key, at least one.
+
+    Raises:
+        InputError: there is none.
+    """
+    videos = given.dataset.videos
+    if found := {key: videos[key] for key in given.keys if videos[key].has_users}:
+        return found
+    raise InputError(
+        f"{given.dataset.path}: expected people's summaries or ratings, which rewards are compared with, "
+        'found none'
+    )
+
+
 def measure_premise(
     experiment: Experiment, generator: Generator, params: Any, draws: int = DRAWS, least: int = LEAST
 ) -> dict[str, Any]:
@@ -184,12 +207,7 @@ def measure_premise(
         InputError: no video has users.
     """
     given, settings = experiment.given, experiment.config
-    labelled = {key: given.dataset.videos[key] for key in given.keys if given.dataset.videos[key].has_users}
-    if not labelled:
-        raise InputError(
-            f"{given.dataset.path}: expected people's summaries or ratings, which rewards are compared with, "
-            'found none'
-        )
+    labelled = judged_videos(given)
     videos, length = list(labelled.values()), settings.decomposition.length
     segments = corpus.build(videos, length, ('sequential',))
     learned = jax.device_get((params, experiment.runs.standard))
@@ -252,11 +270,7 @@ def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS, l
     """
     experiment, generator, params = scorer.load_generators(workdir)
     config = experiment.config
-    curves = metric_log.read(workdir / filenames.METRICS, 'generator')
-    last = {
-        name: float(np.mean(curves[name][:, -1])) if name in curves else float('nan')
-        for name in ('loss', 'loss_copy_nearest')
-    }
+    last = metric_log.last_means(workdir / filenames.METRICS, 'generator', ('loss', 'loss_copy_nearest'))
     found = {
         'name': config.name,
         'dataset': experiment.given.dataset.path,

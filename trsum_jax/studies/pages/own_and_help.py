@@ -1,0 +1,86 @@
+"""Does what a frame earns point to people? `python -m trsum_jax.studies.pages.own_and_help --workdir=DIR`.
+
+DIR is the workdir of a training whose generator is done; `own_and_help.json` and `own_and_help.md` are
+written there. With several, `--workdir=A --workdir=B`, one table has a row for each.
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tabulate
+
+from trsum_jax.errors import InputError
+from trsum_jax.files import write_text
+from trsum_jax.protocol import tables
+from trsum_jax.studies import own_and_help
+
+_TITLES = dict(zip(own_and_help.LOSSES, ('loss', 'copy nearest', 'aside', 'aside, copy'), strict=True))
+
+
+def render_own_and_help(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """One table, with a row for each workdir.
+
+    Args:
+        found: by workdir, from `write_own_and_help`; at least one.
+
+    Returns:
+        Markdown; what a log does not have is `–`, and what none has is no column.
+    """
+    every, scores = list(found.values()), own_and_help.SCORES
+    losses = [name for name in _TITLES if not all(np.isnan(of['generator'][name]) for of in every)]
+    headers = ['workdir', 'generator', 'epochs', *(_TITLES[name] for name in losses)]
+    headers += [*(f'tau {name}' for name in scores), 'std own', 'std help', 'noise of help', 'own with help']
+    body = []
+    for workdir, of in found.items():
+        generator, rows = of['generator'], of['rows']
+        size = f'{generator["width"]} x {generator["layers"]}, {generator["parameters"]:,}'
+        cells = [workdir, size, str(generator['epochs'] or '–')]
+        cells += [_number(generator[name]) for name in losses]
+        cells += [tables.cell('kendall_tau', rows[name]) for name in scores]
+        cells += [_number(1000 * rows[name]['mean']) for name in ('std_own', 'std_help', 'noise_help')]
+        body.append([*cells, tables.cell('correlation', rows['correlation'])])
+    table = tabulate.tabulate(body, headers, tablefmt='github', disable_numparse=True)
+    synthetic = ' (synthetic data)' if any(of['synthetic'] for of in every) else ''
+    draws, videos = (' or '.join(map(str, sorted(of))) for of in (
+        {of['draws'] for of in every}, {of['rows']['own']['videos'] for of in every}
+    ))  # fmt: skip
+    about = (
+        "What selecting a frame takes off the composed reward's loss, at half the frames: the frame's own "
+        f"loss, what it takes off the others' (help), and both. {draws} selections of each segment. "
+        "Kendall's tau with people, and the correlation of own with help over a video's frames: mean over "
+        f'{videos} videos [95% bootstrap interval over videos]. Standard deviations over frames, in '
+        'thousandths of the loss, and what of that of help is noise of the draws. Losses are those of the '
+        'last epoch: of the training, and of videos held aside where there are any.'
+    )
+    return f'# Own and help{synthetic}\n\n{about}\n\n{table}\n'
+
+
+def _number(value: float) -> str:
+    return '–' if np.isnan(value) else f'{value:.3f}'
+
+
+def main(argv: list[str]) -> None:
+    """Measures the generators of workdirs and prints one table of all."""
+    parser = argparse.ArgumentParser(prog='python -m trsum_jax.studies.pages.own_and_help')
+    text = 'of a training; may be given several times'
+    parser.add_argument('--workdir', required=True, type=pathlib.Path, action='append', help=text)
+    parser.add_argument('--draws', default=own_and_help.DRAWS, type=int, help='selections of each segment')
+    given = parser.parse_args(argv)
+    found = {}
+    for workdir in dict.fromkeys(given.workdir):
+        found[str(workdir)] = own_and_help.write_own_and_help(workdir, given.draws)
+        write_text(
+            workdir / f'{own_and_help.NAME}.md', render_own_and_help({str(workdir): found[str(workdir)]})
+        )
+    print(render_own_and_help(found))
+
+
+if __name__ == '__main__':
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f'error: {error}')
