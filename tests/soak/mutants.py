@@ -118,7 +118,7 @@ def _plain(function):
 class Late:
     """Arrays and keys of test modules that are made after the fork: JAX's threads do not live through one."""
 
-    NAMES = ('array', 'asarray', 'ones', 'zeros', 'arange', 'full')
+    NAMES = ('array', 'asarray', 'ones', 'zeros', 'arange', 'full', 'insert')
 
     def __init__(self):
         import jax
