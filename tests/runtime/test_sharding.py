@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import meshes
 import numpy as np
 import pytest
@@ -153,6 +154,25 @@ def test_devices_go_to_the_runs_first(wanted, devices, runs, batches, expected):
 def test_a_mesh_that_cannot_be_is_explained(wanted, message):
     with pytest.raises(InputError, match=rf'layout\.mesh: expected .*{message}'):
         sharding.choose(wanted, 8, 4, (8, 4))
+
+
+def test_empty_arrays_are_made_on_the_devices():
+    """From outside they end the process, with jax 0.11 and several devices: no exception tells of it."""
+    mesh, seen = sharding.make_mesh((2, 1)), []
+
+    def one(tree, beside):
+        seen.append([(leaf.shape, leaf.dtype.name) for leaf in (*jax.tree.leaves(tree), beside)])
+        return jnp.concatenate([tree['a'], tree['b']], axis=1) + 2 * tree['c'][0] + beside.sum()
+
+    tree = {'a': jnp.arange(6.0).reshape(2, 3), 'b': jnp.zeros((2, 0)), 'c': (jnp.array([[5.0], [7.0]]),)}
+    tree['d'] = jnp.zeros((4, 0, 2), jnp.int8)
+    given = tree, jnp.zeros((3, 0))
+    split = sharding.split(one, mesh, (sharding.BY_RUN, sharding.SHARED))
+    (boundary,) = jax.make_jaxpr(split)(*given).eqns
+    assert [variable.aval.shape for variable in boundary.invars] == [(2, 3), (2, 1)]
+    own = [((1, 3), 'float32'), ((1, 0), 'float32'), ((1, 1), 'float32'), ((2, 0, 2), 'int8')]
+    assert seen == [[*own, ((3, 0), 'float32')]]
+    np.testing.assert_array_equal(jax.jit(split)(*given), [[10, 11, 12], [17, 18, 19]])
 
 
 def test_recomputing_blocks_changes_nothing():

@@ -5,11 +5,13 @@ The mesh has two axes. `run` splits the grid: nothing ever crosses it. `data` sp
 lone device, so that without a split of a batch the results are the same bits on any mesh.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -130,8 +132,31 @@ def split(function: Callable, mesh: Mesh, specs: Sequence[PartitionSpec]) -> Cal
     Returns:
         The function over all runs, to be jitted.
     """
-    # What comes out is the same on all devices of the data axis because `gradients` adds up over it.
-    return jax.shard_map(function, mesh=mesh, in_specs=tuple(specs), out_specs=BY_RUN, check_vma=False)
+    specs = tuple(specs)
+
+    # By its arguments' names the compiler calls what it is given.
+    @functools.wraps(function)
+    def on_mesh(*arguments):
+        flat = [jax.tree.flatten(argument) for argument in arguments]
+
+        def on_device(*full):
+            trees = []
+            for (leaves, tree), spec, own in zip(flat, specs, map(iter, full), strict=True):
+                trees.append(
+                    tree.unflatten([next(own) if leaf.size else empty(leaf, spec) for leaf in leaves])
+                )
+            return function(*trees)
+
+        def empty(leaf, spec):
+            return jnp.zeros(NamedSharding(mesh, spec).shard_shape(leaf.shape), leaf.dtype)
+
+        # Empty arrays are made on the devices: one that came from outside ends the process (SIGSEGV) where
+        # jax 0.11 compiles for several devices, as XLA drops the operand and keeps its sharding.
+        full = [[leaf for leaf in leaves if leaf.size] for leaves, _ in flat]
+        # What comes out is the same on all devices of the data axis because `gradients` adds up over it.
+        return jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=BY_RUN, check_vma=False)(*full)
+
+    return on_mesh
 
 
 def own_part(tree: Any, shards: int) -> Any:
