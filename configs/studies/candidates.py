@@ -1,4 +1,4 @@
-"""Which default do real people choose? Twelve candidates, the rule of choice in `docs/real.md`.
+"""Twelve candidates for the default on real videos; the rule of choice is in `docs/real.md`.
 
     python -m trsum_jax.main --config=configs/studies/candidates.py --workdir=runs/studies/candidates \\
         --config.data.file=FILE.h5 --config.data.folds=7
