@@ -5,11 +5,11 @@ import functools
 import jax
 
 from trsum_jax.experiment import methods
-from trsum_jax.training import grid
+from trsum_jax.training import grid, loop
 from trsum_jax.training.epoch import Stage
 
-# Parts of the config of which no program is made: where data are, when to save and to speak.
-_ELSEWHERE = ('name', 'data', 'seeds', 'layout')
+# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak.
+_ELSEWHERE = ('name', 'data', 'seeds')
 
 
 def traced_once(stage: Stage) -> Stage:
@@ -30,8 +30,8 @@ def share(patch):
 
     def build_once(config, *rest):
         fields = {name: value for name, value in config.to_dict().items() if name not in _ELSEWHERE}
-        layout = config.layout
-        key = repr(fields), layout.microbatch, layout.episodes, layout.remat, rest
+        layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
+        key = repr(fields | {'layout': layout}), rest
         if key not in made:
             method = build(config, *rest)
             stages = tuple(traced_once(stage) for stage in method.stages)

@@ -38,8 +38,8 @@ class RivalSetting:
         dtype = dtype_here(self.config.model.dtype)
         build = importlib.import_module(f'trsum_jax.rivals.{method}.training').build
         self.module, stage = build(fields, width, len(keys), dtype=dtype, scale=scale)
-        self.stage = programs.traced_once(stage)
-        self.epoch = functools.cache(lambda how: compile_epoch(self.stage, how))
+        self.stage = stage = programs.traced_once(stage)
+        self.epoch = functools.cache(functools.partial(compile_epoch, stage))
 
     def train(self, epochs=2, runs=None, how='map'):
         """States and the metrics of every epoch, [epochs][name][R]."""

@@ -77,7 +77,8 @@ class Setting:
         self.bound = bind(config, width, len(keys), shards)
         self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
         self.stage1, self.stage2 = map(programs.traced_once, self.bound.stages)
-        self.epoch = functools.cache(lambda stage, how: compile_epoch(stage, how, self.mesh))
+        # It does not hold the setting, so that programs go with their last user.
+        self.epoch = functools.cache(functools.partial(compile_epoch, mesh=self.mesh))
 
     def feed(self):
         """The same as an experiment is fed with."""
