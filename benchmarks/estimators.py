@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import measure
+from benchmarks.whole_epoch import compile_epoch
 from configs import demo
 from configs.studies.estimators import VARIANTS
 from trsum_jax.data.made.synthetic import Recipe, generate
@@ -107,7 +108,7 @@ class Trained:
         self.bound = door.bind(config, self.width, len(self.videos))
         self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
         first, _ = self.bound.stages
-        states, epoch = grid.init(first, self.runs, ()), grid.compile_epoch(first, 'map')
+        states, epoch = grid.init(first, self.runs, ()), compile_epoch(first, 'map')
         for number in range(config.generator.epochs):
             states, _ = epoch(states, np.int32(number), self.corpus, self.runs, ())
         self.frozen = states.params
@@ -118,7 +119,7 @@ class Trained:
 
     def cost(self, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
         """Milliseconds of a step, each variant in turn, and the ratio to the first's in its round."""
-        steps = {name: grid.compile_epoch(self.stage(fields), 'map') for name, fields in variants.items()}
+        steps = {name: compile_epoch(self.stage(fields), 'map') for name, fields in variants.items()}
         n_steps = len(SEEDS) * -(-self.runs.segments.shape[1] // config_of({}).summarizer.batch)
         times = {name: [] for name in variants}
         for _ in range(ROUNDS + 1):

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from benchmarks import measure
 from benchmarks.measure import Work
+from benchmarks.whole_epoch import compile_epoch
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDS, SEEDS = 5, (0, 1)
@@ -132,7 +133,7 @@ def folds(size: str, stage: str, how: str) -> Callable[[], None]:
     groups = [[place] for place in places] if how == 'alone' else [places]
     first, second = bind(config, width, len(videos)).stages
     one = first if stage == 'generator' else second
-    epoch = grid.compile_epoch(one, 'map' if how == 'alone' else how_here(how))
+    epoch = compile_epoch(one, 'map' if how == 'alone' else how_here(how))
     kept = []
     for group in groups:
         all_runs = runs.make_runs(group, chosen, keys, segments)

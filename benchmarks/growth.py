@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks import measure
 from benchmarks.measure import Work
+from benchmarks.whole_epoch import compile_epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,7 +296,7 @@ def _training(
         if stage.name in names:
             reads = () if stage is both[0] else frozen
             states = start if stage is both[0] else grid.init(stage, runs, frozen)
-            kept[stage.name] = [grid.compile_epoch(stage, how_here(config.layout.runs)), states, reads]
+            kept[stage.name] = [compile_epoch(stage, how_here(config.layout.runs)), states, reads]
 
     def run():
         for one in kept.values():

@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
 
+from benchmarks.whole_epoch import compile_epoch
 from trsum_jax.experiment.config import bind
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.runtime import sharding
@@ -103,7 +104,7 @@ def compile_stage(
         )
         for argument, spec in zip(arguments, specs, strict=True)
     ]
-    return grid.compile_epoch(stage, config.layout.runs, mesh).lower(*placed).compile()
+    return compile_epoch(stage, config.layout.runs, mesh).lower(*placed).compile()
 
 
 def parameters(config: ml_collections.ConfigDict, name: str, corpus: Corpus) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from benchmarks.whole_epoch import compile_epoch
 from configs import default
 
 # Width, feed-forward, heads, segments in a batch, features.
@@ -70,7 +71,7 @@ def ours(size: str, stage: str, layout: dict[str, Any] | None = None, steps: int
         one = second
         frozen = states.params
         states = grid.init(one, runs, frozen)
-    epoch = grid.compile_epoch(one, how_here(config.layout.runs))
+    epoch = compile_epoch(one, how_here(config.layout.runs))
     kept = [states]
 
     def run():

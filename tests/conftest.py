@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 import xla
@@ -33,3 +34,23 @@ def shared() -> pathlib.Path:
     if not SHARED.is_dir():
         pytest.skip(f'needs the reference data in {SHARED.name}/ beside the checkout')
     return SHARED
+
+
+@pytest.fixture(scope='module')
+def programs_shared() -> Iterator[None]:
+    """Experiments of one config share their programs, in a file that runs it again and again."""
+    import programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        programs.share(patch)
+        yield
+
+
+@pytest.fixture(scope='module')
+def pictures_not_laid_out() -> Iterator[None]:
+    """To lay a picture out takes longer than to train at toy size; files about pictures do without this."""
+    from matplotlib import figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure.Figure, 'set_layout_engine', lambda self, *layout, **options: None)
+        yield

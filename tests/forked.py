@@ -1,4 +1,4 @@
-"""Commands as real processes, of one that has read what they share: a dozen in the time of one."""
+"""Commands as real processes; many are forked off one that has read what they share, in the time of one."""
 
 import json
 import subprocess
@@ -42,3 +42,8 @@ def run_all(commands: list[list[str]]) -> list[tuple[int, str, str]]:
     program = [sys.executable, '-W', 'ignore', '-c', _PROGRAM, json.dumps(commands)]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     return [tuple(one) for one in json.loads(done.stdout)]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    """`python -m` with the arguments, as a process by itself."""
+    return subprocess.run([sys.executable, '-m', *arguments], capture_output=True, text=True, check=False)

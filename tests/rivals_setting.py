@@ -1,11 +1,14 @@
 """A rival in a grid at toy size, as `tiny.Setting` is for TR-SUM."""
 
+import functools
 import importlib
 import types
 
 import numpy as np
+import programs
 from tiny import RECIPE, tiny_config
 
+from benchmarks.whole_epoch import compile_epoch
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
 from trsum_jax.experiment.config import dtype_here
@@ -34,13 +37,15 @@ class RivalSetting:
         fields, scale = types.SimpleNamespace(**self.config[method]), width**0.5
         dtype = dtype_here(self.config.model.dtype)
         build = importlib.import_module(f'trsum_jax.rivals.{method}.training').build
-        self.module, self.stage = build(fields, width, len(keys), dtype=dtype, scale=scale)
+        self.module, stage = build(fields, width, len(keys), dtype=dtype, scale=scale)
+        self.stage = programs.traced_once(stage)
+        self.epoch = functools.cache(lambda how: compile_epoch(self.stage, how))
 
     def train(self, epochs=2, runs=None, how='map'):
         """States and the metrics of every epoch, [epochs][name][R]."""
         runs = self.runs if runs is None else runs
         states, history = grid.init(self.stage, runs, ()), []
-        step = grid.compile_epoch(self.stage, how)
+        step = self.epoch(how)
         for number in range(epochs):
             states, metrics = step(states, number, self.corpus, runs, ())
             history.append({name: np.asarray(value) for name, value in metrics.items()})

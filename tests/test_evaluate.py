@@ -1,67 +1,19 @@
+import functools
 import json
-import pathlib
-import subprocess
-import sys
 
+import evaluating
 import h5py
 import numpy as np
 import pytest
-from absl import flags
+from evaluating import N_FRAMES, N_STEPS, SHOT, random_scores, write_dataset, write_scores
 
 from trsum_jax import evaluate
-from trsum_jax.errors import InputError
 from trsum_jax.protocol import baselines, evaluation
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-N_FRAMES, N_STEPS, SHOT = 300, 20, 15
-
-
-def write_dataset(path, *, users=True, shots=True, ratings=False, features=True, videos=4):
-    rng = np.random.default_rng(0)
-    with h5py.File(path, 'w') as file:
-        for number in range(1, videos + 1):
-            group = file.create_group(f'video_{number}')
-            group['picks'] = np.arange(0, N_FRAMES, SHOT)
-            group['n_frames'], group['n_steps'] = N_FRAMES, N_STEPS
-            if features:
-                rows = rng.normal(size=(N_STEPS, 6))
-                group['features'] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-            if shots:
-                first = np.arange(0, N_FRAMES, SHOT)
-                group['change_points'] = np.stack([first, first + SHOT - 1], axis=1)
-            if users:
-                chosen = rng.random((3, N_STEPS)) < 0.3
-                group['user_summary'] = np.repeat(chosen, SHOT, axis=1).astype(np.float32)
-            if ratings:
-                group['user_scores'] = rng.integers(1, 6, (4, N_FRAMES)).astype(np.float32)
-    return path
-
-
-def write_scores(path, arrays, name='scores'):
-    with h5py.File(path, 'w') as file:
-        for key, values in arrays.items():
-            file[f'{key}/{name}'] = values
-    return path
-
-
-def random_scores(videos=4, length=N_STEPS):
-    rng = np.random.default_rng(1)
-    return {f'video_{number}': rng.random(length) for number in range(1, videos + 1)}
 
 
 @pytest.fixture
 def command(monkeypatch):
-    """Runs the command in this process, with flags of its own."""
-
-    def run(**options):
-        values = flags.FlagValues()
-        monkeypatch.setattr(flags, 'FLAGS', values)
-        evaluate.define_flags(values)
-        values(['evaluate', *(f'--{name}={value}' for name, value in options.items())])
-        evaluate.main(['evaluate'])
-        return json.loads(pathlib.Path(options['output']).read_text()) if 'output' in options else None
-
-    return run
+    return functools.partial(evaluating.run, monkeypatch)
 
 
 @pytest.fixture
@@ -147,16 +99,6 @@ def test_splits_mean_over_folds_of_means_over_test_videos(command, dataset, tmp_
     assert any('video_4' in note for note in found['notes'])
 
 
-def test_splits_that_leave_videos_out_must_say_so(command, dataset, tmp_path):
-    path, output = tmp_path / 'splits.json', tmp_path / 'results.json'
-    path.write_text('[{"train_keys": ["video_1"], "test_keys": ["video_3"]}]')
-    with pytest.raises(InputError, match=r'no fold uses 2: video_2, video_4.*--partial_splits'):
-        command(dataset=dataset, splits=path, output=output, draws=1)
-    assert not output.exists()
-    found = command(dataset=dataset, splits=path, output=output, draws=1, partial_splits=True)
-    assert 'no fold uses 2 of 4 videos: video_2, video_4' in found['notes']
-
-
 def test_without_scores_the_baselines_alone_and_reproducible(command, dataset, tmp_path):
     runs = [command(dataset=dataset, output=tmp_path / f'{n}.json', draws=2, seed=n // 2) for n in range(3)]
     first, second, other = runs
@@ -218,78 +160,6 @@ def test_references_without_a_rank_are_counted(command, dataset, tmp_path):
     assert (found['constant_references'], found['rank_against']) == (0, 'mean-user')
 
 
-@pytest.mark.parametrize(
-    ('edit', 'message'),
-    [
-        (lambda s: {k: s[k] for k in ('video_1', 'video_3')}, 'no scores of video_2, video_4'),
-        (lambda s: s | {'video_9': s['video_1']}, 'scores of video_9, which the dataset does not have'),
-        (
-            lambda s: s | {'video_2': s['video_2'][:-1]},
-            r'video_2/scores: expected \[20\] .*300\), found \[19\]',
-        ),
-        (
-            lambda s: s | {'video_2': s['video_2'][:, None]},
-            r'video_2/scores: expected \[20\].*found \[20, 1\]',
-        ),
-        (
-            lambda s: s | {'video_2': np.where(np.arange(N_STEPS) == 5, np.nan, 1)},
-            r'video_2/scores\[5\].*finite.*nan',
-        ),
-        (lambda s: s | {'video_2': np.array([b'x'] * N_STEPS)}, 'video_2/scores: expected numbers'),
-    ],
-    ids=['missing', 'unknown', 'length', 'rank', 'nan', 'text'],
-)
-def test_faults_in_the_scores(command, dataset, tmp_path, edit, message):
-    path = write_scores(tmp_path / 'scores.h5', edit(random_scores()))
-    with pytest.raises(InputError, match=message):
-        command(dataset=dataset, scores=path)
-
-
-def test_faults_in_the_layout_of_the_scores(command, dataset, tmp_path):
-    path = write_scores(tmp_path / 'scores.h5', random_scores(), 'score')
-    with pytest.raises(InputError, match=r'expected one of video_1/scores .* holds score'):
-        command(dataset=dataset, scores=path)
-    with h5py.File(tmp_path / 'flat.h5', 'w') as file:
-        for key in random_scores():
-            file[key] = np.zeros(N_STEPS - 1)
-    with pytest.raises(InputError, match=r'video_1: expected \[20\] or \[300\]'):
-        command(dataset=dataset, scores=tmp_path / 'flat.h5')
-    path.write_bytes(dataset.read_bytes()[:3000])
-    with pytest.raises(InputError, match='truncated'):
-        command(dataset=dataset, scores=path)
-    with pytest.raises(InputError, match='no such file'):
-        command(dataset=dataset, scores=tmp_path / 'none.h5')
-
-
-def test_faults_in_the_flags(command, dataset, tmp_path):
-    scores = write_scores(tmp_path / 'scores.h5', random_scores())
-    with pytest.raises(InputError, match='--budget'):
-        command(dataset=dataset, budget=0)
-    with pytest.raises(InputError, match='--summaries needs --scores'):
-        command(dataset=dataset, summaries=tmp_path / 'summaries.h5')
-    with pytest.raises(InputError, match='expected a file of its own, found the file of --scores'):
-        command(dataset=dataset, scores=scores, output=scores, overwrite=True)
-    with pytest.raises(InputError, match='found a folder there'):
-        command(dataset=dataset, output=tmp_path)
-    (tmp_path / 'splits.json').write_text('[{"train_keys": ["video_1"], "test_keys": []}]')
-    with pytest.raises(InputError, match='expected folds with test_keys'):
-        command(dataset=dataset, splits=tmp_path / 'splits.json', partial_splits=True)
-    with pytest.raises(InputError, match='name that file too'):
-        command(dataset=dataset, partial_splits=True)
-    bare = write_dataset(tmp_path / 'bare.h5', shots=False, features=False)
-    with pytest.raises(InputError, match='change_points'):
-        command(dataset=bare, scores=scores, summaries=tmp_path / 'summaries.h5')
-
-
-def test_overwrites_only_when_asked(command, dataset, tmp_path):
-    output = tmp_path / 'results.json'
-    output.write_text('mine')
-    with pytest.raises(InputError, match='exists'):
-        command(dataset=dataset, output=output, draws=1)
-    assert output.read_text() == 'mine'
-    assert 'baselines' in command(dataset=dataset, output=output, draws=1, overwrite=True)
-
-
 def test_tvsum_scores_from_its_own_file(command, tmp_path):
     path = write_dataset(tmp_path / 'dataset.h5', videos=2)
     ratings = np.random.default_rng(0).integers(1, 6, (3, N_FRAMES))
@@ -325,34 +195,6 @@ def test_further_rows_and_what_ours_have_more_than_each(command, dataset, tmp_pa
     assert '| less the others ' in out
     command(dataset=dataset, rows=f'a={paths[1]}', output=tmp_path / 'rows.json', draws=1)
     assert '| a ' in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(('row', 'message'), [
-    ('scores.h5', 'expected NAME=FILE'),
-    ('=scores.h5', 'expected NAME=FILE'),
-    ('a=', 'expected NAME=FILE'),
-    ('a|b=scores.h5', 'expected NAME=FILE'),
-    ('human=scores.h5', 'expected a name of its own, found one that the table has already'),
-    ('a=none.h5', 'none.h5: expected an HDF5 or JSON file of scores, found no such file'),
-    ('a=some.h5', 'some.h5: no scores of video_2, video_3, video_4'),
-    ('a=scores.h5:x', r'scores\.h5:x: expected a group of that name in scores\.h5, found none'),
-    ('a=scores.h5:video_1/scores', 'expected a group of that name'),
-])  # fmt: skip
-def test_faults_in_further_rows(command, dataset, tmp_path, monkeypatch, row, message):
-    write_scores(tmp_path / 'scores.h5', random_scores())
-    write_scores(tmp_path / 'some.h5', random_scores(videos=1))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=message):
-        command(dataset=dataset, rows=row)
-
-
-def test_a_row_stands_once_and_its_file_is_never_written_over(command, dataset, tmp_path):
-    path = write_scores(tmp_path / 'scores.h5', random_scores())
-    videos, row = evaluate.datasets.read_dataset(dataset).videos, f'a={path}'
-    with pytest.raises(InputError, match='expected a name of its own, found it twice'):
-        evaluate.read_rows([row, row], videos, list(videos), ())
-    with pytest.raises(InputError, match='expected a file of its own, found a file of --rows'):
-        command(dataset=dataset, rows=row, output=path, overwrite=True)
 
 
 def test_released_scores_reach_what_they_are_known_to(shared):
@@ -396,15 +238,3 @@ def test_runs_on_tvsum_annotations(command, shared, tmp_path):
     assert found['rank_against'] == 'annotator scores'
     assert 0.05 < found['baselines']['human']['kendall_tau']['mean'] < 0.5
     assert found['baselines']['random']['f_max']['mean'] is None
-
-
-def test_command_line(dataset, tmp_path):
-    def run(path):
-        line = [sys.executable, '-m', 'trsum_jax.evaluate', f'--dataset={path}', '--draws=1']
-        return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
-
-    done = run(dataset)
-    assert done.returncode == 0 and '| human' in done.stdout, done.stderr
-    done = run(tmp_path / 'none.h5')
-    assert done.returncode == 1
-    assert done.stderr.startswith('error: ') and 'Traceback' not in done.stderr

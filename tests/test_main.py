@@ -1,26 +1,25 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
-import types
 
 import h5py
 import numpy as np
 import pytest
+from forked import command
 from tiny import RECIPE, tiny_config
 
-from trsum_jax import main
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import inputs, preparation, run, scorer
+from trsum_jax.experiment import inputs, preparation, scorer
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
-from trsum_jax.results import filenames, metric_log, summaries
+from trsum_jax.results import filenames, metric_log, report, summaries
 from trsum_jax.training import runs
+
+pytestmark = pytest.mark.usefixtures('programs_shared')
 
 
 @pytest.fixture(scope='module')
@@ -58,6 +57,16 @@ def test_results_hold_what_is_promised(finished):
     assert results['seeds']['count'] == 2
     assert 'held-out videos' in text
     assert 'synthetic' in text
+
+
+def test_only_beside_planted_people_stands_what_real_ones_say(finished):
+    _, workdir, text = finished
+    assert text.count(report.REAL_PEOPLE) == 1
+    results = read_json(workdir / 'results.json')
+    planted, real = (report.render_results(results | {'synthetic': told}) for told in (True, False))
+    assert planted.endswith(f'\n\n{report.REAL_PEOPLE}\n')
+    assert report.REAL_PEOPLE not in real
+    assert planted.count('\n| ') == real.count('\n| ')
 
 
 def test_the_mean_is_that_of_the_folds_test_videos(finished):
@@ -167,29 +176,6 @@ def test_further_rows_are_of_the_table_alone_and_made_from_the_checkpoints(finis
         run_experiment(config, workdir)
 
 
-def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):
-    config, seen = tiny_config(**{'evaluation.rows': ('a=x.h5',)}), []
-    given = types.SimpleNamespace(config=config, rows=['b=y.h5', 'c=z.h5'], workdir='w', distributed=False)
-    given.coordinator = given.processes = given.process = None
-    monkeypatch.setattr(main.flags, 'FLAGS', given)
-    monkeypatch.setattr(run, 'run_experiment', lambda config, workdir: seen.append(config) or '')
-    assert main.main(['main']) == 0
-    assert seen[0].evaluation.rows == ('a=x.h5', 'b=y.h5', 'c=z.h5')
-
-
-def test_further_rows_are_checked_before_any_training(tmp_path):
-    config = tiny_config()
-    for rows, words in (
-        (('one_out=x.h5',), 'found one that the table has already'),
-        (('acsumgan=x.h5',), 'found one that the table has already'),
-        (('a=x.h5',), r'x\.h5: expected an HDF5 or JSON file of scores, found no such file'),
-    ):
-        config.evaluation.rows = rows
-        with pytest.raises(InputError, match=words):
-            run_experiment(config, tmp_path)
-    assert not (tmp_path / 'checkpoints').exists()
-
-
 def test_a_workdir_of_another_config_is_refused_with_the_field(finished):
     config, workdir, text = finished
     other = config.copy_and_resolve_references()
@@ -197,14 +183,6 @@ def test_a_workdir_of_another_config_is_refused_with_the_field(finished):
     with pytest.raises(InputError, match=r'summarizer.episodes: 5 there, 7 now'):
         run_experiment(other, workdir)
     assert (workdir / 'results.md').read_text() == text
-
-
-@pytest.mark.parametrize('name', ['scores.h5', 'synthetic.h5', 'results.md', 'pictures'])
-def test_files_that_the_command_did_not_leave_are_not_overwritten(tmp_path, name):
-    (tmp_path / name).write_text('mine')
-    with pytest.raises(InputError, match=f'holds {name}'):
-        run_experiment(tiny_config(), tmp_path)
-    assert (tmp_path / name).read_text() == 'mine'
 
 
 def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
@@ -266,43 +244,11 @@ def test_a_training_of_an_older_version_is_refused_with_what_it_lacks(finished, 
         scorer.load_trained(tmp_path)
 
 
-def test_a_folder_without_a_training_cannot_score(tmp_path):
-    with pytest.raises(InputError, match='expected the workdir of a training'):
-        scorer.load_trained(tmp_path)
-
-
 def test_scoring_the_training_videos_says_that_they_are(finished, tmp_path):
     trained = scorer.load_trained(finished[1])
     datasets.write_dataset(tmp_path / 'new.h5', generate(Recipe(**RECIPE | {'seed': 8})))
     assert scorer.known_videos(trained, datasets.read_dataset(tmp_path / 'new.h5')) == []
     assert len(scorer.known_videos(trained, datasets.read_dataset(finished[1] / 'synthetic.h5'))) == 6
-
-
-def test_a_copy_of_the_dataset_as_an_extra_file_would_leak_and_is_refused(tmp_path):
-    for name in ('main', 'copy'):
-        datasets.write_dataset(tmp_path / f'{name}.h5', generate(Recipe(**RECIPE)))
-    config = tiny_config(**{'data.file': str(tmp_path / 'main.h5'), 'data.generate': False})
-    config.data.extra_files = (str(tmp_path / 'copy.h5'),)
-    with pytest.raises(InputError, match='canonical'):
-        inputs.load_inputs(config, tmp_path)
-    config.data.setting = 'augmented'
-    with pytest.raises(InputError, match='leak'):
-        inputs.load_inputs(config, tmp_path)
-
-
-def test_splits_that_leave_videos_out_must_say_so(tmp_path):
-    datasets.write_dataset(tmp_path / 'main.h5', generate(Recipe(**RECIPE)))
-    (tmp_path / 'splits.json').write_text(
-        '[{"train_keys": ["video_1", "video_4"], "test_keys": ["video_2"]}]'
-    )
-    config = tiny_config(**{'data.file': str(tmp_path / 'main.h5'), 'data.generate': False})
-    config.data.splits = str(tmp_path / 'splits.json')
-    with pytest.raises(InputError, match=r'no fold uses 3: video_3, video_5, video_6.*partial_splits=True'):
-        inputs.load_inputs(config, tmp_path)
-    config.data.partial_splits = True
-    given = inputs.load_inputs(config, tmp_path)
-    assert 'no fold uses 3 of 6 videos: video_3, video_5, video_6' in given.dataset.notes
-    assert given.folds[0].train == ('video_1', 'video_4')
 
 
 def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
@@ -314,41 +260,6 @@ def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
-    rng = np.random.default_rng(0)
-    with h5py.File(tmp_path / 'bare.h5', 'w') as file:
-        for i in range(3):
-            rows = np.repeat(rng.standard_normal((4, 12)), 6, axis=0) + 0.1 * rng.standard_normal((24, 12))
-            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-            file[f'video_{i + 1}/features'] = rows.astype(np.float32)
-    config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.generate': False, 'data.folds': 0})
-    text = run_experiment(config, tmp_path / 'run')
-    assert 'no people to compare with' in text
-    results = read_json(tmp_path / 'run' / 'results.json')
-    assert results['mean']['f_avg']['mean'] is None
-    summaries = read_json(tmp_path / 'run' / 'summaries.json')
-    assert len(summaries) == 3
-    assert all(found['shots'] for found in summaries.values())
-
-
-@pytest.mark.parametrize(('setting', 'train'), [('augmented', 6 - 3 + 4), ('transfer', 4)])
-def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, train):
-    datasets.write_dataset(tmp_path / 'main.h5', generate(Recipe(**RECIPE)))
-    datasets.write_dataset(tmp_path / 'more.h5', generate(Recipe(**RECIPE | {'videos': 4, 'seed': 9})))
-    config = tiny_config(**{
-        'data.file': str(tmp_path / 'main.h5'), 'data.generate': False, 'data.setting': setting,
-        'data.extra_files': (str(tmp_path / 'more.h5'),),
-    })  # fmt: skip
-    given = inputs.load_inputs(config, tmp_path)
-    assert {len(fold.train) for fold in given.folds} == {train}
-    assert len(given.keys) == 6
-    assert setting in given.split
-    assert setting in run_experiment(config, tmp_path / 'run')
-    results = read_json(tmp_path / 'run' / 'results.json')
-    assert set(results['videos']) == set(given.keys)
-    assert results['mean']['kendall_tau']['videos'] == 6
-
-
 def test_times_follow_the_presentation_times_of_the_frames():
     video = Video('v', np.array([0]), 4, fps=2.0, frame_times=np.array([0.0, 0.1, 0.7, 2.0]))
     assert [summaries.second_of(video, frame) for frame in (0, 2, 4)] == [0.0, 0.7, 2.5]
@@ -357,39 +268,6 @@ def test_times_follow_the_presentation_times_of_the_frames():
 def test_nan_becomes_null_in_strict_json(tmp_path):
     write_json(tmp_path / 'x.json', {'a': float('nan')})
     assert json.loads((tmp_path / 'x.json').read_text(), parse_constant=pytest.fail) == {'a': None}
-
-
-def command(*arguments):
-    return subprocess.run([sys.executable, '-m', *arguments], capture_output=True, text=True, check=False)
-
-
-def test_a_missing_data_file_is_explained(tmp_path):
-    run = command('trsum_jax.main', '--config=configs/tvsum.py', f'--workdir={tmp_path}/w')
-    assert run.returncode == 1
-    for part in ('eccv16_dataset_tvsum_google_pool5.h5', 'looked for at', 'features [n_steps, D]', 'extract'):
-        assert part in run.stderr
-    assert 'Traceback' not in run.stderr
-    assert not (tmp_path / 'w').exists()
-
-
-def test_a_misspelt_field_is_named():
-    run = command('trsum_jax.main', '--config.model.widht=3')
-    assert run.returncode != 0
-    assert 'widht' in run.stderr
-
-
-def test_a_workdir_that_cannot_be_made_is_one_message(tmp_path):
-    (tmp_path / 'file').write_text('')
-    run = command('trsum_jax.main', '--config=configs/demo.py', f'--workdir={tmp_path}/file/sub')
-    assert run.returncode == 1
-    assert 'Traceback' not in run.stderr
-    assert str(tmp_path / 'file') in run.stderr
-
-
-def test_a_field_of_the_command_line_reaches_the_config():
-    run = command('trsum_jax.main', '--config=configs/demo.py:published', '--config.model.heads=3')
-    assert run.returncode == 1
-    assert 'config.model.heads: expected a divisor of model.width = 64, found 3' in run.stderr
 
 
 def test_the_score_command_writes_what_evaluate_reads(finished, tmp_path):

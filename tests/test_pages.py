@@ -6,6 +6,7 @@ import re
 import pytest
 
 from trsum_jax.experiment import fields
+from trsum_jax.results import report
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 README = TOP / 'README.md'
@@ -76,3 +77,10 @@ def test_the_page_of_fields_is_made_from_the_code():
     page = (TOP / 'docs' / 'fields.md').read_text('utf-8')
     assert page == fields.render_fields(), 'python -m trsum_jax.experiment.fields > docs/fields.md'
     assert all(field.says for field in fields.FIELDS.values())
+
+
+def test_what_the_tables_say_of_real_people_stands_on_its_page():
+    figures = re.findall(r'\.\d+ \[[^\]]+\]', report.REAL_PEOPLE)
+    page = (TOP / 'docs' / 'real.md').read_text('utf-8')
+    assert len(figures) == 2 and 'docs/real.md' in report.REAL_PEOPLE
+    assert all(figure in page for figure in figures)

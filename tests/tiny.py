@@ -1,10 +1,13 @@
 """A config and data so small that both stages train within seconds."""
 
+import functools
 import pathlib
 
 import ml_collections
 import numpy as np
+import programs
 
+from benchmarks.whole_epoch import compile_epoch
 from configs import default
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
@@ -73,7 +76,8 @@ class Setting:
         self.runs = runs.make_runs(self.places, self.folds, keys, self.corpus, self.mesh, videos=own)
         self.bound = bind(config, width, len(keys), shards)
         self.generator, self.summarizer = self.bound.generator, self.bound.summarizer
-        self.stage1, self.stage2 = self.bound.stages
+        self.stage1, self.stage2 = map(programs.traced_once, self.bound.stages)
+        self.epoch = functools.cache(lambda stage, how: compile_epoch(stage, how, self.mesh))
 
     def feed(self):
         """The same as an experiment is fed with."""
@@ -86,7 +90,7 @@ class Setting:
         """States and the metrics of every epoch, [epochs][name][R]."""
         runs = self.runs if runs is None else runs
         states, history = grid.init(stage, runs, frozen, self.mesh), []
-        step = grid.compile_epoch(stage, how, self.mesh)
+        step = self.epoch(stage, how)
         for number in range(epochs):
             states, metrics = step(states, number, self.corpus, runs, frozen)
             history.append({name: np.asarray(value) for name, value in metrics.items()})

@@ -3,7 +3,6 @@ import pathlib
 
 import ml_collections
 import pytest
-from matplotlib import figure
 from tiny import RECIPE, shorten, tiny_config
 
 from configs import default
@@ -15,6 +14,7 @@ from trsum_jax.results import filenames
 from trsum_jax.studies import comparison
 from trsum_jax.studies.variants import expand, run_variants
 
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if path.name != '__init__.py')
 
@@ -37,9 +37,7 @@ def test_every_config_loads_and_is_sound(path, preset):
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_every_config_runs_in_a_shortened_form(path, tmp_path, monkeypatch):
-    # To lay a picture out takes longer than to train here.
-    monkeypatch.setattr(figure.Figure, 'set_layout_engine', lambda self, *layout, **options: None)
+def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     config = shorten(load(path, 'default'))
     config.data.file = ''
     config.data.generate = True

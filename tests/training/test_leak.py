@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny import Setting, tiny_config
 
+from benchmarks.whole_epoch import compile_epoch
 from trsum_jax.data.splits import Fold
-from trsum_jax.training import grid
 
 # The first one is long: its fold is padded, and where a run is padded stands segment 0, its test video's.
 PLAIN = by_hand.videos()[::-1]
@@ -47,7 +47,7 @@ def train():
     first = Setting(config, videos=VIDEOS, folds=FOLDS)
     stages = first.stage1, first.stage2
     inits = [jax.jit(jax.vmap(stage.init)) for stage in stages]
-    epochs = [grid.compile_epoch(stage, 'map', first.mesh) for stage in stages]
+    epochs = [compile_epoch(stage, 'map', first.mesh) for stage in stages]
 
     def of(videos):
         setting, frozen, found = Setting(config, videos=videos, folds=FOLDS), (), []

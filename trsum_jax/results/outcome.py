@@ -7,6 +7,7 @@ import numpy as np
 from trsum_jax.files import write_csv, write_json, write_text
 from trsum_jax.results import (
     filenames,
+    generators,
     human_alignment,
     metric_log,
     pictures,
@@ -54,6 +55,9 @@ def write_results(
         'empty_summaries': empty,
         'epochs': epochs,
     }
+    curves = {name: metric_log.read(workdir / filenames.METRICS, name) for name in stages}
+    if len(curves) == 2:
+        header['generator'] = generators.standing(curves[stages[0]])
     results = report.results_of(given, rows, of.places, config.evaluation.rank, header)
     videos, folds = report.csv_rows(given, named, of.places)
     write_csv(workdir / 'videos.csv', videos)
@@ -63,7 +67,6 @@ def write_results(
         workdir / filenames.SUMMARIES, given.dataset, of_model, config.evaluation.budget
     )
     drawn = workdir / filenames.PICTURES
-    curves = {name: metric_log.read(workdir / filenames.METRICS, name) for name in stages}
     if len(curves) == 2:
         pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
     else:
@@ -77,6 +80,7 @@ def write_results(
         config.evaluation.budget,
     )
     text = report.render_results(results)
+    text += generators.render_standing(results['generator']) if 'generator' in results else ''
     if given.labelled and config.evaluation.agreement:
         text += human_alignment.write_agreement(of, scores)
     if given.labelled and config.data.generate and config.data.synthetic.plant:

@@ -29,11 +29,12 @@ def learning_curves(
         summarizer: metrics of stage 2, each [R, epochs].
     """
     figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout='constrained')
+    losses = 'loss', 'loss_segment_mean', 'loss_copy_nearest', 'loss_aside', 'loss_aside_copy_nearest'
     panels = [
         (
             'stage 1: reconstruction loss of the candidates',
             generator,
-            ('loss', 'loss_segment_mean', 'loss_copy_nearest'),
+            tuple(name for name in losses if name in generator),
         ),
         ('stage 2: reward', summarizer, ('reward',)),
         ('stage 2: importance p', summarizer, ('p_mean', 'p_std')),

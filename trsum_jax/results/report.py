@@ -29,6 +29,11 @@ ROWS = (
     'people',
 )
 SETS = {'test': 'held-out videos', 'train': 'training videos'}
+# Below the tables of planted people; the figures are those of docs/real.md.
+REAL_PEOPLE = (
+    'These people are planted. On 14 real SumMe videos tau is .040 [.002, .082] after training on them '
+    'without labels, and .226 [.164, .292] between people (docs/real.md).'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +192,8 @@ def render_results(results: dict[str, Any]) -> str:
             f'\n{results["constant_references"]} references rate all steps alike: they have no rank and are '
             "left out of their video's mean."
         )
+    if results['synthetic']:
+        lines.append(f'\n{REAL_PEOPLE}')
     return '\n'.join(lines) + '\n'
 
 

@@ -1,9 +1,9 @@
 """Variants of one experiment trained together: numbers side by side in one grid, equal parts only once.
 
-A stage reads some parts of the config, or fields (`READS`). Variants that agree in all of them but for the numbers of
-`DIALS` are one compiled grid, whose runs carry these numbers. Variants that agree in all of them are the same
-training: it is done once, and each gets a copy. Stage 1 does not read the summarizer's settings, so variants
-that differ in these share their generators.
+A stage reads some parts or fields of the config (`READS`). Variants that agree in all of them but for the
+numbers of `DIALS` are one compiled grid, whose runs carry these numbers. Variants that agree in all of them
+are the same training: it is done once, and each gets a copy. Stage 1 does not read the summarizer's settings,
+so variants that differ in these share their generators.
 
     WORKDIR/grids/STAGE-DIGEST/ the checkpoints of a grid while it trains, and after
     WORKDIR/NAME/               each variant: its part of them, as its training alone would leave it
@@ -30,7 +30,7 @@ from trsum_jax.training import grid, runs
 STAGES = ('generator', 'summarizer')
 READS = {
     'generator': ('seeds', 'data', 'decomposition', 'model', 'masking', 'generator', 'layout'),
-    # What is held aside from stage 1 says how a run's segments stand, and what a generator's checkpoint holds.
+    # What stage 1 holds aside says how a run's segments stand, and what its checkpoint holds.
     'summarizer': ('seeds', 'data', 'decomposition', 'model', 'generator.aside', 'summarizer', 'layout'),
 }
 DIALS = {

@@ -75,34 +75,12 @@ def compile_part(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
         (states, told, `epoch.Span`, corpus, runs, frozen) -> (states, told, metrics [R]).
     """
     specs = (BY_RUN, BY_RUN, SHARED, SHARED, BY_RUN, BY_RUN)
-    part = functools.partial(_part_of_runs, stage, how)
+    part = functools.partial(part_of_runs, stage, how)
     return jax.jit(split(part, mesh or one_device(), specs), donate_argnums=(0, 1))
 
 
-def compile_epoch(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
-    """A whole epoch of all runs as one program, by itself: to be measured, and to be looked at.
-
-    Args:
-        stage: what to run.
-        how: as in `compile_part`.
-        mesh: of the devices; the default one alone where there is none.
-
-    Returns:
-        (states, number of the epoch, corpus, runs, frozen) -> (states, metrics [R]); the states are donated.
-    """
-
-    def whole(states, number, corpus, runs, frozen):
-        one_run = functools.partial(epoch.blank_told, stage)
-        told = jax.vmap(one_run, (0, None, 0, 0))(states, corpus, runs, frozen)
-        span = Span(number, 0, stage.steps(runs), 0)
-        states, _, metrics = _part_of_runs(stage, how, states, told, span, corpus, runs, frozen)
-        return states, metrics
-
-    specs = (BY_RUN, SHARED, SHARED, BY_RUN, BY_RUN)
-    return jax.jit(split(whole, mesh or one_device(), specs), donate_argnums=0)
-
-
-def _part_of_runs(stage, how, states, told, span, corpus, runs, frozen):
+def part_of_runs(stage, how, states, told, span, corpus, runs, frozen):
+    """`epoch.part` of all runs, whose leaves have a leading axis [R]; `how` as in `compile_part`."""
     one_run = functools.partial(epoch.part, stage)
     if how == 'vmap':
         return jax.vmap(one_run, (0, 0, None, None, 0, 0))(states, told, span, corpus, runs, frozen)

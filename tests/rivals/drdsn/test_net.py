@@ -78,8 +78,9 @@ def learnt(setting):
 
 
 def test_run_i_of_the_grid_is_run_i_alone(setting, learnt):
+    lone = [RivalSetting('drdsn', folds=[fold]) for fold in FOLDS]
     for i, place in enumerate(setting.places):
-        alone = RivalSetting('drdsn', folds=FOLDS[place.fold : place.fold + 1])
+        alone = lone[place.fold]
         states, history = alone.train(runs=alone.runs._replace(key=setting.runs.key[i : i + 1]))
         chex.assert_trees_all_equal(states, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], learnt[0]))
         assert history[-1]['reward'][0] == learnt[1][-1]['reward'][i]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trsum_jax.data.made import synthetic
-from trsum_jax.data.made.synthetic import FPS, FRAMES_PER_STEP, Recipe
+from trsum_jax.data.made.synthetic import FPS, Recipe
 from trsum_jax.data.records import Video
 
 # Factors on the recipe's noise, and on the length of a calm scene's content.
@@ -58,7 +58,7 @@ def videos_of(recipe: Recipe) -> list[Video]:
     """Draws the videos of a recipe, with or without something planted.
 
     Args:
-        recipe: what to make; `plant` says what goes wrong, `annotators` has no meaning then.
+        recipe: what to make; `plant` says what goes wrong.
 
     Returns:
         As `synthetic.generate`; with something planted also `side` [n_steps, 1].
@@ -118,25 +118,15 @@ def _video(
     shown[inside] = (shown[inside] + vectors[content[_scene_before(event)[inside]]]) / np.sqrt(2)
 
     ratings = synthetic.ratings_of(rng, recipe, shots.importance)
-    ends = np.cumsum(lengths) * FRAMES_PER_STEP
-    change_points = np.stack([ends - lengths * FRAMES_PER_STEP, ends - 1], axis=1)
     by_step = np.where(transition, 1, np.repeat(ratings, lengths, axis=1))
-    user_scores = np.repeat(by_step, FRAMES_PER_STEP, axis=1).astype(np.float32)
-    n_frames = int(ends[-1])
-    picks = np.arange(0, n_frames, FRAMES_PER_STEP)
     side = importance + SIDE_NOISE * rng.standard_normal(len(importance))
     video = Video(
         key=key,
-        picks=picks,
-        n_frames=n_frames,
         features=synthetic.frames_of(rng, recipe, shown, lengths, common, noise),
-        change_points=change_points,
-        user_summary=np.stack([synthetic.summary_of(rng, recipe, one, change_points) for one in ratings]),
-        user_scores=user_scores,
-        gtscore=((user_scores[:, picks].mean(axis=0) - 1) / 4).astype(np.float32),
         name=f'planted {recipe.plant}',
         fps=FPS,
         side=side[:, None].astype(np.float32),
+        **synthetic.people_of(rng, recipe, ratings, by_step, lengths),
     )
     return video, Truth(content, event, transition)
 

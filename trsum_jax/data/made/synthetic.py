@@ -5,7 +5,8 @@ drift and noise. Some contents recur through a video (the background), others ap
 distinctive). People's ratings follow one of three rules: `distinct` prefers the distinctive shots,
 `represent` the recurring ones, and `null` something that the features do not show, so that nothing may
 score above chance on it. Which shots are distinctive, how long they are and where they lie are drawn
-independently of one another.
+independently of one another. By `hidden` and `moving` some of a video's shots follow another rule, as real
+people follow several.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ class Recipe:
         contents: `private` gives every video contents of its own; `shared` draws them from one pool, so
             that what is background in one video may be distinctive in another.
         width: D, features per frame.
-        steps: shortest and longest video, in sampled frames (2 a second).
+        steps: shortest and longest video, in sampled frames.
         shot_steps: shortest and longest shot, in sampled frames.
         pool: contents in the shared pool.
         background: recurring contents in a video.
@@ -42,9 +43,16 @@ class Recipe:
         noise: length of a frame's own noise against a content's 1.
         drift: length of a shot's slow drift against a content's 1.
         common: length of the direction that all frames share, as pooled activations do.
+        own: length of the direction that all frames of one video share; none where 0.
+        hidden: share of shots that people like or not for what the features do not show.
+        moving: share of shots that people like where their frames change more than others' do; only with it
+            do some shots change more.
+        ratings: whether people rate shots, as in TVSum, beside choosing some; SumMe's people only choose.
         summary_share: share of a video that a person's summary may fill.
+        frames_per_step: frames of the video for each sampled one, of 30 a second.
         seed: of everything drawn.
         plant: what should go wrong, one of `PLANTS` (`trsum_jax.data.made.planted`); nothing where empty.
+            Then `annotators`, `hidden` and `moving` have no meaning.
     """
 
     videos: int = 20
@@ -61,13 +69,19 @@ class Recipe:
     noise: float = 0.6
     drift: float = 0.4
     common: float = 0.5
+    own: float = 0.0
+    hidden: float = 0.0
+    moving: float = 0.0
+    ratings: bool = True
     summary_share: float = 0.15
+    frames_per_step: int = 15
     seed: int = 0
     plant: str = ''
 
 
-FRAMES_PER_STEP = 15
 FPS = 30.0
+# Factor on the noise of a shot whose frames change more.
+LIVELY = 1.5
 
 
 def recipe_of(fields: Mapping[str, Any]) -> Recipe:
@@ -84,8 +98,8 @@ def generate(recipe: Recipe) -> list[Video]:
         recipe: what to make.
 
     Returns:
-        The videos `video_1`, `video_2`, …, with true shots, `user_scores` (integers 1 to 5),
-        `user_summary` and `gtscore`.
+        The videos `video_1`, `video_2`, …, with true shots, `user_summary`, `gtscore` and, with `ratings`,
+        `user_scores` (integers 1 to 5).
 
     Raises:
         InputError: a choice that does not exist, or sizes that cannot be met.
@@ -109,25 +123,32 @@ def _video(rng: np.random.Generator, recipe: Recipe, key: str, common: np.ndarra
         'represent': 1.0 - distinctive,
         'null': (rng.random(len(lengths)) < recipe.distinctive).astype(float),
     }[recipe.annotators]
+    importance, noise = _other_rules(rng, recipe, importance)
     ratings = ratings_of(rng, recipe, importance)
-
-    n_frames = int(lengths.sum()) * FRAMES_PER_STEP
-    ends = np.cumsum(lengths) * FRAMES_PER_STEP
-    change_points = np.stack([ends - lengths * FRAMES_PER_STEP, ends - 1], axis=1)
-    user_scores = np.repeat(ratings, lengths * FRAMES_PER_STEP, axis=1).astype(np.float32)
-    picks = np.arange(0, n_frames, FRAMES_PER_STEP)
+    contents, noise = (np.repeat(x, lengths, axis=0) for x in (contents, noise))
     return Video(
         key=key,
-        picks=picks,
-        n_frames=n_frames,
-        features=frames_of(rng, recipe, np.repeat(contents, lengths, axis=0), lengths, common),
-        change_points=change_points,
-        user_summary=np.stack([summary_of(rng, recipe, person, change_points) for person in ratings]),
-        user_scores=user_scores,
-        gtscore=((user_scores[:, picks].mean(axis=0) - 1) / 4).astype(np.float32),
+        features=frames_of(rng, recipe, contents, lengths, common, noise),
         name=f'synthetic {recipe.annotators} {recipe.contents}',
         fps=FPS,
+        **people_of(rng, recipe, ratings, np.repeat(ratings, lengths, axis=1), lengths),
     )
+
+
+def _other_rules(
+    rng: np.random.Generator, recipe: Recipe, importance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """[shots] importance, some of it by other rules, and [shots] factors on the noise."""
+    noise = np.ones(len(importance))
+    # Nothing is drawn where a recipe has neither: its videos stay what they were.
+    if recipe.hidden or recipe.moving:
+        rule = rng.random(len(importance))
+        by_chance, lively = (rng.random((2, len(importance))) < recipe.distinctive).astype(float)
+        importance = np.where(rule < recipe.hidden + recipe.moving, lively, importance)
+        importance = np.where(rule < recipe.hidden, by_chance, importance)
+        if recipe.moving:
+            noise = np.where(lively > 0, LIVELY, noise)
+    return importance, noise
 
 
 def shot_lengths(rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
@@ -168,7 +189,7 @@ def frames_of(
     common: np.ndarray,
     noise: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Features of unit length: content, the common direction, a drift along the shot, and noise.
+    """Features of unit length: content, what frames share, a drift along the shot, and noise.
 
     Args:
         rng: where the draws come from.
@@ -184,6 +205,8 @@ def frames_of(
     start, end = (np.repeat(directions(rng, len(lengths), recipe.width), lengths, axis=0) for _ in range(2))
     along = np.concatenate([np.linspace(0, 1, n) for n in lengths])[:, None]
     frames = contents + recipe.common * common
+    if recipe.own:
+        frames = frames + recipe.own * directions(rng, 1, recipe.width)
     frames = frames + recipe.drift * ((1 - along) * start + along * end)
     factor = recipe.noise if noise is None else recipe.noise * noise[:, None]
     frames = frames + factor * directions(rng, len(frames), recipe.width)
@@ -196,6 +219,38 @@ def ratings_of(rng: np.random.Generator, recipe: Recipe, importance: np.ndarray)
     taste = importance / spread + recipe.disagreement * rng.standard_normal((recipe.users, len(importance)))
     cuts = np.quantile(taste, [0.2, 0.4, 0.6, 0.8], axis=1)
     return 1 + (taste[None] > cuts[..., None]).sum(axis=0)
+
+
+def people_of(
+    rng: np.random.Generator, recipe: Recipe, ratings: np.ndarray, by_step: np.ndarray, lengths: np.ndarray
+) -> dict[str, Any]:
+    """The shots of a video and what people think of it, as parts of a `Video`.
+
+    Args:
+        rng: where the draws come from.
+        recipe: how long a step is, and whether people rate.
+        ratings: [users, shots], by which people choose shots.
+        by_step: [users, T], what they say of each step.
+        lengths: [shots], steps of each shot, T in all.
+
+    Returns:
+        `picks`, `n_frames`, `change_points`, `user_summary`, `user_scores` (None without ratings), `gtscore`.
+    """
+    ends = np.cumsum(lengths) * recipe.frames_per_step
+    n_frames = int(ends[-1])
+    change_points = np.stack([ends - lengths * recipe.frames_per_step, ends - 1], axis=1)
+    picks = np.arange(0, n_frames, recipe.frames_per_step)
+    chosen = np.stack([summary_of(rng, recipe, person, change_points) for person in ratings])
+    rated = np.repeat(by_step, recipe.frames_per_step, axis=1).astype(np.float32) if recipe.ratings else None
+    mean = chosen[:, picks].mean(axis=0) if rated is None else (rated[:, picks].mean(axis=0) - 1) / 4
+    return {
+        'picks': picks,
+        'n_frames': n_frames,
+        'change_points': change_points,
+        'user_summary': chosen,
+        'user_scores': rated,
+        'gtscore': mean.astype(np.float32),
+    }
 
 
 def summary_of(
@@ -238,9 +293,16 @@ def check(recipe: Recipe) -> None:
             'synthetic data: expected 1 <= shot_steps[0] <= shot_steps[1] <= steps[0] <= steps[1], '
             f'found shot_steps={recipe.shot_steps}, steps={recipe.steps}'
         )
-    if recipe.background < 2 or min(recipe.videos, recipe.width, recipe.users) < 1:
+    if recipe.background < 2 or min(recipe.videos, recipe.width, recipe.users, recipe.frames_per_step) < 1:
         raise InputError(
-            'synthetic data: expected 2 or more background contents, and videos, width, users of 1 or more'
+            'synthetic data: expected 2 or more background contents, and videos, width, users, '
+            'frames_per_step of 1 or more'
+        )
+    shares = recipe.hidden, recipe.moving
+    if not (min(shares) >= 0 and sum(shares) <= 1):
+        raise InputError(
+            'synthetic data, hidden and moving: expected shares of shots, 0 or more and 1 at most together, '
+            f'found {recipe.hidden} and {recipe.moving}'
         )
     most = recipe.background + -(-recipe.steps[1] // shortest)
     if recipe.contents == 'shared' and recipe.pool < most:

@@ -1,0 +1,42 @@
+"""How the generators stand to a copy, from curves by hand."""
+
+import numpy as np
+import pytest
+
+from trsum_jax.results import generators
+
+CURVES = {
+    'loss': np.array([[0.5, 0.4, 0.3], [0.6, 0.2, 0.4]]),
+    'loss_copy_nearest': np.array([[0.2, 0.3, 0.35], [0.3, 0.3, 0.3]]),
+}
+ASIDE = {
+    'loss_aside': np.array([[0.5, 0.4, 0.45], [0.3, 0.6, 0.7]]),
+    'loss_aside_copy_nearest': np.array([[0.35, 0.35, 0.35], [0.5, 0.5, 0.5]]),
+}
+
+
+def test_without_videos_aside_the_last_epoch_counts():
+    found = generators.standing(CURVES)
+    assert found == {
+        'loss': pytest.approx(0.35), 'copy_nearest': pytest.approx(0.325), 'aside': False,
+        'epoch': 3.0, 'epochs': 3, 'runs': 2, 'worse': 1,
+    }  # fmt: skip
+    text = generators.render_standing(found)
+    assert 'loss 0.350 on training videos (mean over runs, epoch 3 of 3)' in text
+    assert 'Warning: 1 of 2 generators rebuild worse than that copy' in text
+
+
+def test_with_them_each_runs_best_epoch_counts():
+    found = generators.standing(CURVES | ASIDE)
+    assert found == {
+        'loss': pytest.approx(0.35), 'copy_nearest': pytest.approx(0.425), 'aside': True,
+        'epoch': 1.5, 'epochs': 3, 'runs': 2, 'worse': 1,
+    }  # fmt: skip
+    assert 'loss 0.350 on training videos that were held aside' in generators.render_standing(found)
+
+
+def test_no_warning_where_all_are_better():
+    one = {name: of[1:] for name, of in (CURVES | ASIDE).items()}
+    text = generators.render_standing(generators.standing(one))
+    assert 'held aside (epoch 1 of 3); a copy of the nearest visible frame has 0.500.' in text
+    assert 'Warning' not in text
