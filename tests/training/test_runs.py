@@ -115,6 +115,8 @@ def test_runs_that_hold_videos_aside_by_hand():
     for weight in (found.weight, found.aside[1]):
         assert weight.shape[1] == np.sum(weight, axis=1).max()
     assert joined.aside == found.aside
+    by_default = runs.make_runs(grid, folds, keys, segments)
+    assert (by_default.aside, by_default.standard) == ((), ())
 
 
 def test_what_is_held_aside_comes_after_the_segments():
