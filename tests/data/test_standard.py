@@ -5,6 +5,7 @@ import dataclasses
 import by_hand
 import numpy as np
 
+from trsum_jax.data.records import Video
 from trsum_jax.data.standard import standards
 
 VIDEOS = by_hand.videos()
@@ -30,6 +31,13 @@ def test_of_frames_near_one_another_and_in_half_precision_it_is_float32():
         assert spread < 1
         np.testing.assert_allclose(found.scale, [1 / spread], rtol=1e-6)
         assert [found.mean.dtype, found.scale.dtype] == [np.float32] * 2
+
+
+def test_a_video_may_be_of_one_frame():
+    one = Video('one', np.arange(1), 1, np.full((1, by_hand.WIDTH), 2.0, np.float32), np.array([[0, 0]]))
+    found = standards([one, *VIDEOS], np.array([[True, True, False, False, False]]))
+    frames = np.concatenate([one.features, VIDEOS[0].features])
+    np.testing.assert_allclose(found.mean, frames.mean(axis=0, keepdims=True), atol=1e-6)
 
 
 def test_a_vector_added_and_a_factor_change_nothing():

@@ -237,6 +237,24 @@ def test_real_annotators_mean_reaches_the_published_agreement(shared):
     assert found['pooled']['kendall_tau']['mean'] == pytest.approx(1)
 
 
+def test_the_seed_of_a_row_decides_its_intervals():
+    given = videos()
+    rng = np.random.default_rng(0)
+    scores = {key: rng.random(video.n_steps) for key, video in given.items()}
+    found = agreement.measure_agreement(given, scores, seed=7, resamples=9, permutations=9)
+    taus = [of['per_user']['kendall_tau'] for of in found['videos'].values()]
+    zero, own = (tables.estimate([taus], seed=seed) for seed in (0, 7))
+    assert zero != own
+    assert found['per_user']['kendall_tau'].items() >= own.items()
+
+
+def test_the_seed_of_drawn_flips_decides():
+    drawn = [
+        agreement.sign_flip_test(np.arange(-7, 13), most=999, **of) for of in ({}, {'seed': 0}, {'seed': 1})
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_flips_of_signs_are_those_of_all_signs():
     values = [0.3, -0.1, 0.25]
     means = [np.mean(np.multiply(values, signs)) for signs in itertools.product((1, -1), repeat=3)]
