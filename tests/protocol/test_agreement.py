@@ -100,6 +100,13 @@ def test_the_pooled_test_shifts_every_video_within_itself():
     assert found['p'] == pytest.approx(exact, abs=0.04)
 
 
+def test_the_values_themselves_are_counted_among_the_shifts():
+    """Scores that rise with the ratings, on 30 steps: a shift other than by 0 hardly reaches 1."""
+    curve = agreement.shifted(Pair(np.arange(30.0), np.arange(30.0)[None]))
+    found = agreement.shift_test([curve] * 3, permutations=99)
+    assert found == {'kendall_tau': 1 / 100, 'spearman_rho': 1 / 100}
+
+
 def test_one_video_has_no_interval():
     found = agreement.pooled({'a': pair_with_ties()})['kendall_tau']
     assert not np.isnan(found['mean'])
@@ -118,9 +125,11 @@ def test_the_seed_and_the_numbers_of_draws_decide():
         assert first != of(given, **{draws: 10})
 
 
-@pytest.mark.parametrize('of', [agreement.pooled, agreement.shift_test, agreement.measure_agreement])
+@pytest.mark.parametrize('of', [
+    agreement.pooled, agreement.shift_test, agreement.measure_agreement, agreement.sign_flip_test,
+])  # fmt: skip
 def test_as_many_draws_by_default_as_are_documented(of):
-    told = {'rank_form': 'per-user', 'seed': 0, 'resamples': 999, 'permutations': 9999}
+    told = {'rank_form': 'per-user', 'seed': 0, 'resamples': 999, 'permutations': 9999, 'most': 2**14}
     found = {
         name: one.default
         for name, one in inspect.signature(of).parameters.items()
@@ -228,6 +237,24 @@ def test_real_annotators_mean_reaches_the_published_agreement(shared):
     assert found['pooled']['kendall_tau']['mean'] == pytest.approx(1)
 
 
+def test_the_seed_of_a_row_decides_its_intervals():
+    given = videos()
+    rng = np.random.default_rng(0)
+    scores = {key: rng.random(video.n_steps) for key, video in given.items()}
+    found = agreement.measure_agreement(given, scores, seed=7, resamples=9, permutations=9)
+    taus = [of['per_user']['kendall_tau'] for of in found['videos'].values()]
+    zero, own = (tables.estimate([taus], seed=seed) for seed in (0, 7))
+    assert zero != own
+    assert found['per_user']['kendall_tau'].items() >= own.items()
+
+
+def test_the_seed_of_drawn_flips_decides():
+    drawn = [
+        agreement.sign_flip_test(np.arange(-7, 13), most=999, **of) for of in ({}, {'seed': 0}, {'seed': 1})
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_flips_of_signs_are_those_of_all_signs():
     values = [0.3, -0.1, 0.25]
     means = [np.mean(np.multiply(values, signs)) for signs in itertools.product((1, -1), repeat=3)]
@@ -235,5 +262,7 @@ def test_flips_of_signs_are_those_of_all_signs():
     assert expected == 4 / 8
     assert agreement.sign_flip_test([*values, np.nan]) == pytest.approx(expected)
     assert np.isnan(agreement.sign_flip_test([0.3, np.nan]))
+    # Of two values of one sign both flips that are of one sign reach the mean.
+    assert agreement.sign_flip_test([0.3, 0.1]) == 2 / 4
     # Drawn: all of one sign can hardly be met by chance, and the values themselves are counted.
     assert agreement.sign_flip_test(np.arange(1, 31), most=99) == pytest.approx(2 / 100)

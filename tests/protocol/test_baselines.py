@@ -144,6 +144,14 @@ def test_distance_to_mean_by_hand():
     np.testing.assert_allclose(baselines.distance_to_mean([[0.0], [0], [3]]), [1, 1, 2])
 
 
+def test_change_of_half_precision_and_of_a_single_step():
+    # Squares of 300 are beyond float16.
+    features = np.array([[0], [300], [300]], np.float16)
+    np.testing.assert_array_equal(baselines.neighbour_change(features, 0), [300, 150, 0])
+    one = dataclasses.replace(video_of(n_frames=6, picks=[0]), features=np.ones((1, 3), np.float32), fps=30.0)
+    np.testing.assert_array_equal(baselines.change_of(one), [0.0])
+
+
 def test_change_by_hand():
     # Distances 1, 2, 0, 5; of each step to both neighbours, on average 1, 1.5, 1, 2.5, 5.
     features = np.array([[0], [1], [3], [3], [8]], np.float32)

@@ -11,6 +11,7 @@ from tiny import RECIPE, tiny_config
 
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.shots import frame_change
+from trsum_jax.data.standard import Standard
 from trsum_jax.runtime import sharding
 from trsum_jax.training import corpus
 
@@ -101,6 +102,15 @@ def test_of_one_view_there_are_its_segments_alone():
 def test_features_of_half_precision_become_float32():
     half = [dataclasses.replace(video, features=video.features.astype(np.float16)) for video in VIDEOS]
     assert corpus.arrays(half, 6, VIEWS).frames.dtype == np.float32
+
+
+def test_frames_are_seen_by_the_standard_and_padding_is_zero():
+    whole = corpus.arrays(VIDEOS, 6, VIEWS)
+    mean, scale = np.arange(5.0, dtype=np.float32), np.float32(0.25)
+    seen = corpus.gather(whole._replace(standard=Standard(mean, scale)), 0)
+    # The first video has 5 frames.
+    np.testing.assert_allclose(seen.frames[:5], (VIDEOS[0].features - mean) / 4, rtol=1e-6)
+    assert not np.any(seen.frames[5:])
 
 
 def test_a_frame_that_no_segment_holds_has_no_value():

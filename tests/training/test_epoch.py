@@ -7,7 +7,7 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.training import epoch
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.runs import Run
+from trsum_jax.training.runs import Run, whole
 
 EPOCHS = 3
 
@@ -71,3 +71,26 @@ def test_an_epoch_of_several_passes_is_told_pass_by_pass():
     np.testing.assert_array_equal(told.weight, [[0, 0, 0, 0], [1, 1, 1, 0]])
     np.testing.assert_array_equal(told.metrics['progress'], [[0] * 4, [5.5] * 4])
     assert sorted(told.metrics['segment'][1, :3].tolist()) == [0, 1, 2]
+
+
+def test_a_stage_sees_a_part_of_a_run_or_all_and_its_end_is_told_the_span():
+    aside = jnp.array([7, 8]), jnp.ones(2)
+    run = Run(jax.random.key(0), jnp.arange(3), jnp.ones(3), aside=aside)
+
+    def step(state, batch, *_):
+        return state + 1, {'segment': batch.segments}
+
+    def close(state, span, corpus, run):
+        return 10 * state + span.last, {'seen at the end': corpus + run.aside[0].sum()}
+
+    for sees, steps, segments in ((whole, 2, [0, 1, 2, 7, 8]), (lambda run: run, 1, [0, 1, 2])):
+        stage = Stage('recording', 'rival', 4, None, step, (), sees=sees)
+        assert stage.steps(run) == steps
+        blank = epoch.blank_told(stage, 0, 100, run, ())
+        for end, expected, more in ((None, steps, {}), (close, 11 * steps, {'seen at the end': 115})):
+            of_end = stage._replace(close=end)
+            state, told, means = epoch.part(of_end, 0, blank, epoch.Span(2, 0, steps, 0), 100, run, ())
+            assert state == expected
+            assert sorted(told.metrics['segment'][told.weight > 0].tolist()) == segments
+            assert means == {'segment': np.float32(np.mean(segments))} | more
+    assert Stage('recording', 'rival', 4, None, step, ()).steps(run) == 2

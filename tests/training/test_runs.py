@@ -1,7 +1,10 @@
 """The runs of a grid by hand: their keys, streams, segments, and the numbers in which they differ."""
 
+import dataclasses
+
 import by_hand
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,10 +58,85 @@ def test_by_default_a_grid_stands_on_one_device_and_its_runs_differ_in_no_number
     assert found.dials == {}
 
 
+def test_a_share_of_a_runs_training_videos_is_held_aside():
+    trained = np.ones((2, 8), bool)
+    trained[0, [1, 4, 7]] = False
+    grid = [runs.Place(3, 0), runs.Place(3, 1)]
+    found = {share: runs.held_aside(grid, trained, share) for share in (0.0, 0.01, 0.3, 0.5)}
+    assert {share: kept.sum(axis=1).tolist() for share, kept in found.items()} == {
+        0.0: [0, 0], 0.01: [1, 1], 0.3: [2, 2], 0.5: [2, 4],
+    }  # fmt: skip
+    assert not any(np.any(kept & ~trained) for kept in found.values())
+    # The same in every grid, whatever other runs it has.
+    np.testing.assert_array_equal(runs.held_aside(grid[1:], trained[1:], 0.5), found[0.5][1:])
+    # Of four training videos in one run nothing is held aside in any.
+    trained[0, 0] = False
+    assert not runs.held_aside(grid, trained, 0.5).any()
+
+
+def test_every_video_is_held_aside_as_often_and_seeds_and_folds_draw_apart():
+    grid = [runs.Place(seed, fold) for seed in range(150) for fold in range(2)]
+    kept = runs.held_aside(grid, np.ones((len(grid), 6), bool), 1 / 3)
+    # 100 expected of each, standard deviation 8.
+    assert np.all(np.abs(kept.sum(axis=0) - 100) < 4 * 8)
+    # Of 15 pairs a seed's folds have the same in 10 cases of 150, as do the seeds after one another.
+    for rows, others in ((kept[::2], kept[1::2]), (kept[:-2], kept[2:])):
+        assert np.mean(np.all(rows == others, axis=1)) < 0.2
+
+
+def test_runs_that_hold_videos_aside_by_hand():
+    """Of five and six training videos of eight; the third run fills up a mesh of two."""
+    videos = [*VIDEOS, *(dataclasses.replace(video, key=f'{video.key}_again') for video in VIDEOS)]
+    keys = [video.key for video in videos]
+    segments = corpus.arrays(videos, 6, ('sequential', 'dilated'))
+    chosen = [0, 1, 3, 6, 7], [0, 2, 3, 4, 5, 6]
+    folds = [Fold(tuple(keys[i] for i in own), ()) for own in chosen]
+    grid, mesh = [runs.Place(5, 1), runs.Place(5, 0), runs.Place(8, 1)], sharding.make_mesh((2, 1))
+    found = runs.make_runs(grid, folds, keys, segments, mesh, videos=videos, aside=0.4)
+    assert all(leaf.sharding.spec == sharding.BY_RUN for leaf in jax.tree.leaves(found))
+    assert [leaf.shape[0] for leaf in jax.tree.leaves(found)] == [4] * 7
+    joined = runs.whole(found)
+    trained = np.array([[i in chosen[fold] for i in range(8)] for fold in (1, 0, 1, 1)])
+    filled = [*grid, grid[-1]]
+    kept = runs.held_aside(filled, trained, 0.4)
+    assert kept.sum(axis=1).tolist() == [2] * 4
+    for i in range(4):
+        for numbers, weight, of in (
+            (found.segments[i], found.weight[i], trained[i] & ~kept[i]),
+            (*(leaf[i] for leaf in found.aside), kept[i]),
+            (joined.segments[i], joined.weight[i], trained[i]),
+        ):
+            own = np.asarray(numbers)[np.asarray(weight) == 1]
+            assert sorted(own.tolist()) == np.flatnonzero(of[segments.video]).tolist()
+            assert np.all(np.isin(weight, (0, 1)))
+        frames = np.concatenate([videos[v].features for v in np.flatnonzero(trained[i])])
+        np.testing.assert_allclose(found.standard.mean[i], frames.mean(axis=0), atol=1e-6)
+    # No longer than the longest run needs.
+    for weight in (found.weight, found.aside[1]):
+        assert weight.shape[1] == np.sum(weight, axis=1).max()
+    assert joined.aside == found.aside
+    by_default = runs.make_runs(grid, folds, keys, segments)
+    assert (by_default.aside, by_default.standard) == ((), ())
+
+
+def test_what_is_held_aside_comes_after_the_segments():
+    def run(aside):
+        return runs.Run(None, jnp.array([[4, 2], [1, 0]]), jnp.array([[1.0, 1], [1, 0]]), aside=aside)
+
+    aside = jnp.array([[3], [5]]), jnp.array([[1.0], [1]])
+    found = runs.whole(run(aside))
+    assert found.segments.tolist() == [[4, 2, 3], [1, 0, 5]]
+    assert found.weight.tolist() == [[1, 1, 1], [1, 0, 1]]
+    one = runs.whole(jax.tree.map(lambda leaf: leaf[1], run(aside)))
+    assert [one.segments.tolist(), one.weight.tolist()] == [[1, 0, 5], [1, 0, 1]]
+    without = run(())
+    assert runs.whole(without) is without
+
+
 def test_a_stream_is_its_place_in_the_list_which_checkpoints_rely_on():
     key = jax.random.key(3)
     names = 'generator init', 'generator', 'summarizer init', 'summarizer', 'untrained heads', 'rival init'
-    for i, name in enumerate((*names, 'rival', 'rs_sum')):
+    for i, name in enumerate((*names, 'rival', 'rs_sum', 'aside')):
         assert runs.stream(key, name) == jax.random.fold_in(key, i)
     with pytest.raises(ValueError, match='not in'):
         runs.stream(key, 'rivals')

@@ -83,6 +83,17 @@ def test_over_all_tuples_of_episodes_its_mean_is_the_gradient(name, n_episodes, 
     assert np.max(np.abs(exact(wavy))) > 0.1
 
 
+def test_by_default_the_level_is_the_videos_average():
+    """Of a new video the mean of the other episodes."""
+    key, rewards_of = jax.random.key(1), functools.partial(outcomes, wavy)
+    for baseline in (SEEN, NEW):
+        given = key, LOGITS, VALID, rewards_of, baseline
+        found = count_control(*given, n_episodes=4)
+        expected = count_control(*given, n_episodes=4, kind='moving_average', reduction='sum')
+        np.testing.assert_array_equal(found.advantages, expected.advantages)
+        np.testing.assert_array_equal(found.surrogate, expected.surrogate)
+
+
 def test_the_enumeration_sees_a_bias(monkeypatch):
     mean, _ = mean_and_variance(monkeypatch, estimators.reinforce, wavy, NEW, 3)
     # A mean that holds the own reward shrinks the gradient by (N - 1) / N.
