@@ -69,3 +69,11 @@ def test_parameters_have_the_names_that_checkpoints_have():
     assert set(params) == {'map_in', 'block_0'}
     assert set(params['block_0']) == {'attention', 'norm_attention', 'norm_feed_forward', 'widen', 'narrow'}
     assert set(params['block_0']['attention']) == {'query_key_value', 'out'}
+
+
+def test_features_of_the_models_width_are_not_mapped_in_however_long_the_segments_are():
+    module = encoder.Encoder(encoder.EncoderConfig(8, 1, 2, 16))
+    for length, width in ((5, 8), (8, 6)):
+        given = jnp.ones((3, length, width)), jnp.ones((3, length), bool)
+        params = jax.eval_shape(module.init, jax.random.key(0), *given)['params']
+        assert ('map_in' in params) == (width != 8)
