@@ -98,10 +98,18 @@ def test_collectives_stay_within_a_run_and_gradients_are_added_over_data_alone(f
 
 
 def groups_of(line):
-    """`replica_groups={{0,1},{2,3}}`, or `[2,2]<=[4]` with an optional transposition."""
+    """`{{0,1},{2,3}}`, `[2,2]<=[4]` maybe transposed, or as of jax 0.11 `mesh['a'=2,'b'=2] {'b'}`."""
     listed = re.search(r'replica_groups=\{(\{[\d,{}]*\})\}', line)
     if listed:
         return [[int(n) for n in group.split(',')] for group in re.findall(r'\{([\d,]+)\}', listed.group(1))]
+    by_axes = re.search(r'replica_groups=mesh\[([^]]+)\] \{([^}]+)\}', line)
+    if by_axes:
+        sizes = {name: int(size) for name, size in re.findall(r"('\w+')=(\d+)", by_axes.group(1))}
+        within = by_axes.group(2).split(',')
+        order = [name for name in sizes if name not in within] + within
+        numbers = np.arange(math.prod(sizes.values())).reshape([*sizes.values()])
+        numbers = numbers.transpose([[*sizes].index(name) for name in order])
+        return numbers.reshape(-1, math.prod(sizes[name] for name in within)).tolist()
     shape, source, order = re.search(
         r'replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', line
     ).groups()
