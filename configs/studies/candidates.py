@@ -1,10 +1,10 @@
-"""Twelve candidates for the default on real videos; the rule of choice is in `docs/real.md`.
+"""Twelve candidates for the default, on real videos.
 
     python -m trsum_jax.main --config=configs/studies/candidates.py --workdir=runs/studies/candidates \\
         --config.data.file=FILE.h5 --config.data.folds=7
 
 Small models, five seeds. `--config.data.folds=0` trains on all videos. All that is not named in a candidate
-is the default's; what it came to is in `docs/real.md`.
+is the default's; the rule of choice, and what it came to, are in `docs/real.md`.
 """
 
 import ml_collections
