@@ -1,5 +1,6 @@
 """A config and data so small that both stages train within seconds."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -50,6 +51,17 @@ def write_data(folder: pathlib.Path) -> pathlib.Path:
     path = folder / 'data.h5'
     datasets.write_dataset(path, generate(Recipe(**RECIPE)), synthetic=True)
     return path
+
+
+def without_people(experiment):
+    """The same experiment, on the same videos that nobody has judged."""
+    given = experiment.given
+    alone = {
+        key: dataclasses.replace(video, user_summary=None, user_scores=None)
+        for key, video in given.dataset.videos.items()
+    }
+    given = dataclasses.replace(given, dataset=dataclasses.replace(given.dataset, videos=alone))
+    return dataclasses.replace(experiment, given=given)
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -1,6 +1,5 @@
 """Own and help: against all selections, against what is known without a generator, and of whole videos."""
 
-import dataclasses
 import itertools
 import json
 import operator
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from tiny import tiny_config
+from tiny import tiny_config, without_people
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import preparation, scorer
@@ -276,11 +275,5 @@ def test_too_few_selections_and_videos_without_people_are_told(made):
     workdir, experiment, generator, params = made
     with pytest.raises(InputError, match='--draws: expected 18 or more'):
         command.main([f'--workdir={workdir}', '--draws=17'])
-    given = experiment.given
-    alone = {
-        key: dataclasses.replace(video, user_summary=None, user_scores=None)
-        for key, video in given.dataset.videos.items()
-    }
-    given = dataclasses.replace(given, dataset=dataclasses.replace(given.dataset, videos=alone))
     with pytest.raises(InputError, match="expected people's summaries or ratings"):
-        own_and_help.measure_own_and_help(dataclasses.replace(experiment, given=given), generator, params)
+        own_and_help.measure_own_and_help(without_people(experiment), generator, params)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
-from tiny import tiny_config
+from tiny import tiny_config, without_people
 
 from trsum_jax.data.shots import frame_change
 from trsum_jax.errors import InputError
@@ -238,11 +238,5 @@ def test_a_workdir_without_a_generator_is_told(tmp_path):
 
 def test_videos_without_people_are_told(made):
     _, experiment, generator, params = made
-    given = experiment.given
-    alone = {
-        key: dataclasses.replace(video, user_summary=None, user_scores=None)
-        for key, video in given.dataset.videos.items()
-    }
-    given = dataclasses.replace(given, dataset=dataclasses.replace(given.dataset, videos=alone))
     with pytest.raises(InputError, match="expected people's summaries or ratings"):
-        premise.measure_premise(dataclasses.replace(experiment, given=given), generator, params, draws=2)
+        premise.measure_premise(without_people(experiment), generator, params, draws=2)

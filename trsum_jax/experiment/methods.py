@@ -23,6 +23,7 @@ from trsum_jax.training import scoring, trsum
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run, stream
+from trsum_jax.training.stages import held_aside
 from trsum_jax.training.steps import over
 
 OURS = 'trsum'
@@ -39,10 +40,7 @@ LEARNED = {
 }
 # By stage, the metrics that a study may show.
 LOGGED = {
-    'generator': (
-        *('loss', 'loss_segment_mean', 'loss_copy_nearest'),
-        *('loss_aside', 'loss_aside_segment_mean', 'loss_aside_copy_nearest', 'epochs_since_best'),
-    ),
+    'generator': (*trsum.LOSSES, *held_aside.ASIDE, 'epochs_since_best'),
     'summarizer': ('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
     **{name: rival.LOGGED for name, rival in _RIVALS.items()},
 }

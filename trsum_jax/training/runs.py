@@ -131,11 +131,11 @@ def whole(run: Run) -> Run:
     """A run, or several, with what is held aside among its segments."""
     if not run.aside:
         return run
-    joined = (
-        jnp.concatenate(parts, axis=-1) for parts in zip((run.segments, run.weight), run.aside, strict=True)
+    segments, weight = run.aside
+    return run._replace(
+        segments=jnp.concatenate([run.segments, segments], axis=-1),
+        weight=jnp.concatenate([run.weight, weight], axis=-1),
     )
-    segments, weight = joined
-    return run._replace(segments=segments, weight=weight)
 
 
 def filled(grid: Sequence[Place], mesh: Mesh) -> list[Place]:

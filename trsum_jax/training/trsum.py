@@ -25,6 +25,8 @@ from trsum_jax.training.runs import Run, own, stream
 from trsum_jax.training.steps import Optimizer, apply, gradients, over
 
 ADVANTAGE_UNITS = ('reward', 'spread')
+# Of stage 1: the generator's, and those of two reconstructions that need none (`compare`).
+LOSSES = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
 
 
 class MaskingNumbers(NamedTuple):
@@ -157,8 +159,7 @@ def generator_stage(setup: Pretraining) -> Stage:
         reconstructions, `loss_segment_mean` and `loss_copy_nearest`.
     """
     init, step = functools.partial(start_generator, setup), functools.partial(generator_step, setup)
-    shown = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
-    return Stage('generator', 'generator', setup.batch, init, step, shown, sees=lambda run: run)
+    return Stage('generator', 'generator', setup.batch, init, step, LOSSES, sees=lambda run: run)
 
 
 def start_generator(setup: Pretraining, run: Run, frozen: tuple[()]) -> GeneratorState:

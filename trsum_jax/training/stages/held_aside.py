@@ -17,9 +17,10 @@ from trsum_jax.training import scoring, trsum
 from trsum_jax.training.corpus import Corpus, gather
 from trsum_jax.training.epoch import Batch, Span, Stage
 from trsum_jax.training.runs import Run, own, stream
-from trsum_jax.training.trsum import Pretraining
+from trsum_jax.training.trsum import LOSSES, Pretraining
 
-_LOSSES = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
+# The same losses on what is held aside.
+ASIDE = tuple(name.replace('loss', 'loss_aside', 1) for name in LOSSES)
 
 
 class Kept(NamedTuple):
@@ -107,8 +108,7 @@ def _close(stage: Stage, judge: Pretraining, patience: int, state: Any, span: Sp
     steps = stage.steps(run)
     state = jax.lax.cond(span.last == steps, look, lambda state: state, state)
     losses = state.sums[:-1] / jnp.maximum(state.sums[-1], 1.0)
-    named = {name.replace('loss', 'loss_aside', 1): loss for name, loss in zip(_LOSSES, losses, strict=True)}
-    return state, {**named, 'epochs_since_best': state.since}
+    return state, {**dict(zip(ASIDE, losses, strict=True)), 'epochs_since_best': state.since}
 
 
 def _judged(judge: Pretraining, params: Any, corpus: Corpus, run: Run) -> chex.Array:
@@ -122,7 +122,7 @@ def _judged(judge: Pretraining, params: Any, corpus: Corpus, run: Run) -> chex.A
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, chosen)
         batch = jax.vmap(gather, (None, 0))(corpus, chosen)
         _, metrics = trsum.reconstruction_losses(judge, params, batch, keys, corpus, numbers)
-        return jnp.stack([*(metrics[name] for name in _LOSSES), jnp.ones(len(places))], axis=1)
+        return jnp.stack([*(metrics[name] for name in LOSSES), jnp.ones(len(places))], axis=1)
 
     found = scoring.in_batches(losses, segments.shape[0])
     return jnp.sum(jnp.where(weight[:, None] > 0, found, 0.0), axis=0)
