@@ -46,7 +46,7 @@ def epoch(size: str = 'full', **fields: Any) -> Callable[[], None]:
     from trsum_jax.training import corpus, grid, runs
 
     n_videos, steps, width = _SIZES[size]
-    config = default.get_config()
+    config = default.get_config('reconstruction')
     config.update_from_flattened_dict(fields)
     rng = np.random.default_rng(0)
     videos = []

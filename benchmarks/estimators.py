@@ -37,7 +37,7 @@ ROUNDS = 5
 
 def config_of(fields: dict[str, Any]) -> Any:
     """The demo at the paper's segment length, with a variant's fields."""
-    config = demo.get_config()
+    config = demo.get_config('reconstruction')
     config.decomposition.length = LENGTH
     config.summarizer.update({'episodes': EPISODES, 'epochs': EPOCHS} | fields)
     return config

@@ -124,7 +124,7 @@ def folds(size: str, stage: str, how: str) -> Callable[[], None]:
     from trsum_jax.experiment.config import bind, how_here
     from trsum_jax.training import corpus, grid, runs
 
-    config = demo.get_config()
+    config = demo.get_config('reconstruction')
     config.update_from_flattened_dict(SIZES[size])
     videos = synthetic.generate(synthetic.Recipe(**config.data.synthetic))
     keys, width = [video.key for video in videos], config.data.synthetic.width
@@ -217,7 +217,7 @@ def _write_data(folder: pathlib.Path, size: str, n_folds: int) -> list[str]:
     from trsum_jax.data import datasets, splits
     from trsum_jax.data.made import synthetic
 
-    config = demo.get_config()
+    config = demo.get_config('reconstruction')
     config.update_from_flattened_dict(SIZES[size])
     file = folder / 'videos.h5'
     datasets.write_dataset(

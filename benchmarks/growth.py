@@ -241,7 +241,7 @@ def _config(size: str) -> Any:
     """The demo's config, or a toy's."""
     from configs import demo
 
-    config = demo.get_config()
+    config = demo.get_config('reconstruction')
     if size == 'toy':
         config.decomposition.length = 16
         config.model.update({'width': 8, 'heads': 2, 'feed_forward': 16, 'layers': 1})

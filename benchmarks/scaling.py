@@ -38,7 +38,7 @@ def paper(compiler: str, how: str, **layout: Any) -> ml_collections.ConfigDict:
         how: `map` or `vmap`, over runs.
         **layout: fields of `layout` that differ.
     """
-    config = default.get_config()
+    config = default.get_config('reconstruction')
     if compiler != 'here':
         config.model.dtype = 'bfloat16'
     config.layout.update({'runs': how, 'episodes': 'vmap', 'microbatch': 0, **layout})
@@ -123,7 +123,7 @@ def collective_rows(
 
 def time_rows(costs: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
     """Derived times of the paper's protocol on three machines: seconds an epoch, hours in all."""
-    config = default.get_config()
+    config = default.get_config('reconstruction')
     steps = VIDEOS // FOLDS * (FOLDS - 1) * 2 * math.ceil(STEPS / config.decomposition.length)
     steps = {name: math.ceil(steps / config[name].batch) for name in costs}
     machines = (

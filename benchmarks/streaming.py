@@ -50,7 +50,7 @@ def measure(file: str, stream_mb: float, workdir: str, answers: multiprocessing.
     from trsum_jax.experiment import check, fields, preparation
     from trsum_jax.experiment.run import train
 
-    config = fields.get_config()
+    config = fields.get_config('reconstruction')
     config.data.update({'file': file, 'folds': 0, 'stream_mb': stream_mb})
     config.decomposition.length = 64
     config.model.update({'width': 16, 'heads': 2, 'feed_forward': 32, 'layers': 1})

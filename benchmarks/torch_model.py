@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# What is written here of the many choices of `configs/default.py`: those of its two presets.
+# What is written here of the choices of `configs/default.py`: its presets with the paper's reward.
 ONLY = {
     'model.positions': 'sinusoidal',
     'model.dropout': 0.0,

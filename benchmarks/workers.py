@@ -33,7 +33,7 @@ def setting(size: str, n_videos: int = 0, layout: dict[str, Any] | None = None) 
     from trsum_jax.training import corpus
 
     sizes = SIZES[size]
-    config = default.get_config()
+    config = default.get_config('reconstruction')
     config.decomposition.length = length = sizes['length']
     config.model.update({name: sizes[name] for name in ('width', 'feed_forward', 'heads')})
     for stage in STAGES:

@@ -37,8 +37,8 @@ def shorten(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def tiny_config(**flat) -> ml_collections.ConfigDict:
-    """The default config at toy size on toy data, with fields such as `summarizer.episodes` set."""
-    config = shorten(default.get_config())
+    """The preset `reconstruction` at toy size on toy data, with fields such as `summarizer.episodes` set."""
+    config = shorten(default.get_config('reconstruction'))
     config.data.generate = True
     config.data.synthetic.update(RECIPE)
     config.data.folds = 2

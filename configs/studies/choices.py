@@ -3,10 +3,10 @@
     python -m trsum_jax.main --config=configs/studies/choices.py --workdir=runs/studies/choices
 
 Its time and its tables: `docs/studies.md`.
-From the literal preset to the default: `0-published` makes the paper's literal choices; every step keeps
-those before it, and `7-standardized` is the default, with which all are compared. A step up to the third
-stands there once more without positions, as the author's earlier code has none. Each `default-…` is the
-default with one choice made otherwise.
+From one preset to the other: `0-published` makes the paper's literal choices; every step keeps those before
+it, and `7-standardized` is the preset `reconstruction`, with which all are compared. A step up to the third
+stands there once more without positions, as the author's earlier code has none. Each `7-but-…` is that preset
+with one choice made otherwise.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ STEPS = {
     '4-scaled-features': {'model': {'scale_features': True}},
     '5-centred': {'model': {'centred': True}},
     '6-cosine-start': {'model': {'cosine_start': True}},
-    '7-standardized': {'preset': 'default', 'data': {'standardize': True}},
+    '7-standardized': {'preset': 'reconstruction', 'data': {'standardize': True}},
 }
 # Steps in which features go in as they are, and where positions are larger than them.
 UNSCALED = ('0-published', '1-first-baseline', '2-penalty-1', '3-composed-reward')
@@ -42,7 +42,7 @@ ASIDE = {
 }
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = small.get_config(preset)
     config.name = 'choices'
     config.study.first = '7-standardized'
@@ -57,7 +57,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
         if name in UNSCALED:
             config.variants[f'{name}-no-positions'] = _changed(fields, ASIDE['no-positions'])
     for name, changed in ASIDE.items():
-        config.variants[f'default-{name}'] = _changed(fields, changed)
+        config.variants[f'7-but-{name}'] = _changed(fields, changed)
     return config
 
 

@@ -16,7 +16,7 @@ import ml_collections
 from trsum_jax.configs.studies import small
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = small.get_config(preset)
     config.name = 'domains'
     config.study.across = True

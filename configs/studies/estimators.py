@@ -30,7 +30,7 @@ VARIANTS = {
 }
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = small.get_config(preset)
     config.name = 'estimators'
     config.study.first = 'reinforce'

@@ -13,17 +13,17 @@ import ml_collections
 from trsum_jax.configs import default, demo
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'human_alignment'
     config.evaluation.agreement = True
     config.evaluation.one_out_windows = (5, 9)
-    config.study.first = 'default'
+    config.study.first = 'distinct'
     config.study.columns = (
         *('one_out_kendall_tau', 'one_out_spearman_rho', 'one_out_f_avg'),
         *('train_one_out_kendall_tau', 'kendall_tau', 'train_kendall_tau'),
     )
-    config.variants.default = {}
+    config.variants.distinct = {}
     config.variants.published = default.PUBLISHED
     for annotators in ('represent', 'null'):
         config.variants[annotators] = {'data': {'synthetic': {'annotators': annotators}}}

@@ -14,7 +14,7 @@ import ml_collections
 from trsum_jax.configs import demo
 
 STEPS = {
-    '0-default': {},
+    '0-reconstruction': {},
     '1-sixteen-epochs': {'epochs': 16},
     '2-sixteen-episodes': {'episodes': 16, 'baseline': 'leave_one_out'},
     '3-own-loss': {'estimator': 'local_credit', 'credit_radius': 0},
@@ -27,13 +27,13 @@ ASIDE = {
 }
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'mark'
     config.data.folds = 2
     config.data.synthetic.update({'videos': 40, 'seed': 11})
     config.evaluation.update({'random_draws': 10, 'one_out_windows': (9, 33)})
-    config.study.first = '0-default'
+    config.study.first = '0-reconstruction'
     config.study.columns = ('kendall_tau', 'train_kendall_tau', 'reward', 'p_std')
     fields = ml_collections.ConfigDict()
     for name, changed in STEPS.items():

@@ -27,7 +27,7 @@ REWARDS = {
 }
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'rewards'
     config.seeds = (0, 1)

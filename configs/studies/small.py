@@ -12,7 +12,7 @@ import ml_collections
 from trsum_jax.configs import demo
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'small'
     config.seeds = (0, 1)

@@ -15,7 +15,7 @@ from trsum_jax.configs import demo
 EPOCHS = 60
 
 
-def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
+def get_config(preset: str = 'reconstruction') -> ml_collections.ConfigDict:
     config = demo.get_config(preset)
     config.name = 'stability'
     config.seeds = (0, 1, 2)

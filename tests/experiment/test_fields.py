@@ -28,5 +28,5 @@ def test_the_recipe_the_terms_and_the_rivals_bring_their_own_fields():
 
 
 def test_a_preset_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match='expected one of default, published, found'):
+    with pytest.raises(InputError, match='expected one of default, reconstruction, published'):
         fields.get_config('papers')

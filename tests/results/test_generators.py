@@ -21,9 +21,11 @@ def test_without_videos_aside_the_last_epoch_counts():
         'loss': pytest.approx(0.35), 'copy_nearest': pytest.approx(0.325), 'aside': False,
         'epoch': 3.0, 'epochs': 3, 'runs': 2, 'worse': 1,
     }  # fmt: skip
-    text = generators.render_standing(found)
+    text = generators.render_standing(found | {'rewards': True})
     assert 'loss 0.350 on training videos (mean over runs, epoch 3 of 3)' in text
     assert 'Warning: 1 of 2 generators rebuild worse than that copy' in text
+    told = generators.render_standing(found | {'rewards': False})
+    assert 'Warning' not in told and 'The reward does not use it' in told
 
 
 def test_with_them_each_runs_best_epoch_counts():
@@ -32,11 +34,13 @@ def test_with_them_each_runs_best_epoch_counts():
         'loss': pytest.approx(0.35), 'copy_nearest': pytest.approx(0.425), 'aside': True,
         'epoch': 1.5, 'epochs': 3, 'runs': 2, 'worse': 1,
     }  # fmt: skip
-    assert 'loss 0.350 on training videos that were held aside' in generators.render_standing(found)
+    assert 'loss 0.350 on training videos that were held aside' in generators.render_standing(
+        found | {'rewards': True}
+    )
 
 
 def test_no_warning_where_all_are_better():
     one = {name: of[1:] for name, of in (CURVES | ASIDE).items()}
-    text = generators.render_standing(generators.standing(one))
+    text = generators.render_standing(generators.standing(one) | {'rewards': True})
     assert 'held aside (epoch 1 of 3); a copy of the nearest visible frame has 0.500.' in text
     assert 'Warning' not in text

@@ -93,9 +93,7 @@ def _define_config(default: str) -> None:
     for field in fields:
         _check_field(config, field)
     path, preset = config_files.find(place, told)
-    text = (
-        'The experiment: a name that `trsum configs` lists, or FILE.py; NAME:published: the literal preset.'
-    )
+    text = 'The experiment: a name that `trsum configs` lists, or FILE.py; then :reconstruction, :published.'
     config_flags.DEFINE_config_file(CONFIG, str(path) + (f':{preset}' if preset is not None else ''), text)
     flags.FLAGS[CONFIG].default_as_str = place
 

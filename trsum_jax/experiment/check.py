@@ -213,12 +213,13 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
     if others and settings.estimator in BY_FRAME:
         faults.append(
             f'config.summarizer.estimator: {settings.estimator} needs the reward by frames or by soft '
-            f'choices, which reconstruction alone gives; expected 0 for reward_terms {", ".join(others)}'
+            f'choices, which reconstruction alone gives; expected 0 for reward_terms {", ".join(others)}, '
+            'and reconstruction over 0, as the preset reconstruction has them (`CONFIG:reconstruction`)'
         )
     if settings.train_generator and not settings.reward_terms.get('reconstruction', 0) > 0:
         faults.append(
-            'config.summarizer.train_generator: expected False, or reward_terms.reconstruction over 0: the '
-            'generator learns by that term alone'
+            'config.summarizer.train_generator: expected False, or reward_terms.reconstruction over 0, as '
+            'the preset reconstruction has it (`CONFIG:reconstruction`): the generator learns by it alone'
         )
     if settings.train_generator and settings.estimator in RELAXED:
         faults.append(

@@ -1,7 +1,7 @@
 """Every field of the config, in one table: from it come the config, its checks, and docs/fields.md.
 
-The defaults are what learns; `published` makes the paper's literal choices. A rival's fields stand with the
-rival.
+The defaults are what real people chose (`docs/real.md`). `reconstruction` has the paper's reward in the place
+of theirs, and `published` makes all of the paper's literal choices. A rival's fields stand with the rival.
 """
 
 import dataclasses
@@ -19,7 +19,12 @@ from trsum_jax.runtime.fields import Field
 from trsum_jax.training import trsum
 from trsum_jax.training.stages import variations
 
-PRESETS = ('default', 'published')
+PRESETS = ('default', 'reconstruction', 'published')
+_REWARD = {'transitions': -0.1}
+RECONSTRUCTION = {
+    'preset': 'reconstruction',
+    'summarizer': {'reward_terms': {**dict.fromkeys(_REWARD, 0.0), 'reconstruction': 1.0}},
+}
 PUBLISHED = {
     'preset': 'published',
     'data': {'standardize': False},
@@ -29,6 +34,7 @@ PUBLISHED = {
         'baseline_start': 'zero',
         'penalty_weight': 0.001,  # β [P]
         'reward_reconstruction': 'generator',
+        **RECONSTRUCTION['summarizer'],
     },
 }
 LAYOUTS = ('auto', 'map', 'vmap')
@@ -48,7 +54,7 @@ _LEARNING = {
 }
 FIELDS = {
     'name': Field('trsum', 'of the experiment'),
-    'preset': Field('default', 'the choices that the config began with: default, published'),
+    'preset': Field('default', f'the choices that the config began with: {", ".join(PRESETS)}'),
     'method': Field('trsum', 'trsum, or a rival', choices=methods.NAMES),
     'seeds': Field((0,), 'one run of every fold for each; whole numbers from 0'),
     #
@@ -162,7 +168,9 @@ FIELDS = {
     'summarizer.reward_frames': Field('all', 'compared in the reward', 'O', choices=rewards.FRAMES),
     **{
         f'summarizer.reward_terms.{name}': Field(
-            float(name == 'reconstruction'), "weight of the term in the reward; the paper's is one alone", 'P'
+            _REWARD.get(name, 0.0),
+            'weight of the term in the reward; the paper has reconstruction alone',
+            'O',
         )
         for name in reward_terms.TERMS
     },
@@ -235,8 +243,7 @@ def get_config(preset: str = 'default') -> ml_collections.ConfigDict:
     tree['summarizer']['reward_terms'] = {**dict.fromkeys(reward_terms.TERMS, 0.0), **terms}
     config = ml_collections.ConfigDict(tree)
     config.variants = ml_collections.ConfigDict()
-    if preset == 'published':
-        config.update(PUBLISHED)
+    config.update({'default': {}, 'reconstruction': RECONSTRUCTION, 'published': PUBLISHED}[preset])
     return config
 
 

@@ -34,10 +34,10 @@ def standing(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def render_standing(found: Mapping[str, Any]) -> str:
-    """The same as a sentence, and a warning where generators rebuild worse than a copy does.
+    """The same as a sentence, and a warning where generators that reward rebuild worse than a copy does.
 
     Args:
-        found: from `standing`.
+        found: from `standing`, and `rewards`: whether the reward has a reconstruction.
 
     Returns:
         Markdown, for below the tables.
@@ -48,7 +48,9 @@ def render_standing(found: Mapping[str, Any]) -> str:
         f'\nGenerator: loss {found["loss"]:.3f} on {on} ({"mean over runs, " if found["runs"] > 1 else ""}'
         f'{when}); a copy of the nearest visible frame has {found["copy_nearest"]:.3f}.\n'
     )
-    if found['worse']:
+    if not found['rewards']:
+        text += 'The reward does not use it.\n'
+    elif found['worse']:
         text += (
             f'\nWarning: {found["worse"]} of {found["runs"]} generators rebuild worse than that copy: what '
             'their rewards praise is not yet a better reconstruction. More videos help, or more epochs '

@@ -58,6 +58,7 @@ def write_results(
     curves = {name: metric_log.read(workdir / filenames.METRICS, name) for name in stages}
     if len(curves) == 2:
         header['generator'] = generators.standing(curves[stages[0]])
+        header['generator']['rewards'] = bool(config.summarizer.reward_terms.get('reconstruction'))
     results = report.results_of(given, rows, of.places, config.evaluation.rank, header)
     videos, folds = report.csv_rows(given, named, of.places)
     write_csv(workdir / 'videos.csv', videos)
