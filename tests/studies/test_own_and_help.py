@@ -240,35 +240,38 @@ def test_the_command_leaves_files_and_one_table(made, tmp_path, capsys):
         if (workdir / name).exists():
             (other / name).symlink_to(workdir / name)
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text('utf-8').splitlines()]
-    aside = [line | {'loss_aside': 0.5 + 0.1 * line['fold']} for line in lines]
+    # Two runs; the copy is better for one.
+    aside = [
+        line | {'loss_aside': 0.5 + 0.1 * line['fold'], 'loss_aside_copy_nearest': 0.55} for line in lines
+    ]
     (other / 'metrics.jsonl').write_text(''.join(f'{json.dumps(line)}\n' for line in aside), 'utf-8')
     command.main([f'--workdir={workdir}', f'--workdir={other}', '--draws=18'])
     text = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if '|' in line]
     head, first, second = dict(zip(rows[0], rows[0], strict=True)), *rows[2:]
-    assert list(head)[:6] == ['workdir', 'generator', 'epochs', 'loss', 'copy nearest', 'aside']
+    assert list(head)[:7] == ['workdir', 'generator', 'epoch', 'of', 'loss', 'copy nearest', 'on']
     assert '(synthetic data)' in text
     assert first[0] == str(workdir)
     assert second[0] == str(other)
-    assert (first[5], second[5]) == ('–', '0.550')
-    assert first[2] == '1'
-    assert first[3] == f'{np.mean([line["loss"] for line in lines]):.3f}'
+    assert second[2:7] == ['1', '1', '0.550', '0.550', 'videos aside']
+    assert first[2:4] == ['1', '1']
+    assert first[6] == 'training'
+    assert first[4] == f'{np.mean([line["loss"] for line in lines]):.3f}'
     # Width 6 in, 8 inside, 16 in the middle of a block, 6 out.
     inside = 6 * 8 + 8 + 4 * (8 * 8 + 8) + 4 * 8 + 8 * 16 + 16 + 16 * 8 + 8 + 8 * 6 + 6
     assert first[1] == f'8 x 1, {inside}'
     # The same generators, the same keys.
-    assert first[6:] == second[6:]
+    assert first[7:] == second[7:]
     found = read_json(workdir / 'own_and_help.json')
     assert found['rows']['own']['videos'] == 6
-    assert first[6].startswith(f'{found["rows"]["own"]["mean"]:.3f} [')
-    assert first[9] == f'{1000 * found["rows"]["std_own"]["mean"]:.3f}'
+    assert first[7].startswith(f'{found["rows"]["own"]["mean"]:.3f} [')
+    assert first[10] == f'{1000 * found["rows"]["std_own"]["mean"]:.3f}'
     alone = (workdir / 'own_and_help.md').read_text('utf-8')
     assert f'| {workdir}' in alone
-    assert 'aside |' not in alone
     # A log that is lost.
     (other / 'metrics.jsonl').unlink()
     command.main([f'--workdir={other}', '--draws=18'])
-    assert f'| {other} | 8 x 1, {inside} | – |' in re.sub(' +', ' ', capsys.readouterr().out)
+    assert f'| {other} | 8 x 1, {inside} | – | – | – |' in re.sub(' +', ' ', capsys.readouterr().out)
 
 
 def test_too_few_selections_and_videos_without_people_are_told(made):

@@ -1,9 +1,12 @@
 """How well the generators rebuild, in words: their loss beside that of copying the nearest visible frame."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from trsum_jax.results import filenames, metric_log
 
 
 def standing(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -31,6 +34,23 @@ def standing(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
         'runs': runs,
         'worse': int(np.sum(own > other)),
     }
+
+
+def standing_in(workdir: pathlib.Path) -> dict[str, Any]:
+    """The same, read from a training's log.
+
+    Args:
+        workdir: of a training, its first stage done.
+
+    Returns:
+        As `standing`; NaN and no epochs where the log is lost.
+
+    Raises:
+        InputError: as `metric_log.read`.
+    """
+    curves = metric_log.read(workdir / filenames.METRICS, 'generator')
+    lost = {'loss': np.nan, 'copy_nearest': np.nan, 'aside': False, 'epoch': np.nan, 'epochs': 0}
+    return standing(curves) if curves else lost
 
 
 def render_standing(found: Mapping[str, Any]) -> str:

@@ -118,29 +118,6 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
         ) from error
 
 
-def last_means(path: pathlib.Path, stage: str, names: Sequence[str]) -> dict[str, float]:
-    """The metrics of a stage's last epoch, each as its mean over runs.
-
-    Args:
-        path: the log.
-        stage: which.
-        names: of the metrics.
-
-    Returns:
-        By name; NaN where the log has no such metric.
-
-    Raises:
-        InputError: as `read`.
-    """
-    curves = read(path, stage)
-    return {name: float(np.mean(curves[name][:, -1])) if name in curves else float('nan') for name in names}
-
-
-def epochs(path: pathlib.Path, stage: str) -> int:
-    """How many epochs of a stage the log has."""
-    return len({epoch for epoch, *_ in _by_place(path, stage)})
-
-
 def _by_place(path: pathlib.Path, stage: str) -> dict[tuple[int, int, int], dict[str, Any]]:
     """A stage's lines by epoch, seed and fold; of two, which two processes at once have left, the last."""
     lines = [line for _, line in _lines(path) if line['stage'] == stage]

@@ -41,7 +41,7 @@ from trsum_jax.files import write_json
 from trsum_jax.method.losses import frame_losses
 from trsum_jax.method.models import Generator, count_parameters
 from trsum_jax.protocol import agreement, evaluation, tables
-from trsum_jax.results import filenames, metric_log, report
+from trsum_jax.results import generators, report
 from trsum_jax.studies import premise
 from trsum_jax.training import corpus
 from trsum_jax.training.corpus import Corpus, Segment
@@ -52,7 +52,6 @@ SCORES = ('own', 'help', 'sum')
 # Of a video, beside the taus: standard deviations over frames, that of the draws in `help`, a correlation.
 SPREADS = ('std_own', 'std_help', 'noise_help', 'correlation')
 # Metrics of the first stage; the last two where videos are held aside from it.
-LOSSES = ('loss', 'loss_copy_nearest', 'loss_aside', 'loss_aside_copy_nearest')
 # Frames rebuilt at a time: few enough for a CPU's caches, enough to fill a GPU.
 _FRAMES_AT_ONCE = {'cpu': 2**11}
 _FRAMES_ELSEWHERE = 2**16
@@ -295,7 +294,6 @@ def write_own_and_help(workdir: pathlib.Path, draws: int = DRAWS) -> dict[str, A
     """
     experiment, generator, params = scorer.load_generators(workdir)
     config, runs = experiment.config, len(experiment.places)
-    log = workdir / filenames.METRICS
     sizes = {name: config.model[name] for name in ('width', 'layers')}
     # Runs that are there to fill the devices are no runs of the experiment.
     one = jax.tree.map(operator.itemgetter(0), params)
@@ -307,9 +305,7 @@ def write_own_and_help(workdir: pathlib.Path, draws: int = DRAWS) -> dict[str, A
         'runs': runs,
         'length': config.decomposition.length,
         'held_out': any(fold.test for fold in experiment.given.folds),
-        'generator': sizes
-        | {'parameters': count_parameters(one), 'epochs': metric_log.epochs(log, 'generator')}
-        | metric_log.last_means(log, 'generator', LOSSES),
+        'generator': sizes | {'parameters': count_parameters(one)} | generators.standing_in(workdir),
     } | measure_own_and_help(experiment, generator, params, draws)
     write_json(workdir / f'{NAME}.json', found)
     return found

@@ -29,7 +29,7 @@ from trsum_jax.method import reward_terms
 from trsum_jax.method.models import Generator
 from trsum_jax.method.rewards import reward_and_parts, unselected
 from trsum_jax.protocol import agreement, evaluation, tables
-from trsum_jax.results import filenames, metric_log, report
+from trsum_jax.results import generators, report
 from trsum_jax.studies.random_summaries import (
     CHOICES,
     STATISTICS,
@@ -270,7 +270,6 @@ def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS, l
     """
     experiment, generator, params = scorer.load_generators(workdir)
     config = experiment.config
-    last = metric_log.last_means(workdir / filenames.METRICS, 'generator', ('loss', 'loss_copy_nearest'))
     found = {
         'name': config.name,
         'dataset': experiment.given.dataset.path,
@@ -279,7 +278,7 @@ def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS, l
         'least': least,
         'budget': config.evaluation.budget,
         'runs': len(experiment.places),
-        'generator': {'epochs': config.generator.epochs} | last,
+        'generator': generators.standing_in(workdir),
         'choices': measure_premise(experiment, generator, params, draws, least),
     }
     text = render_premise(found)
@@ -312,8 +311,7 @@ def render_premise(found: Mapping[str, Any]) -> str:
     about = (
         f'Spearman rank correlation over {found["draws"]} random summaries of a video, at most '
         f'{found["budget"]:.0%} of it; mean over {len(drawn)} videos [95% bootstrap interval over videos]; '
-        f'p by flipping the signs of videos. The generator after {generator["epochs"]} epochs: loss '
-        f'{generator["loss"]:.3f}, that of copying the nearest frame {generator["loss_copy_nearest"]:.3f}.'
+        f'p by flipping the signs of videos.{generators.render_standing(generator | {"rewards": True})}'
     )
     if few:
         told = ', '.join(f'{key} {count}' for key, count in few.items())

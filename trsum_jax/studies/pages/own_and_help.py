@@ -18,8 +18,6 @@ from trsum_jax.files import write_text
 from trsum_jax.protocol import tables
 from trsum_jax.studies import own_and_help
 
-_TITLES = dict(zip(own_and_help.LOSSES, ('loss', 'copy nearest', 'aside', 'aside, copy'), strict=True))
-
 
 def render_own_and_help(found: Mapping[str, Mapping[str, Any]]) -> str:
     """One table, with a row for each workdir.
@@ -28,18 +26,18 @@ def render_own_and_help(found: Mapping[str, Mapping[str, Any]]) -> str:
         found: by workdir, from `write_own_and_help`; at least one.
 
     Returns:
-        Markdown; what a log does not have is `–`, and what none has is no column.
+        Markdown; what a log does not have is `–`.
     """
     every, scores = list(found.values()), own_and_help.SCORES
-    losses = [name for name in _TITLES if not all(np.isnan(of['generator'][name]) for of in every)]
-    headers = ['workdir', 'generator', 'epochs', *(_TITLES[name] for name in losses)]
+    headers = ['workdir', 'generator', 'epoch', 'of', 'loss', 'copy nearest', 'on']
     headers += [*(f'tau {name}' for name in scores), 'std own', 'std help', 'noise of help', 'own with help']
     body = []
     for workdir, of in found.items():
         generator, rows = of['generator'], of['rows']
         size = f'{generator["width"]} x {generator["layers"]}, {generator["parameters"]:,}'
-        cells = [workdir, size, str(generator['epochs'] or '–')]
-        cells += [_number(generator[name]) for name in losses]
+        cells = [workdir, size, _number(generator['epoch'], 0), str(generator['epochs'] or '–')]
+        cells += [_number(generator[name]) for name in ('loss', 'copy_nearest')]
+        cells += ['videos aside' if generator['aside'] else 'training']
         cells += [tables.cell('kendall_tau', rows[name]) for name in scores]
         cells += [_number(1000 * rows[name]['mean']) for name in ('std_own', 'std_help', 'noise_help')]
         body.append([*cells, tables.cell('correlation', rows['correlation'])])
@@ -53,14 +51,14 @@ def render_own_and_help(found: Mapping[str, Mapping[str, Any]]) -> str:
         f"loss, what it takes off the others' (help), and both. {draws} selections of each segment. "
         "Kendall's tau with people, and the correlation of own with help over a video's frames: mean over "
         f'{videos} videos [95% bootstrap interval over videos]. Standard deviations over frames, in '
-        'thousandths of the loss, and what of that of help is noise of the draws. Losses are those of the '
-        'last epoch: of the training, and of videos held aside where there are any.'
+        'thousandths of the loss, and what of that of help is noise of the draws. The generators are those '
+        'of the last epoch, or of the least loss on videos held aside where there are any; losses are theirs.'
     )
     return f'# Own and help{synthetic}\n\n{about}\n\n{table}\n'
 
 
-def _number(value: float) -> str:
-    return '–' if np.isnan(value) else f'{value:.3f}'
+def _number(value: float, digits: int = 3) -> str:
+    return '–' if np.isnan(value) else f'{value:.{digits}f}'
 
 
 def main(argv: list[str]) -> None:
