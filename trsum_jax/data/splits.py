@@ -24,10 +24,13 @@ class Fold:
     Attributes:
         train: keys that both stages train on.
         test: keys that neither stage sees; empty where all videos train.
+        validation: keys that are neither trained on nor tested; empty where the folds name none.
     """
 
     train: tuple[str, ...]
     test: tuple[str, ...]
+    # Not in the text of a fold, by which workdirs know theirs again.
+    validation: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
 
 def _fold(entry: object, known: set[str], where: str) -> Fold:
@@ -134,7 +137,7 @@ def _listing(names: Sequence[str], most: int = 5) -> str:
 
 
 def unused(folds: Iterable[Fold], keys: Iterable[str]) -> list[str]:
-    """The videos that no fold trains or tests on.
+    """The videos that no fold trains on, tests on, or names for validation.
 
     Args:
         folds: the folds.
@@ -143,7 +146,7 @@ def unused(folds: Iterable[Fold], keys: Iterable[str]) -> list[str]:
     Returns:
         Keys, in their order.
     """
-    used = {key for fold in folds for key in (*fold.train, *fold.test)}
+    used = {key for fold in folds for key in (*fold.train, *fold.validation, *fold.test)}
     return [key for key in keys if key not in used]
 
 
@@ -223,8 +226,9 @@ def augment(folds: Sequence[Fold], extra_keys: Sequence[str]) -> list[Fold]:
     Raises:
         InputError: no extra videos, or one that the folds hold already.
     """
-    extra = _checked_extra((key for fold in folds for key in (*fold.train, *fold.test)), extra_keys)
-    return [Fold((*fold.train, *extra), fold.test) for fold in folds]
+    own = (key for fold in folds for key in (*fold.train, *fold.validation, *fold.test))
+    extra = _checked_extra(own, extra_keys)
+    return [dataclasses.replace(fold, train=(*fold.train, *extra)) for fold in folds]
 
 
 def transfer(keys: Sequence[str], extra_keys: Sequence[str]) -> list[Fold]:
