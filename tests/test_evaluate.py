@@ -43,7 +43,7 @@ def test_results_file(command, dataset, tmp_path, capsys):
     assert found['baselines']['uniform']['kendall_tau']['mean'] is None
     assert found['dataset'] == str(dataset) and found['rank_against'] == 'per-user'
     assert (found['constant_predictions'], found['empty_summaries'], found['warnings']) == (0, 0, [])
-    assert found['splits'] == 'all videos as one fold' and found['budget'] == 0.15
+    assert found['splits'] == 'all 4 videos as one fold' and found['budget'] == 0.15
     with h5py.File(tmp_path / 'summaries.h5') as file:
         for key, video in videos.items():
             summary = file[key]['summary'][:]

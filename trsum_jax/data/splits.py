@@ -254,20 +254,22 @@ def describe(folds: Sequence[Fold]) -> str:
         folds: the folds; keys with a `/` are videos of other datasets (`datasets.merge`).
 
     Returns:
-        Such as `disjoint 5-fold`, or `5 overlapping draws: 18 of 25 videos ever tested`.
+        Such as `disjoint 5-fold: all 9 videos tested`, or `5 overlapping draws: 18 of 25 videos ever tested`.
     """
-    everything = {key for fold in folds for key in (*fold.train, *fold.test)}
+    everything = {key for fold in folds for key in (*fold.train, *fold.validation, *fold.test)}
     tested = {key for fold in folds for key in fold.test}
     extra = {key for key in everything - tested if '/' in key}
     own = everything - extra
+    validation = {key for fold in folds for key in fold.validation}
+    beside = f', {len(validation)} for validation' if validation else ''
     if not tested:
-        return f'trained on all {len(everything)} videos, no test videos'
+        return f'trained on all {len(everything - validation)} videos, no test videos{beside}'
     if extra and all(set(fold.train) <= extra for fold in folds):
         return f'transfer: trained on {len(extra)} videos of other datasets, tested on {len(tested)}'
-    augmented = f', augmented by {len(extra)} videos of other datasets' if extra else ''
+    beside += f', augmented by {len(extra)} videos of other datasets' if extra else ''
     if sum(len(fold.test) for fold in folds) > len(tested):
-        return f'{len(folds)} overlapping draws: {len(tested)} of {len(own)} videos ever tested{augmented}'
+        return f'{len(folds)} overlapping draws: {len(tested)} of {len(own)} videos ever tested{beside}'
     if len(folds) > 1 and tested == own:
-        return f'disjoint {len(folds)}-fold{augmented}'
+        return f'disjoint {len(folds)}-fold: all {len(own)} videos tested{beside}'
     sets = 'one split' if len(folds) == 1 else f'{len(folds)} disjoint test sets'
-    return f'{sets}: {len(tested)} of {len(own)} videos tested{augmented}'
+    return f'{sets}: {len(tested)} of {len(own)} videos tested{beside}'
