@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 
 import ml_collections
 
@@ -11,7 +10,6 @@ from trsum_jax.data.made import planted, synthetic
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.files import shown
 from trsum_jax.results import filenames, report
 from trsum_jax.runtime import processes
 
@@ -53,7 +51,6 @@ def load_inputs(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> fol
         folds = splits.read_splits(
             settings.splits, keys, dataset=dataset.path, partial=settings.partial_splits
         )
-        _refuse_some_validation(settings.splits, folds)
         dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *splits.unused_note(folds, keys)))
     elif settings.folds == 0:
         folds = splits.train_on_all(keys)
@@ -70,16 +67,6 @@ def load_inputs(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> fol
             folds = splits.transfer(keys, extra_keys)
     given = folded.Inputs(dataset, keys, folds, splits.describe(folds))
     return dataclasses.replace(given, rows=_rows(config, given)) if config.evaluation.rows else given
-
-
-def _refuse_some_validation(path: str, folds: Sequence[splits.Fold]) -> None:
-    """All runs of a grid are one program: all are judged by validation videos, or none."""
-    without = [number for number, fold in enumerate(folds) if not fold.validation]
-    if 0 < len(without) < len(folds):
-        raise InputError(
-            f'{shown(path)}: expected validation videos in every fold or in none, found none in fold '
-            f'{without[0]} (counted from 0); give it some, or leave them out of all'
-        )
 
 
 def _rows(config: ml_collections.ConfigDict, given: folded.Inputs) -> dict:

@@ -203,8 +203,9 @@ def render_results(results: dict[str, Any]) -> str:
                 for name, of in seeds.items()
                 if name in tables.TITLES
             )
+            shares = 'F and mAP as shares' if results['rounding'] else 'F as a share'
             lines.append(
-                f'\n{results["method"]} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.'
+                f'\n{results["method"]} over {seeds["count"]} seeds, mean ± std ({shares}): {spread}.'
             )
     if results['constant_references']:
         lines.append(
