@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from evaluating import N_FRAMES, N_STEPS, SHOT, random_scores, write_dataset, write_scores
+from scipy import stats
 
 from trsum_jax import evaluate
 from trsum_jax.protocol import baselines, evaluation
@@ -43,7 +44,7 @@ def test_results_file(command, dataset, tmp_path, capsys):
     assert found['baselines']['uniform']['kendall_tau']['mean'] is None
     assert found['dataset'] == str(dataset) and found['rank_against'] == 'per-user'
     assert (found['constant_predictions'], found['empty_summaries'], found['warnings']) == (0, 0, [])
-    assert found['splits'] == 'all videos as one fold' and found['budget'] == 0.15
+    assert found['splits'] == 'all 4 videos as one fold' and found['budget'] == 0.15
     with h5py.File(tmp_path / 'summaries.h5') as file:
         for key, video in videos.items():
             summary = file[key]['summary'][:]
@@ -158,6 +159,71 @@ def test_references_without_a_rank_are_counted(command, dataset, tmp_path):
     assert any('no rank' in note for note in found['notes'])
     found = command(dataset=dataset, rank='mean-user', output=tmp_path / 'b.json', draws=1)
     assert (found['constant_references'], found['rank_against']) == (0, 'mean-user')
+
+
+def test_ranks_of_summaries_are_never_without_those_of_random_scores(command, dataset, tmp_path, capsys):
+    scores = write_scores(tmp_path / 'scores.h5', random_scores() | {'video_2': np.ones(N_STEPS)})
+    options = {'dataset': dataset, 'scores': scores, 'draws': 2}
+    found = command(**options, rank='summary', output=tmp_path / 'a.json')
+    printed = capsys.readouterr().out
+    assert found['rank_against'] == 'summary' and evaluation.NOT_NEUTRAL in printed
+    videos = evaluate.datasets.read_dataset(dataset).videos
+    for key, video in videos.items():
+        summary = evaluation.summarize(
+            np.repeat(random_scores()[key], SHOT) if key != 'video_2' else np.ones(N_FRAMES),
+            video.change_points,
+            N_FRAMES,
+        )
+        tau = stats.kendalltau(summary, video.user_summary.mean(axis=0)).statistic
+        assert found['videos'][key]['kendall_tau'] == pytest.approx(tau)
+    for row in ('random', 'uniform', 'human'):
+        assert isinstance(found['baselines'][row]['kendall_tau']['mean'], float)
+    # The summary of constant scores has a rank.
+    assert found['constant_predictions'] == 0
+    other = command(**options, output=tmp_path / 'b.json')
+    assert evaluation.NOT_NEUTRAL not in capsys.readouterr().out
+    for metric in ('f_avg', 'f_max'):
+        assert other['mean'][metric] == found['mean'][metric]
+    # Over random: of one fold the quotient of the means.
+    ours, by_chance = found['mean']['f_avg']['mean'], found['baselines']['random']['f_avg']['mean']
+    assert found['over_random']['scores']['f_avg'] == pytest.approx(ours / by_chance)
+    assert f"F over random's, in % (PoR; F avg, F max): scores {100 * ours / by_chance:.0f}, " in printed
+    path = write_dataset(tmp_path / 'no_shots.h5', shots=False, features=False)
+    found = command(dataset=path, rank='summary', output=tmp_path / 'c.json', draws=1)
+    assert 'without user_summary and change_points, which all 4 videos lack' in ' '.join(found['notes'])
+
+
+def test_one_rating_a_video(command, tmp_path, capsys):
+    """As Mr. HiSum: a rating and a summary of each video, and two segments of 15% in a minute at most."""
+    with h5py.File(write_dataset(tmp_path / 'one.h5', users=False, features=False), 'r+') as file:
+        for number, group in enumerate(file.values()):
+            rng = np.random.default_rng(number)
+            group['user_scores'] = np.repeat(rng.random(N_STEPS), SHOT)[None].astype(np.float32)
+            group['user_summary'] = np.repeat(rng.random(N_STEPS) < 0.2, SHOT)[None].astype(np.float32)
+            # A step of 15 frames lasts five seconds, so that it is a segment.
+            group['fps'] = 3.0
+    scores = random_scores()
+    options = {'dataset': tmp_path / 'one.h5', 'draws': 2}
+    options['scores'] = write_scores(tmp_path / 'scores.h5', scores)
+    found = command(**options, output=tmp_path / 'a.json')
+    assert (found['rank_against'], found['rounding']) == ('one rating', 'down')
+    assert 'mAP of segments of 5 s, their number rounded down' in capsys.readouterr().out
+    precisions = []
+    for number, (key, values) in enumerate(scores.items()):
+        rating = np.random.default_rng(number).random(N_STEPS)
+        tau = stats.kendalltau(values, rating).statistic
+        assert found['videos'][key]['kendall_tau'] == pytest.approx(tau)
+        # 15% of 20 are three: where they stand among the scores.
+        places = np.sort(np.argsort(np.argsort(-values))[np.argsort(-rating)[:3]]) + 1
+        precisions.append(np.mean([1, 2, 3] / places))
+        assert found['videos'][key]['map_15'] == pytest.approx(precisions[-1])
+    assert found['mean']['map_15']['mean'] == pytest.approx(np.mean(precisions))
+    assert found['folds'][0]['map_15'] == pytest.approx(np.mean(precisions))
+    by_chance = found['baselines']['random']['map_15']['mean']
+    assert found['differences']['random']['map_15']['mean'] == pytest.approx(np.mean(precisions) - by_chance)
+    # 20 segments divide evenly: rounding is the same, and is told.
+    up = command(**options, output=tmp_path / 'b.json', rounding='up')
+    assert up['mean'] == found['mean'] and up['rounding'] == 'up'
 
 
 def test_tvsum_scores_from_its_own_file(command, tmp_path):

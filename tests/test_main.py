@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+import types
 
 import h5py
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from forked import command
 from tiny import RECIPE, tiny_config
 
-from trsum_jax.data import datasets
+from trsum_jax.data import datasets, folded, splits
 from trsum_jax.data.made.synthetic import Recipe, generate
-from trsum_jax.data.records import Video
+from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import inputs, preparation, scorer
 from trsum_jax.experiment.run import run_experiment, train
@@ -55,6 +56,13 @@ def test_results_hold_what_is_promised(finished):
     assert set(results['videos']) == {f'video_{i}' for i in range(1, 7)}
     assert all(video['held_out'] for video in results['videos'].values())
     assert results['seeds']['count'] == 2
+    last = 'last epoch'
+    assert results['selection'] == {'generator': last, 'summarizer': last, 'test': 'never'}
+    assert 'summarizer: last epoch. Nothing is chosen on test videos.' in text
+    assert 'disjoint 2-fold: all 6 videos tested' in text.partition('\n')[0]
+    for part in ('', 'train_'):
+        assert set(results[f'{part}over_random']) == {'trsum', *names} - {'random'}
+    assert text.count("F over random's") == 2
     assert 'held-out videos' in text
     assert 'synthetic' in text
 
@@ -67,6 +75,45 @@ def test_only_beside_planted_people_stands_what_real_ones_say(finished):
     assert planted.endswith(f'\n\n{report.REAL_PEOPLE}\n')
     assert report.REAL_PEOPLE not in real
     assert planted.count('\n| ') == real.count('\n| ')
+
+
+def test_a_table_of_one_rating_and_of_ranks_of_summaries_without_baselines():
+    """mAP is in all that is told, and random scores are there all the same."""
+    rng, shots = np.random.default_rng(0), np.stack([np.arange(0, 40, 4), np.arange(3, 40, 4)], axis=1)
+    videos = {}
+    for key in ('a', 'b', 'c'):
+        rating, users = rng.random((1, 40)), (rng.random((1, 10)) < 0.3).repeat(4, axis=1)
+        parts = {'change_points': shots, 'user_summary': users, 'user_scores': rating, 'fps': 1.0}
+        videos[key] = Video(key, np.arange(40), 40, **parts)
+    folds = [splits.Fold(('a', 'b'), ('c',)), splits.Fold(('b', 'c'), ('a',))]
+    given = folded.Inputs(Dataset('made', videos), tuple(videos), folds, splits.describe(folds))
+    places = runs.places((0, 1), 2)
+    scores = {report.MODEL: [{key: rng.random(40) for key in videos} for _ in places]}
+    header = {'name': 'n', 'preset': 'p', 'method': 'trsum', 'empty_summaries': [], 'dataset': 'made'}
+    header['selection'] = {'summarizer': 'last epoch', 'test': 'never'}
+    for rank, rows in (('summary', {'random', report.MODEL}), ('per-user', {report.MODEL})):
+        settings = types.SimpleNamespace(budget=0.2, rank=rank, baselines=False, random_draws=20)
+        measured = report.measure_rows(given, scores, settings, len(places))
+        assert set(measured) == rows
+        results = report.results_of(given, measured, places, rank, header)
+        text = report.render_results(results)
+        assert (evaluation.NOT_NEUTRAL in text) == (rank == 'summary')
+        assert ("F over random's" in text) == (rank == 'summary')
+        assert 'mAP 15%, %' in text and 'their number rounded down' in text
+        held_out = [scores[report.MODEL][i]['c'] for i in (0, 2)]
+        each = [evaluation.evaluate_video(videos['c'], of)['map_50'] for of in held_out]
+        assert results['videos']['c']['map_50'] == pytest.approx(np.mean(each))
+        listed, of_folds = report.csv_rows(given, measured, places)
+        assert all('map_15' in row for row in (*listed, *of_folds))
+        assert set(results['seeds']) == {'count', *evaluation.METRICS, 'map_50', 'map_15'}
+
+
+def test_validation_videos_are_for_all_folds_or_for_none():
+    with_some, without = splits.Fold(('a',), ('b',), ('c',)), splits.Fold(('a',), ('b',))
+    for folds in ([with_some] * 2, [without] * 2):
+        preparation.refuse_some_validation(folds, 's.json')
+    with pytest.raises(InputError, match=r's.json: expected validation videos in every fold .* fold 1 '):
+        preparation.refuse_some_validation([with_some, without], 's.json')
 
 
 def test_the_mean_is_that_of_the_folds_test_videos(finished):

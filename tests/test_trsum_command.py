@@ -112,7 +112,7 @@ COMPLETED = {
     'trsum train --nod': {'--nodistributed '},
     'trsum validate da': {'data.h5 '},
     'trsum summarize --overwrite hol': {'holiday.mp4 '},
-    'trsum evaluate data.h5 --rank=': {'per-user', 'mean-user'},
+    'trsum evaluate data.h5 --rank=': {'per-user', 'mean-user', 'summary'},
     'trsum summarize --sound ': {'all', 'main', 'none'},
     'trsum summarize --encoder ': {'descriptor', 'googlenet', 'efficientnet_lite0', 'onnx'},
     'trsum summarize --people=da': {'data.h5 '},
@@ -251,5 +251,5 @@ def test_outside_a_checkout_config_files_find_ours_and_their_own(home):
     )
     assert done.stderr == ''
     assert done.stdout.splitlines() == [
-        *('demo default', 'demo published', 'choices default', 'other beside small default', 'trsum default'),
+        *('demo default', 'demo published', 'choices reconstruction', 'other beside small default', 'trsum default'),
     ]

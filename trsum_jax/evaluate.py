@@ -30,8 +30,8 @@ from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.errors import InputError
 from trsum_jax.files import check_outputs, shown, write_json
 
-# Those of `protocol.evaluation`, whose import of scipy the help need not wait for.
-BUDGET, RANK_FORMS = 0.15, ('per-user', 'mean-user')
+# Those of `protocol.evaluation` and `highlights`, whose imports of scipy the help need not wait for.
+BUDGET, RANK_FORMS, ROUNDINGS = 0.15, ('per-user', 'mean-user', 'summary'), ('down', 'up')
 # Names that no further row may have.
 ROWS = ('scores', 'random', 'uniform', 'distance_to_mean', 'change', 'human')
 
@@ -44,6 +44,7 @@ def evaluate(
     rows: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     budget: float = BUDGET,
     rank_form: str = 'per-user',
+    rounding: str = 'down',
     draws: int = 20,
     seed: int = 0,
 ) -> tuple[dict, dict[str, np.ndarray]]:
@@ -56,37 +57,35 @@ def evaluate(
         rows: by name, other scores, likewise.
         budget: the summary's greatest share of the video.
         rank_form: see `evaluation.rank_references`.
+        rounding: see `highlights.measure_highlights`.
         draws: random scores are the mean of as many draws.
         seed: of the random scores and of the bootstrap.
 
     Returns:
         The results: `videos` (all that have scores), `mean`, `folds` and `differences` (with scores only),
-        `rows`, `baselines`, `rank_against`, counts and notes; and the summaries of the scored videos that
-        have shots, key to [n_frames] uint8.
+        `rows`, `baselines`, `over_random`, `rank_against`, `rounding` (where videos have one rating), counts
+        and notes; and the summaries of the scored videos that have shots, key to [n_frames] uint8.
     """
-    from trsum_jax.protocol import baselines, comparison, evaluation, tables
+    from trsum_jax.protocol import baselines, comparison, evaluation, highlights, tables
 
     tested = {key for fold in folds for key in fold}
     others = rows or {}
+    options = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
     measured: dict[str, dict[str, dict[str, float]]] = {}
     summaries, constant = {}, []
     for key, video in tqdm(dataset.videos.items(), 'videos', unit='video', disable=None, leave=False):
         if scores is not None and key in scores:
             steps, frames = evaluation.both_levels(video, scores[key])
-            measured.setdefault('scores', {})[key] = evaluation.evaluate_video(
-                video, scores[key], budget=budget, rank_form=rank_form
-            )
-            if evaluation.is_constant(steps):
-                constant.append(key)
+            measured.setdefault('scores', {})[key] = evaluation.evaluate_video(video, scores[key], **options)
             if video.change_points is not None:
                 summaries[key] = evaluation.summarize(frames, video.change_points, video.n_frames, budget)
+            by_summary = rank_form == evaluation.SUMMARY and key in summaries
+            if evaluation.is_constant(summaries[key] if by_summary else steps):
+                constant.append(key)
         if key in tested:
             for name, of in others.items():
-                measured.setdefault(name, {})[key] = evaluation.evaluate_video(
-                    video, of[key], budget=budget, rank_form=rank_form
-                )
-            options = {'budget': budget, 'rank_form': rank_form, 'draws': draws, 'seed': seed}
-            for name, metrics in baselines.without_model(video, **options).items():
+                measured.setdefault(name, {})[key] = evaluation.evaluate_video(video, of[key], **options)
+            for name, metrics in baselines.without_model(video, draws=draws, seed=seed, **options).items():
                 measured.setdefault(name, {})[key] = metrics
 
     per_fold = {
@@ -102,6 +101,7 @@ def evaluate(
         'synthetic': dataset.synthetic,
         'budget': budget,
         'rank_against': ', '.join(against) or None,
+        'rounding': rounding if any(highlights.one_rating(v) is not None for v in videos) else None,
         'draws': draws,
         'seed': seed,
     }
@@ -115,8 +115,9 @@ def evaluate(
             'empty_summaries': len(empty),
         }
     results |= {'rows': {name: means.pop(name) for name in others}, 'baselines': means}
+    results['over_random'] = comparison.over_random(per_fold)
     results['constant_references'] = sum(evaluation.constant_references(v, rank_form) for v in videos)
-    results['notes'] = [*dataset.notes, *_notes(videos, results['constant_references'])]
+    results['notes'] = [*dataset.notes, *_notes(videos, rank_form, results['constant_references'])]
     results['warnings'] = _warnings(constant, empty)
     return results, summaries
 
@@ -133,12 +134,15 @@ def _by_fold(per_fold: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
     }
 
 
-def _notes(videos: Sequence[Video], constant_references: int) -> list[str]:
+def _notes(videos: Sequence[Video], rank_form: str, constant_references: int) -> list[str]:
+    from trsum_jax.protocol import evaluation
+
     notes = []
     if unshot := [v.key for v in videos if v.change_points is None and v.user_summary is not None]:
         notes.append(f'no F-score without change_points, which {_which(unshot, len(videos))}')
-    if unranked := [v.key for v in videos if v.user_scores is None and v.user_summary is None]:
-        notes.append(f'no rank correlation without users, which {_which(unranked, len(videos))}')
+    if unranked := [v.key for v in videos if evaluation.rank_against(v, rank_form) is None]:
+        needed = 'user_summary and change_points' if rank_form == evaluation.SUMMARY else 'users'
+        notes.append(f'no rank correlation without {needed}, which {_which(unranked, len(videos))}')
     if constant_references:
         notes.append(
             f'{constant_references} references give all steps the same value: they have no rank and are left '
@@ -197,6 +201,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_float('budget', BUDGET, share, flag_values=values)
     against = 'What ranks are compared with where only summaries exist.'
     flags.DEFINE_enum('rank', 'per-user', RANK_FORMS, against, flag_values=values)
+    shares = "Of the number of best segments, where videos have one rating: mAP's."
+    flags.DEFINE_enum('rounding', 'down', ROUNDINGS, shares, flag_values=values)
     partial = 'Accept splits that leave videos out of all folds.'
     flags.DEFINE_bool('partial_splits', False, partial, flag_values=values)
     flags.DEFINE_bool('overwrite', False, 'Replace output files that exist.', flag_values=values)
@@ -204,7 +210,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """The command: flags in, files and a printed table out."""
-    from trsum_jax.protocol import tables
+    from trsum_jax.protocol import evaluation, tables
 
     args = flags.FLAGS
     if not 0 < args.budget <= 1:
@@ -222,7 +228,7 @@ def main(argv: Sequence[str]) -> None:
     )
 
     dataset = datasets.read_dataset(args.dataset, require_features=False, user_scores=args.user_scores)
-    folds, description = [list(dataset.videos)], 'all videos as one fold'
+    folds, description = [list(dataset.videos)], f'all {len(dataset.videos)} videos as one fold'
     if args.splits:
         keys = list(dataset.videos)
         read = splits.read_splits(args.splits, keys, dataset=args.dataset, partial=args.partial_splits)
@@ -243,6 +249,7 @@ def main(argv: Sequence[str]) -> None:
         rows=read_rows(args.rows, dataset.videos, needed, ROWS),
         budget=args.budget,
         rank_form=args.rank,
+        rounding=args.rounding,
         draws=args.draws,
         seed=args.seed,
     )
@@ -251,9 +258,15 @@ def main(argv: Sequence[str]) -> None:
         results['notes'].append(f'videos that no fold tests on are left out of the means: {listing(extra)}')
 
     rows = ({'scores': results['mean']} if scores else {}) | results['rows'] | results['baselines']
-    ranks = f'ranks against: {results["rank_against"] or "nothing"}'
-    print(tables.render(rows, f'{shown(args.dataset)}: {description}; budget {args.budget:g}; {ranks}'))
+    about = f'{description}; budget {args.budget:g}; ranks against: {results["rank_against"] or "nothing"}'
+    if results['rounding']:
+        about += f'; mAP of segments of 5 s, their number rounded {args.rounding}'
+    print(tables.render(rows, f'{shown(args.dataset)}: {about}'))
     print()
+    if args.rank == evaluation.SUMMARY and results['rank_against']:
+        print(f'{evaluation.NOT_NEUTRAL}\n')
+    if line := tables.render_over_random(results['over_random']):
+        print(f'{line}\n')
     if scores:
         less = {f'less {name}': of for name, of in results['differences'].items()}
         print(

@@ -3,9 +3,9 @@
     trsum train [CONFIG] [--workdir=DIR] [--config.any.field=value]
     python -m trsum_jax.main --config=configs/tvsum.py
 
-CONFIG is a name that `trsum configs` lists (demo by default), or a file. NAME:reconstruction has the paper's
-reward, NAME:published all of its literal choices. The workdir holds tables, pictures, scores, summaries and
-checkpoints.
+CONFIG is a name that `trsum configs` lists (demo by default), or a file. NAME:reconstruction has
+the paper's reward, NAME:published all of its literal choices. The workdir holds tables, pictures,
+scores, summaries and checkpoints.
 Interrupted in any way, the same command continues; after SIGTERM or SIGHUP the exit code is 75.
 """
 

@@ -21,8 +21,8 @@ def written(path, content):
     [
         ('summe_random5', 25, '5 overlapping draws: 18 of 25 videos ever tested'),
         ('tvsum_random5', 50, '5 overlapping draws: 34 of 50 videos ever tested'),
-        ('summe_disjoint5', 25, 'disjoint 5-fold'),
-        ('tvsum_disjoint5', 50, 'disjoint 5-fold'),
+        ('summe_disjoint5', 25, 'disjoint 5-fold: all 25 videos tested'),
+        ('tvsum_disjoint5', 50, 'disjoint 5-fold: all 50 videos tested'),
     ],
 )
 def test_the_fields_splits(shared, name, n_videos, sentence):
@@ -80,7 +80,7 @@ def test_disjoint_folds_test_every_video_once(n_folds):
     for fold in folds:
         assert sorted((*fold.train, *fold.test)) == sorted(KEYS)
         assert len(fold.test) in (7 // n_folds, -(-7 // n_folds))
-    assert splits.describe(folds) == f'disjoint {n_folds}-fold'
+    assert splits.describe(folds) == f'disjoint {n_folds}-fold: all 7 videos tested'
 
 
 def test_disjoint_folds_depend_on_the_seed_alone():
@@ -107,7 +107,8 @@ def test_augmented_and_transfer():
     augmented = splits.augment(folds, ['ovp/a', 'ovp/b'])
     assert augmented[0] == Fold(('a', 'b', 'ovp/a', 'ovp/b'), ('c',))
     assert [fold.test for fold in augmented] == [fold.test for fold in folds]
-    assert splits.describe(augmented) == 'disjoint 3-fold, augmented by 2 videos of other datasets'
+    said = 'disjoint 3-fold: all 3 videos tested, augmented by 2 videos of other datasets'
+    assert splits.describe(augmented) == said
     transferred = splits.transfer(['a', 'b', 'c'], ['ovp/a', 'ovp/b'])
     assert transferred == [Fold(('ovp/a', 'ovp/b'), ('a', 'b', 'c'))]
     assert splits.describe(transferred) == 'transfer: trained on 2 videos of other datasets, tested on 3'
@@ -125,6 +126,21 @@ def test_describe_other_kinds_of_splits():
     assert splits.describe([Fold(('a', 'b'), ('c',))]) == 'one split: 1 of 3 videos tested'
     two = [Fold(('a', 'b'), ('c',)), Fold(('a', 'c'), ('b',))]
     assert splits.describe(two) == '2 disjoint test sets: 2 of 3 videos tested'
+
+
+def test_validation_videos_are_named_and_neither_unused_nor_lost():
+    folds = [Fold(('a', 'b'), ('c',), ('d',)), Fold(('a', 'c'), ('b', 'c'), ('d', 'e'))]
+    said = '2 overlapping draws: 2 of 5 videos ever tested, 2 for validation'
+    assert splits.describe(folds) == said
+    assert splits.describe([Fold(('a', 'b'), (), ('c',))]) == (
+        'trained on all 2 videos, no test videos, 1 for validation'
+    )
+    assert splits.unused(folds, ['a', 'b', 'c', 'd', 'e', 'f']) == ['f']
+    assert [fold.validation for fold in splits.augment(folds, ['ovp/a'])] == [('d',), ('d', 'e')]
+    with pytest.raises(InputError, match='found d in both'):
+        splits.augment(folds, ['d'])
+    # Workdirs know the folds of before by this text.
+    assert repr(Fold(('a',), ('b',))) == "Fold(train=('a',), test=('b',))"
 
 
 def test_keys_of_several_datasets_are_refused_not_taken_for_ours(tmp_path):

@@ -61,6 +61,32 @@ def test_human_mean_user_is_against_the_mean_of_the_others():
     assert metrics['kendall_tau'] == pytest.approx(np.mean(taus))
 
 
+def test_rows_by_the_form_summary():
+    """People against the mean of the others at all frames, and the uniform choice has a rank too."""
+    users = np.random.default_rng(0).integers(0, 2, (4, 30))
+    video = video_of(users, n_frames=30, picks=[0, 15], change_points=shots_of(3, 10), user_scores=users + 1)
+    found = baselines.without_model(video, budget=0.3, rank_form='summary', draws=2)
+    taus = [stats.kendalltau(users[i], np.delete(users, i, 0).mean(0)).statistic for i in range(4)]
+    assert found['human']['kendall_tau'] == pytest.approx(np.mean(taus))
+    uniform = baselines.uniform_choice(video, 0.3)
+    for metric, of in (('kendall_tau', stats.kendalltau), ('spearman_rho', stats.spearmanr)):
+        assert found['uniform'][metric] == pytest.approx(of(uniform, users.mean(axis=0)).statistic)
+    drawn = baselines.random_row(video, budget=0.3, rank_form='summary', draws=2)
+    assert found['random'] == drawn and math.isfinite(drawn['kendall_tau'])
+
+
+def test_where_people_choose_by_the_same_knapsack_random_scores_reach_high_ranks():
+    """Everybody takes short shots, whatever is in them. Where all shots are equal the effect is gone."""
+    rng = np.random.default_rng(0)
+    for lengths, least, most in ((rng.integers(2, 40, 24), 0.5, 0.8), (np.full(24, 16), -0.15, 0.15)):
+        ends = np.cumsum(lengths)
+        shots, n_frames = np.stack([ends - lengths, ends - 1], axis=1), int(ends[-1])
+        users = [evaluation.summarize(rng.random(n_frames), shots, n_frames) for _ in range(8)]
+        video = video_of(users, n_frames=n_frames, picks=np.arange(0, n_frames, 3), change_points=shots)
+        assert least < baselines.random_row(video, rank_form='summary')['kendall_tau'] < most
+        assert abs(baselines.random_row(video)['kendall_tau']) < 0.05
+
+
 @pytest.mark.parametrize('users', [None, [[1, 0, 0, 0, 0, 1]]])
 def test_human_needs_two(users):
     metrics = baselines.human_leave_one_out(video_of(users))

@@ -106,6 +106,35 @@ def test_one_row_less_each_other_by_hand():
     assert found['half']['f_avg']['videos'] == 2
 
 
+def test_over_random_is_of_every_fold_by_hand():
+    def folds(*values):
+        return [{key: {'f_avg': f, 'f_max': 2 * f} for key, f in fold.items()} for fold in values]
+
+    per_fold = {
+        'scores': folds({'a': 0.2, 'b': 0.4}, {'c': 0.5}, {'d': 0.9}),
+        'random': folds({'a': 0.1, 'b': 0.3}, {'c': 0.5}, {'d': 0.0}),
+        'none': folds({'a': np.nan, 'b': np.nan}, {}, {}),
+    }
+    found = comparison.over_random(per_fold)
+    # .3 / .2 and 1; nothing can be divided by the third.
+    assert found['scores'] == pytest.approx({'f_avg': 1.25, 'f_max': 1.25})
+    assert list(found) == ['scores', 'none'] and np.isnan(found['none']['f_avg'])
+
+
+def test_metrics_that_only_some_rows_have_are_compared_too():
+    base = {'seed': 0, 'fold': 0} | dict.fromkeys(evaluation.METRICS, 0.0)
+    ours = [base | {'video': key, 'map_15': value} for key, value in (('a', 0.5), ('b', 0.9))]
+    rows = {
+        'ours': ours,
+        'random': [one | {'map_15': 0.2} for one in ours],
+        'uniform': [base | {'video': 'a'}],
+    }
+    found = comparison.differences(rows, 'ours')
+    assert found['random']['map_15']['mean'] == pytest.approx(0.5)
+    assert np.isnan(found['uniform']['map_15']['mean'])
+    assert list(found['random']) == [*evaluation.METRICS, 'map_15']
+
+
 def test_samples_that_meet_no_cell_are_left_out():
     """Seed 0 saw one video, seed 1 the other: a draw of one twice and of the other's video has nothing."""
     for weight in (1.0, 0.25):

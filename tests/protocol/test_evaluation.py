@@ -233,7 +233,7 @@ def test_users_without_a_rank_are_left_out_of_the_mean():
 def test_rank_forms_of_summaries():
     video = small_video()
     scores = np.arange(10.0)
-    per_user, mean_user = (evaluation.rank_references(video, form) for form in evaluation.RANK_FORMS)
+    per_user, mean_user = (evaluation.rank_references(video, form) for form in ('per-user', 'mean-user'))
     np.testing.assert_array_equal(per_user, video.user_summary[:, ::2])
     np.testing.assert_array_equal(mean_user, [[0, 0, 0, 0.5, 0.5, 0.5, 0, 0, 0, 0]])
     taus = [stats.kendalltau(scores, user).statistic for user in per_user]
@@ -243,6 +243,42 @@ def test_rank_forms_of_summaries():
     assert found['kendall_tau'] == pytest.approx(stats.kendalltau(scores, mean_user[0]).statistic)
     with pytest.raises(ValueError, match='rank_form'):
         evaluation.rank_references(video, 'mean')
+
+
+def test_the_form_summary_by_the_published_formula():
+    """The summary of 0 and 1 at all frames against the mean of users' summaries, whatever the ratings are."""
+    rated = {'user_scores': np.random.default_rng(0).random((3, 20)).astype(np.float32)}
+    # Shots of 5, 5, 2 and 8 frames: the second and the third are taken within 8 frames.
+    summary = np.array([0] * 5 + [1] * 7 + [0] * 8)
+    for video in (small_video(), small_video(**rated)):
+        users = video.user_summary.mean(axis=0)
+        found = evaluation.evaluate_video(video, np.arange(10.0), budget=0.4, rank_form='summary')
+        # Of ranks from the top, as it is published, and of values, which is the same.
+        tau = stats.kendalltau(stats.rankdata(-users), stats.rankdata(-summary)).statistic
+        assert found['kendall_tau'] == pytest.approx(tau)
+        assert found['kendall_tau'] == pytest.approx(stats.kendalltau(summary, users).statistic)
+        assert found['spearman_rho'] == pytest.approx(stats.spearmanr(summary, users).statistic)
+        assert evaluation.rank_against(video, 'summary') == 'summary'
+        # The other forms stay as they are.
+        for metric in ('f_avg', 'f_max'):
+            assert found[metric] == evaluation.evaluate_video(video, np.arange(10.0), budget=0.4)[metric]
+    for lacking in ({'change_points': None}, {'user_summary': None, **rated}):
+        video = small_video(**lacking)
+        assert evaluation.rank_against(video, 'summary') is None
+        assert math.isnan(
+            evaluation.evaluate_video(video, np.arange(10.0), rank_form='summary')['kendall_tau']
+        )
+    assert [*map(evaluation.form_at_steps, evaluation.RANK_FORMS)] == ['per-user', 'mean-user', 'per-user']
+
+
+def test_the_form_summary_of_released_summaries(shared, summe):
+    with h5py.File(shared / 'vectors/summe_csnet.h5') as released:
+        for key in ('video_1', 'video_7'):
+            scores, summary = (released[key][name][:] for name in ('frame_scores', 'machine_summary'))
+            found = evaluation.evaluate_video(summe[key], scores, rank_form='summary')
+            mean_user = summe[key].user_summary.mean(axis=0)
+            assert found['kendall_tau'] == pytest.approx(stats.kendalltau(summary, mean_user).statistic)
+            assert found['spearman_rho'] == pytest.approx(stats.spearmanr(summary, mean_user).statistic)
 
 
 def test_scores_of_frames_and_of_steps_are_one():

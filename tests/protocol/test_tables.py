@@ -204,3 +204,11 @@ def test_overlapping_draws_keep_the_mean_of_the_folds():
     assert found['mean'] == pytest.approx((2.0 + 6.0) / 2)
     assert found['videos'] == 4
     assert found['low'] <= found['mean'] <= found['high']
+
+
+def test_f_over_random_in_a_line():
+    found = {'scores': {'f_avg': 1.254, 'f_max': 0.98}, 'b': {'f_avg': None, 'f_max': 2.0}}
+    line = tables.render_over_random(found | {'no F': {'f_avg': NAN, 'f_max': NAN}})
+    assert line == "F over random's, in % (PoR; F avg, F max): scores 125, 98; b –, 200."
+    assert tables.render_over_random({'no F': {'f_avg': NAN, 'f_max': NAN}}) == ''
+    assert tables.cell('map_15', {'mean': 0.1234, 'low': NAN, 'high': NAN}) == '12.3'

@@ -19,6 +19,7 @@ def test_without_videos_aside_the_last_epoch_counts():
     found = generators.standing(CURVES)
     assert found == {
         'loss': pytest.approx(0.35), 'copy_nearest': pytest.approx(0.325), 'aside': False,
+        'validation': False,
         'epoch': 3.0, 'epochs': 3, 'runs': 2, 'worse': 1,
     }  # fmt: skip
     text = generators.render_standing(found | {'rewards': True})
@@ -32,6 +33,7 @@ def test_with_them_each_runs_best_epoch_counts():
     found = generators.standing(CURVES | ASIDE)
     assert found == {
         'loss': pytest.approx(0.35), 'copy_nearest': pytest.approx(0.425), 'aside': True,
+        'validation': False,
         'epoch': 1.5, 'epochs': 3, 'runs': 2, 'worse': 1,
     }  # fmt: skip
     assert 'loss 0.350 on training videos that were held aside' in generators.render_standing(
@@ -44,3 +46,22 @@ def test_no_warning_where_all_are_better():
     text = generators.render_standing(generators.standing(one) | {'rewards': True})
     assert 'held aside (epoch 1 of 3); a copy of the nearest visible frame has 0.500.' in text
     assert 'Warning' not in text
+
+
+def test_by_what_each_epoch_is_chosen():
+    last = 'last epoch'
+    assert generators.selection({'generator': CURVES, 'summarizer': {}}, False) == {
+        'generator': last, 'summarizer': last, 'test': 'never',
+    }  # fmt: skip
+    both = {'generator': CURVES | ASIDE, 'summarizer': {}}
+    aside, judged = generators.selection(both, False), generators.selection(both, True)
+    assert aside['generator'] == 'least loss on training videos that were held aside, no labels'
+    assert judged['generator'] == 'least loss on validation videos, no labels'
+    assert judged['validation'] == 'chooses the epoch of the generator'
+    assert generators.selection({'drdsn': {}}, True)['validation'] == 'not used'
+    assert generators.render_selection(judged) == (
+        'Epoch taken: generator: least loss on validation videos, no labels; summarizer: last epoch. '
+        'Validation videos: chooses the epoch of the generator. Nothing is chosen on test videos.'
+    )
+    text = generators.render_standing(generators.standing(CURVES | ASIDE, True) | {'rewards': True})
+    assert 'on validation videos (mean over runs' in text

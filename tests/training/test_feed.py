@@ -4,18 +4,22 @@ import builtins
 import itertools
 import json
 
+import by_hand
+import jax
 import numpy as np
 import pytest
 import stopping
 from soak import interruptions
 from tiny import tiny_config, write_data
 
+from trsum_jax.data.splits import Fold
 from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.experiment import preparation
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.results import filenames
-from trsum_jax.training import feed
+from trsum_jax.runtime import sharding
+from trsum_jax.training import feed, runs
 
 pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
 VIDEO_MB = 6 * 4 / 2**20  # a step of the toy data
@@ -116,6 +120,22 @@ def test_stopped_it_continues_to_the_same_bits(moment, streamed, tmp_path, monke
     assert interruptions.differences(workdir, tmp_path) == []
     lines = [json.loads(line) for line in (tmp_path / filenames.METRICS).read_text().splitlines()]
     assert len(lines) == 2 * (3 + 3)
+
+
+def test_chunks_have_the_validation_videos_that_the_whole_dataset_has():
+    videos = by_hand.videos()
+    keys = [video.key for video in videos]
+    folds = [Fold((keys[0], keys[1]), (), (keys[3],)), Fold((keys[3],), (keys[1],), (keys[0], keys[2]))]
+    given = videos, 6, ('sequential', 'dilated'), runs.places((0,), 2), folds, sharding.one_device()
+    whole = feed.Whole(*given, aside=0.2)
+    chunks = feed.Stream(*given, aside=0.2, most_mb=1.0)
+    (of_chunk,) = next(chunks.epochs(0, 1))
+    for one, other in zip(jax.tree.leaves(whole.runs), jax.tree.leaves(of_chunk.runs), strict=True):
+        np.testing.assert_array_equal(jax.random.key_data(one) if one.ndim == 1 else one, (
+            jax.random.key_data(other) if other.ndim == 1 else other
+        ))  # fmt: skip
+    assert of_chunk.runs.validation and of_chunk.runs.aside == ()
+    assert whole.segments == chunks.segments
 
 
 def test_chunks_hold_whole_videos_in_balance():

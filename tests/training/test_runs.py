@@ -119,6 +119,33 @@ def test_runs_that_hold_videos_aside_by_hand():
     assert (by_default.aside, by_default.standard) == ((), ())
 
 
+@pytest.mark.parametrize('share', [0.2, 0.0])
+def test_validation_videos_judge_in_the_place_of_videos_held_aside(share):
+    """Nothing is drawn, no stage trains on them, no standard knows them; at a share of 0 they do nothing."""
+    videos = [*VIDEOS, *(dataclasses.replace(video, key=f'{video.key}_again') for video in VIDEOS)]
+    keys = [video.key for video in videos]
+    segments = corpus.arrays(videos, 6, ('sequential', 'dilated'))
+    folds = [
+        Fold(tuple(keys[:5]), tuple(keys[7:]), tuple(keys[5:7])),
+        Fold(tuple(keys[1:7]), (), tuple(keys[:1])),
+    ]
+    grid = runs.places((3,), 2)
+    found = runs.make_runs(grid, folds, keys, segments, videos=videos, aside=share)
+    plain = runs.make_runs(grid, [Fold(f.train, f.test) for f in folds], keys, segments, videos=videos)
+    for name in ('segments', 'weight'):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+        assert getattr(runs.whole(found), name) is getattr(found, name)
+    np.testing.assert_array_equal(found.standard.mean, plain.standard.mean)
+    assert found.aside == ()
+    if not share:
+        assert (found.validation, runs.judging(found)) == ((), ())
+        return
+    assert runs.judging(found) == found.validation
+    for i, judges in enumerate(([5, 6], [0])):
+        own = np.asarray(found.validation[0][i])[np.asarray(found.validation[1][i]) == 1]
+        assert sorted(own.tolist()) == np.flatnonzero(np.isin(segments.video, judges)).tolist()
+
+
 def test_what_is_held_aside_comes_after_the_segments():
     def run(aside):
         return runs.Run(None, jnp.array([[4, 2], [1, 0]]), jnp.array([[1.0, 1], [1, 0]]), aside=aside)

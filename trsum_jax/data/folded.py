@@ -18,7 +18,7 @@ class Inputs:
     Attributes:
         dataset: the videos, those of extra files included.
         keys: of the videos that are evaluated (extra files only train).
-        folds: training and test videos of each fold.
+        folds: training, validation and test videos of each fold.
         split: how the folds came about, in words.
         rows: anybody's scores that stand in the table, by name, then by key, [n_steps] or [n_frames].
     """
@@ -56,6 +56,8 @@ class Inputs:
                 sha.update(f'{field.name}: {value.shape if array else value}\n'.encode())
                 sha.update(np.ascontiguousarray(value).tobytes() if array else b'')
         sha.update(repr(self.folds).encode())
+        if any(fold.validation for fold in self.folds):
+            sha.update(repr([fold.validation for fold in self.folds]).encode())
         return sha.hexdigest()
 
 

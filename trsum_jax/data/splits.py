@@ -24,10 +24,13 @@ class Fold:
     Attributes:
         train: keys that both stages train on.
         test: keys that neither stage sees; empty where all videos train.
+        validation: keys that are neither trained on nor tested; empty where the folds name none.
     """
 
     train: tuple[str, ...]
     test: tuple[str, ...]
+    # Not in the text of a fold, by which workdirs know theirs again.
+    validation: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
 
 def _fold(entry: object, known: set[str], where: str) -> Fold:
@@ -134,7 +137,7 @@ def _listing(names: Sequence[str], most: int = 5) -> str:
 
 
 def unused(folds: Iterable[Fold], keys: Iterable[str]) -> list[str]:
-    """The videos that no fold trains or tests on.
+    """The videos that no fold trains on, tests on, or names for validation.
 
     Args:
         folds: the folds.
@@ -143,7 +146,7 @@ def unused(folds: Iterable[Fold], keys: Iterable[str]) -> list[str]:
     Returns:
         Keys, in their order.
     """
-    used = {key for fold in folds for key in (*fold.train, *fold.test)}
+    used = {key for fold in folds for key in (*fold.train, *fold.validation, *fold.test)}
     return [key for key in keys if key not in used]
 
 
@@ -223,8 +226,9 @@ def augment(folds: Sequence[Fold], extra_keys: Sequence[str]) -> list[Fold]:
     Raises:
         InputError: no extra videos, or one that the folds hold already.
     """
-    extra = _checked_extra((key for fold in folds for key in (*fold.train, *fold.test)), extra_keys)
-    return [Fold((*fold.train, *extra), fold.test) for fold in folds]
+    own = (key for fold in folds for key in (*fold.train, *fold.validation, *fold.test))
+    extra = _checked_extra(own, extra_keys)
+    return [dataclasses.replace(fold, train=(*fold.train, *extra)) for fold in folds]
 
 
 def transfer(keys: Sequence[str], extra_keys: Sequence[str]) -> list[Fold]:
@@ -250,20 +254,22 @@ def describe(folds: Sequence[Fold]) -> str:
         folds: the folds; keys with a `/` are videos of other datasets (`datasets.merge`).
 
     Returns:
-        Such as `disjoint 5-fold`, or `5 overlapping draws: 18 of 25 videos ever tested`.
+        Such as `disjoint 5-fold: all 9 videos tested`, or `5 overlapping draws: 18 of 25 videos ever tested`.
     """
-    everything = {key for fold in folds for key in (*fold.train, *fold.test)}
+    everything = {key for fold in folds for key in (*fold.train, *fold.validation, *fold.test)}
     tested = {key for fold in folds for key in fold.test}
     extra = {key for key in everything - tested if '/' in key}
     own = everything - extra
+    validation = {key for fold in folds for key in fold.validation}
+    beside = f', {len(validation)} for validation' if validation else ''
     if not tested:
-        return f'trained on all {len(everything)} videos, no test videos'
+        return f'trained on all {len(everything - validation)} videos, no test videos{beside}'
     if extra and all(set(fold.train) <= extra for fold in folds):
         return f'transfer: trained on {len(extra)} videos of other datasets, tested on {len(tested)}'
-    augmented = f', augmented by {len(extra)} videos of other datasets' if extra else ''
+    beside += f', augmented by {len(extra)} videos of other datasets' if extra else ''
     if sum(len(fold.test) for fold in folds) > len(tested):
-        return f'{len(folds)} overlapping draws: {len(tested)} of {len(own)} videos ever tested{augmented}'
+        return f'{len(folds)} overlapping draws: {len(tested)} of {len(own)} videos ever tested{beside}'
     if len(folds) > 1 and tested == own:
-        return f'disjoint {len(folds)}-fold{augmented}'
+        return f'disjoint {len(folds)}-fold: all {len(own)} videos tested{beside}'
     sets = 'one split' if len(folds) == 1 else f'{len(folds)} disjoint test sets'
-    return f'{sets}: {len(tested)} of {len(own)} videos tested{augmented}'
+    return f'{sets}: {len(tested)} of {len(own)} videos tested{beside}'

@@ -180,7 +180,7 @@ FIELDS = {
     #
     'evaluation.budget': Field(0.15, "of the video's length", within='(0, 1]'),
     'evaluation.rank': Field(
-        'per-user', 'where there are only user summaries', choices=('per-user', 'mean-user')
+        'per-user', 'where there are only user summaries', choices=('per-user', 'mean-user', 'summary')
     ),
     'evaluation.random_draws': Field(20, 'of the random scores', least=1),
     'evaluation.untrained_heads': Field(8, 'of the row untrained', least=1),

@@ -13,9 +13,11 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from trsum_jax.data import folded
+from trsum_jax.data.splits import Fold
+from trsum_jax.errors import InputError
 from trsum_jax.experiment import inputs, methods, workdirs
 from trsum_jax.experiment.config import how_here
-from trsum_jax.files import to_json
+from trsum_jax.files import shown, to_json
 from trsum_jax.results import filenames, report
 from trsum_jax.runtime import processes, sharding
 from trsum_jax.training import corpus, feed, runs, scoring
@@ -117,9 +119,10 @@ def load_recorded(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> f
         Videos and folds.
 
     Raises:
-        InputError: as `prepare`.
+        InputError: as `prepare`, and `refuse_some_validation`.
     """
     given = inputs.load_inputs(config, workdir)
+    refuse_some_validation(given.folds, config.data.splits)
     videos = given.dataset.videos
     record = to_json({
         'width': next(iter(videos.values())).features.shape[1],
@@ -132,6 +135,24 @@ def load_recorded(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> f
     processes.agree('the data', record)
     workdirs.remember(config, workdir, record, given.dataset.path)
     return given
+
+
+def refuse_some_validation(folds: Sequence[Fold], path: str) -> None:
+    """Stops where some folds have validation videos: all runs of a grid are one program, judged alike.
+
+    Args:
+        folds: of the experiment.
+        path: their file.
+
+    Raises:
+        InputError: folds with such videos beside folds without.
+    """
+    without = [number for number, fold in enumerate(folds) if not fold.validation]
+    if 0 < len(without) < len(folds):
+        raise InputError(
+            f'{shown(path)}: expected validation videos in every fold or in none, found none in fold '
+            f'{without[0]} (counted from 0); give it some, or leave them out of all'
+        )
 
 
 def assemble(

@@ -164,7 +164,7 @@ def measure_agreement(
     Args:
         videos: by key; those without users are left out.
         scores: by key, [n_steps] float.
-        rank_form: see `evaluation.rank_references`.
+        rank_form: see `evaluation.rank_references`; not `summary`, which ranks no steps.
         seed: of resampling and shifts.
         resamples: bootstrap samples, and shifts, of the pooled values.
         permutations: random shifts.

@@ -1,18 +1,17 @@
 """Rows that stand beside every model: random, uniform, distance to the mean, change, and people."""
 
 import zlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trsum_jax.data.records import Video
-from trsum_jax.protocol import evaluation
+from trsum_jax.protocol import evaluation, highlights
 
 # How far to either side `change` is averaged: about as long as a cut or a movement takes. It was set before
 # any table was made, and not by people's judgement.
 CHANGE_SECONDS = 1.0
-# Of the field's files, which tell no frames per second.
-_STEPS_PER_SECOND = 2.0
 
 
 def random_scores(video: Video, rng: np.random.Generator) -> np.ndarray:
@@ -35,6 +34,7 @@ def evaluate_random(
     *,
     budget: float = evaluation.BUDGET,
     rank_form: str = 'per-user',
+    rounding: str = 'down',
 ) -> dict[str, float]:
     """The metrics of random scores, as their mean over draws.
 
@@ -44,15 +44,31 @@ def evaluate_random(
         draws: number of draws, at least 1.
         budget: the summary's greatest share of the video.
         rank_form: see `evaluation.rank_references`.
+        rounding: see `highlights.measure_highlights`.
 
     Returns:
-        The `evaluation.METRICS`.
+        As `evaluation.evaluate_video`.
     """
-    results = [
-        evaluation.evaluate_video(video, random_scores(video, rng), budget=budget, rank_form=rank_form)
-        for _ in range(draws)
-    ]
-    return {metric: evaluation.mean_defined([r[metric] for r in results]) for metric in evaluation.METRICS}
+    options = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
+    results = [evaluation.evaluate_video(video, random_scores(video, rng), **options) for _ in range(draws)]
+    return {metric: evaluation.mean_defined([r[metric] for r in results]) for metric in results[0]}
+
+
+def random_row(video: Video, *, draws: int = 20, seed: int = 0, **options: Any) -> dict[str, float]:
+    """The row of random scores alone, as `without_model` has it.
+
+    Args:
+        video: the video.
+        draws: number of draws.
+        seed: of the draws, with the video's key: one more video changes no other's.
+        **options: of `evaluate_random`.
+
+    Returns:
+        As `evaluate_random`.
+    """
+    return evaluate_random(
+        video, np.random.default_rng([seed, zlib.crc32(video.key.encode())]), draws, **options
+    )
 
 
 def distance_to_mean(features: npt.ArrayLike) -> np.ndarray:
@@ -102,9 +118,8 @@ def change_of(video: Video) -> np.ndarray:
         [n_steps] float64.
     """
     assert video.features is not None
-    apart = np.median(np.diff(video.picks)) if video.n_steps > 1 else 1.0
-    rate = video.fps / float(apart) if video.fps else _STEPS_PER_SECOND
-    return neighbour_change(video.features, min(round(CHANGE_SECONDS * rate), video.n_steps))
+    radius = round(CHANGE_SECONDS * highlights.steps_per_second(video))
+    return neighbour_change(video.features, min(radius, video.n_steps))
 
 
 def uniform_choice(video: Video, budget: float = evaluation.BUDGET) -> np.ndarray:
@@ -133,17 +148,22 @@ def uniform_choice(video: Video, budget: float = evaluation.BUDGET) -> np.ndarra
     return evaluation.shots_to_summary(chosen, video.change_points, video.n_frames)
 
 
-def evaluate_summary(video: Video, summary: np.ndarray) -> dict[str, float]:
+def evaluate_summary(video: Video, summary: np.ndarray, rank_form: str = 'per-user') -> dict[str, float]:
     """The metrics of a summary that comes without scores.
 
     Args:
         video: the video.
         summary: [n_frames] of 0 and 1.
+        rank_form: see `evaluation.rank_references`.
 
     Returns:
-        The `evaluation.METRICS`; a summary has no rank, so both correlations are NaN.
+        The `evaluation.METRICS`; a summary has no rank among steps, so that both correlations are NaN but by
+        the form `summary`.
     """
-    return dict.fromkeys(evaluation.METRICS, float('nan')) | evaluation.summary_f(video, summary)
+    metrics = dict.fromkeys(evaluation.METRICS, float('nan')) | evaluation.summary_f(video, summary)
+    if rank_form == evaluation.SUMMARY:
+        metrics |= evaluation.mean_correlations(summary, evaluation.rank_references(video, rank_form))
+    return metrics
 
 
 def human_leave_one_out(video: Video, rank_form: str = 'per-user') -> dict[str, float]:
@@ -152,7 +172,7 @@ def human_leave_one_out(video: Video, rank_form: str = 'per-user') -> dict[str, 
     `f_avg` and `f_max` reduce each user's F-scores against every other user and average over users. The
     correlations are means over ordered pairs of different users, of raw annotator scores at the picks where
     the video has them, else of summaries; with `mean-user` summaries are compared with the mean of the
-    others instead.
+    others instead, and with `summary` so at all frames.
 
     Args:
         video: the video.
@@ -164,13 +184,17 @@ def human_leave_one_out(video: Video, rank_form: str = 'per-user') -> dict[str, 
     metrics = dict.fromkeys(evaluation.METRICS, float('nan'))
     if video.user_summary is not None and len(video.user_summary) > 1:
         users = video.user_summary
-        against = [
+        found = [
             evaluation.f_scores(user, np.delete(users, number, axis=0)) for number, user in enumerate(users)
         ]
-        metrics |= {'f_avg': float(np.mean(against)), 'f_max': float(np.max(against, axis=1).mean())}
-    references = evaluation.rank_references(video)
+        metrics |= {'f_avg': float(np.mean(found)), 'f_max': float(np.max(found, axis=1).mean())}
+    against = evaluation.rank_against(video, rank_form)
+    if rank_form == evaluation.SUMMARY:
+        references = None if against is None else np.asarray(video.user_summary, np.float64)
+    else:
+        references = evaluation.rank_references(video)
     if references is not None and len(references) > 1:
-        if evaluation.rank_against(video, rank_form) == 'mean-user':
+        if against in ('mean-user', evaluation.SUMMARY):
             others = (references.sum(axis=0) - references)[:, None]
         else:
             # tau-b and rho are symmetric: each unordered pair stands for both ordered ones
@@ -189,6 +213,7 @@ def without_model(
     *,
     budget: float = evaluation.BUDGET,
     rank_form: str = 'per-user',
+    rounding: str = 'down',
     draws: int = 20,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
@@ -198,21 +223,20 @@ def without_model(
         video: the video.
         budget: the summary's greatest share of the video.
         rank_form: see `evaluation.rank_references`.
+        rounding: see `highlights.measure_highlights`.
         draws: random scores are the mean of as many draws.
-        seed: of the draws, with the video's key: one more video changes no other's.
+        seed: see `random_row`.
 
     Returns:
         `random`, `uniform` (where there are shots), `distance_to_mean` and `change` (where there are
-        features) and `human`, each with the `evaluation.METRICS`.
+        features) and `human`, each with the `evaluation.METRICS`, and those with scores also with the others
+        of `evaluation.evaluate_video`.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(video.key.encode())])
-    rows = {'random': evaluate_random(video, rng, draws, budget=budget, rank_form=rank_form)}
+    options = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
+    rows = {'random': random_row(video, draws=draws, seed=seed, **options)}
     if video.change_points is not None:
-        rows['uniform'] = evaluate_summary(video, uniform_choice(video, budget))
+        rows['uniform'] = evaluate_summary(video, uniform_choice(video, budget), rank_form)
     if video.features is not None:
         scorers = {'distance_to_mean': distance_to_mean(video.features), 'change': change_of(video)}
-        rows |= {
-            name: evaluation.evaluate_video(video, scores, budget=budget, rank_form=rank_form)
-            for name, scores in scorers.items()
-        }
+        rows |= {name: evaluation.evaluate_video(video, of, **options) for name, of in scorers.items()}
     return rows | {'human': human_leave_one_out(video, rank_form)}

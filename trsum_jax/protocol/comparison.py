@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from trsum_jax.protocol import evaluation
+from trsum_jax.protocol.tables import Fold
 
 # (seed, video) to a value and what it counts in the mean.
 Cells = Mapping[tuple[int, str], tuple[float, float]]
@@ -17,12 +18,12 @@ def from_folds(rows: Sequence[Mapping[str, Any]], metric: str) -> Cells:
 
     Args:
         rows: one for every seed, fold and video, with `seed`, `fold`, `video` and the metric (NaN for none).
-        metric: its name.
+        metric: its name; a row without it has none.
 
     Returns:
         The cells; a video of several folds has the mean of its values, and counts once for each.
     """
-    used = [row for row in rows if not np.isnan(row[metric])]
+    used = [row for row in rows if not np.isnan(row.get(metric, np.nan))]
     size: dict[tuple[int, int], int] = {}
     for row in used:
         size[row['seed'], row['fold']] = size.get((row['seed'], row['fold']), 0) + 1
@@ -97,13 +98,43 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> 
     Returns:
         By name, but for the first: by metric, the `interval` of `first - name`.
     """
-    cells = {
-        name: {metric: from_folds(of, metric) for metric in evaluation.METRICS} for name, of in rows.items()
-    }
+    metrics = evaluation.measured(row for of in rows.values() for row in of)
+    cells = {name: {metric: from_folds(of, metric) for metric in metrics} for name, of in rows.items()}
     return {
         name: {metric: difference(cells[first][metric], of[metric]) for metric in of}
         for name, of in cells.items()
         if name != first
+    }
+
+
+def over_random(per_fold: Mapping[str, Sequence[Fold]]) -> dict[str, dict[str, float]]:
+    """F-scores divided by those of random scores on the same videos (Performance over Random).
+
+    Of every fold the mean over its videos is divided by that of the row `random`, and the quotients are
+    averaged over folds: a fold of videos that are easy for anybody does not count as skill (Apostolidis et
+    al., ACM Multimedia 2020).
+
+    Args:
+        per_fold: by row, for every fold, video key to metric to value; one of the rows is `random`.
+
+    Returns:
+        By row, but for that one: `f_avg` and `f_max`, 1 for no better than random; NaN where there is no F.
+    """
+    names = evaluation.METRICS[:2]
+
+    def means(fold: Fold, name: str) -> float:
+        return evaluation.mean_defined([of[name] for of in fold.values()])
+
+    by_chance = [{name: means(fold, name) or np.nan for name in names} for fold in per_fold['random']]
+    return {
+        row: {
+            name: evaluation.mean_defined(
+                [means(fold, name) / chance[name] for fold, chance in zip(folds, by_chance, strict=True)]
+            )
+            for name in names
+        }
+        for row, folds in per_fold.items()
+        if row != 'random'
     }
 
 

@@ -1,14 +1,22 @@
 """The field's evaluation: scores to a summary of shots, its F-scores, and rank correlations."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from trsum_jax.data.records import Video
-from trsum_jax.protocol import knapsack
+from trsum_jax.protocol import highlights, knapsack
 
 METRICS = ('f_avg', 'f_max', 'kendall_tau', 'spearman_rho')
-RANK_FORMS = ('per-user', 'mean-user')
+# The form that ranks frames by the summary: it needs the row `random` beside it.
+SUMMARY = 'summary'
+RANK_FORMS = ('per-user', 'mean-user', SUMMARY)
+NOT_NEUTRAL = (
+    "Ranks by `summary` are not neutral: random scores can be far above 0, most of all where users' summaries "
+    'were made by the same knapsack, since both take short shots. Compare with the row `random`.'
+)
 BUDGET = 0.15
 
 
@@ -164,33 +172,60 @@ def mean_defined(values: npt.ArrayLike) -> float:
     return float(defined.mean()) if defined.size else float('nan')
 
 
+def mean_correlations(scores: np.ndarray, references: np.ndarray | None) -> dict[str, float]:
+    """Kendall's tau-b and Spearman's rho, as their means over the references that have a rank.
+
+    Args:
+        scores: [n] float.
+        references: [n_references, n] float, or None.
+
+    Returns:
+        `kendall_tau` and `spearman_rho`; NaN where nothing has a rank.
+    """
+    values = (np.zeros(0),) * 2 if references is None else rank_correlations(scores, references)
+    return {name: mean_defined(of) for name, of in zip(METRICS[2:], values, strict=True)}
+
+
 def rank_references(video: Video, rank_form: str = 'per-user') -> np.ndarray | None:
     """What the rank correlations of a video compare with.
 
     Args:
         video: its raw annotator scores at the picks are taken where it has them, else the users' summaries.
-        rank_form: for summaries, `per-user` (each user's) or `mean-user` (their mean as one reference).
+        rank_form: for summaries, `per-user` (each user's) or `mean-user` (their mean as one reference). By
+            `summary` it is the mean of the users' summaries at all frames, for the summary of 0 and 1 that
+            the scores give; raw annotator scores are not looked at.
 
     Returns:
-        [n_references, n_steps] float64, or None where the video has no users.
+        [n_references, n_steps] float64, by `summary` [1, n_frames]; None where the video has no users, or by
+        `summary` no users' summaries or no shots.
 
     Raises:
         ValueError: where the form is none of `RANK_FORMS`.
     """
     if rank_form not in RANK_FORMS:
         raise ValueError(f'rank_form must be one of {RANK_FORMS}, found {rank_form!r}')
+    if rank_against(video, rank_form) is None:
+        return None
+    if rank_form == SUMMARY:
+        return np.mean(video.user_summary, axis=0, dtype=np.float64, keepdims=True)
     if video.user_scores is not None:
         return np.asarray(video.user_scores[:, video.picks], np.float64)
-    if video.user_summary is None:
-        return None
+    assert video.user_summary is not None, 'it has users'
     users = np.asarray(video.user_summary[:, video.picks], np.float64)
     return users.mean(axis=0, keepdims=True) if rank_form == 'mean-user' else users
 
 
+def form_at_steps(rank_form: str) -> str:
+    """The form for what is asked of scores at steps: `per-user` in the place of `summary`."""
+    return 'per-user' if rank_form == SUMMARY else rank_form
+
+
 def rank_against(video: Video, rank_form: str = 'per-user') -> str | None:
-    """The name of what `rank_references` gives: `annotator scores`, `per-user`, `mean-user`, or None."""
+    """The name of what `rank_references` gives: `annotator scores`, `one rating`, a form, or None."""
+    if rank_form == SUMMARY:
+        return SUMMARY if video.user_summary is not None and video.change_points is not None else None
     if video.user_scores is not None:
-        return 'annotator scores'
+        return 'annotator scores' if highlights.one_rating(video) is None else 'one rating'
     return rank_form if video.user_summary is not None else None
 
 
@@ -219,29 +254,43 @@ def both_levels(video: Video, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def evaluate_video(
-    video: Video, scores: np.ndarray, *, budget: float = BUDGET, rank_form: str = 'per-user'
+    video: Video,
+    scores: np.ndarray,
+    *,
+    budget: float = BUDGET,
+    rank_form: str = 'per-user',
+    rounding: str = 'down',
 ) -> dict[str, float]:
-    """Scores of one video to the four metrics of the protocol.
+    """Scores of one video to the metrics of the protocol.
 
     Args:
         video: with shots and users as far as it has them.
         scores: [n_steps] or [n_frames] float; the length decides.
         budget: the summary's greatest share of the video.
         rank_form: see `rank_references`.
+        rounding: see `highlights.measure_highlights`.
 
     Returns:
-        The `METRICS`, F from 0 to 1; NaN where one cannot be measured (no shots, no users) or is undefined
-        (constant scores). References without a rank (a user who rated all alike) are left out of the mean.
+        The `METRICS`, F from 0 to 1, and where the video has one rating those of `highlights.SHARES`; NaN
+        where one cannot be measured (no shots, no users) or is undefined (constant scores). References
+        without a rank (a user who rated all alike) are left out of the mean.
     """
     step_scores, per_frame = both_levels(video, scores)
-    metrics = dict.fromkeys(METRICS, float('nan'))
+    metrics, compared = dict.fromkeys(METRICS, float('nan')), step_scores
     if video.change_points is not None:
-        metrics |= summary_f(video, summarize(per_frame, video.change_points, video.n_frames, budget))
-    references = rank_references(video, rank_form)
-    if references is not None:
-        taus, rhos = rank_correlations(step_scores, references)
-        metrics |= {'kendall_tau': mean_defined(taus), 'spearman_rho': mean_defined(rhos)}
+        summary = summarize(per_frame, video.change_points, video.n_frames, budget)
+        metrics |= summary_f(video, summary)
+        compared = summary if rank_form == SUMMARY else step_scores
+    metrics |= mean_correlations(compared, rank_references(video, rank_form))
+    if highlights.one_rating(video) is not None:
+        metrics |= highlights.measure_highlights(video, step_scores, rounding)
     return metrics
+
+
+def measured(several: Iterable[Mapping[str, object]]) -> list[str]:
+    """The metrics of some videos: the `METRICS`, and those of `highlights.SHARES` that any of them has."""
+    there = {name for one in several for name in one}
+    return [*METRICS, *(name for name in highlights.SHARES if name in there)]
 
 
 def constant_references(video: Video, rank_form: str = 'per-user') -> int:

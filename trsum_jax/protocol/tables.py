@@ -8,7 +8,14 @@ from scipy import stats
 
 from trsum_jax.protocol import evaluation
 
-TITLES = {'f_avg': 'F avg, %', 'f_max': 'F max, %', 'kendall_tau': 'tau', 'spearman_rho': 'rho'}
+TITLES = {
+    'f_avg': 'F avg, %',
+    'f_max': 'F max, %',
+    'kendall_tau': 'tau',
+    'spearman_rho': 'rho',
+    'map_50': 'mAP 50%, %',
+    'map_15': 'mAP 15%, %',
+}
 
 Metrics = Mapping[str, float]
 Fold = Mapping[str, Metrics]
@@ -135,7 +142,7 @@ def fold_rows(per_video: Sequence[Fold]) -> list[dict[str, float]]:
 
 
 def render(rows: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str = '') -> str:
-    """A Markdown table of estimates: `mean [low, high]`, F in percent, correlations with three decimals.
+    """A Markdown table of estimates, each as `cell` shows it.
 
     Args:
         rows: name of the row to metric to `estimate`.
@@ -154,6 +161,25 @@ def render(rows: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str =
     return f'{caption}\n\n{table}' if caption else table
 
 
+def render_over_random(found: Mapping[str, Mapping[str, float | None]]) -> str:
+    """One line of F-scores over those of random scores.
+
+    Args:
+        found: from `comparison.over_random`; a NaN may be None.
+
+    Returns:
+        Such as `F over random's, in % (PoR; F avg, F max): scores 104, 101; human 173, 132.`; '' without F.
+    """
+
+    def shown(value: float | None) -> str:
+        return '–' if value is None or np.isnan(value) else f'{100 * value:.0f}'
+
+    rows = {name: ', '.join(shown(of[metric]) for metric in ('f_avg', 'f_max')) for name, of in found.items()}
+    rows = {name: text for name, text in rows.items() if text != '–, –'}
+    listed = '; '.join(f'{name} {text}' for name, text in rows.items())
+    return f"F over random's, in % (PoR; F avg, F max): {listed}." if rows else ''
+
+
 def title(metric: str) -> str:
     """A metric's name for people: `train_kendall_tau` to `train tau`."""
     for name, short in TITLES.items():
@@ -162,7 +188,7 @@ def title(metric: str) -> str:
 
 
 def cell(metric: str, value: Mapping[str, float | None]) -> str:
-    """One estimate as text: F in percent, correlations with three decimals, `–` where there is none.
+    """One estimate as text: F and mAP in percent, correlations with three decimals, `–` where there is none.
 
     Args:
         metric: its name.
@@ -171,7 +197,7 @@ def cell(metric: str, value: Mapping[str, float | None]) -> str:
     Returns:
         `mean [low, high]`, or the mean alone.
     """
-    scale, digits = (100, 1) if metric.startswith('f_') else (1, 3)
+    scale, digits = (100, 1) if metric.startswith(('f_', 'map_')) else (1, 3)
 
     def shown(number: float | None) -> str:
         if number is None or np.isnan(number):

@@ -1,4 +1,4 @@
-"""How well the generators rebuild, in words: their loss beside that of copying the nearest visible frame."""
+"""Which generators are kept, and how well they rebuild beside a copy of the nearest frame, in words."""
 
 import pathlib
 from collections.abc import Mapping
@@ -8,17 +8,55 @@ import numpy as np
 
 from trsum_jax.results import filenames, metric_log
 
+# What stage 1 is judged by, without and with validation videos.
+_JUDGES = {False: 'training videos that were held aside', True: 'validation videos'}
 
-def standing(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
+
+def selection(curves: Mapping[str, Mapping[str, np.ndarray]], validation: bool) -> dict[str, str]:
+    """By what the epoch of every stage is chosen.
+
+    Args:
+        curves: by stage, by metric, of `metric_log.read`.
+        validation: whether the folds have validation videos.
+
+    Returns:
+        By stage, in words; `validation`, where there are such videos: what they are used for; and `test`,
+        what test videos choose: nothing, ever.
+    """
+    judged = [name for name, of in curves.items() if 'loss_aside' in of]
+    found = dict.fromkeys(curves, 'last epoch')
+    found |= dict.fromkeys(judged, f'least loss on {_JUDGES[validation]}, no labels')
+    if validation:
+        found['validation'] = f'chooses the epoch of the {judged[0]}' if judged else 'not used'
+    return found | {'test': 'never'}
+
+
+def render_selection(found: Mapping[str, str]) -> str:
+    """The same as a line below the title of the results.
+
+    Args:
+        found: from `selection`.
+
+    Returns:
+        Such as `Epoch taken: generator: last epoch; …. Nothing is chosen on test videos.`
+    """
+    stages = '; '.join(f'{name}: {how}' for name, how in found.items() if name not in ('validation', 'test'))
+    beside = f' Validation videos: {found["validation"]}.' if 'validation' in found else ''
+    return f'Epoch taken: {stages}.{beside} Nothing is chosen on test videos.'
+
+
+def standing(curves: Mapping[str, np.ndarray], validation: bool = False) -> dict[str, Any]:
     """What stage 1 came to.
 
     Args:
         curves: by metric, [R, epochs], of `metric_log.read`.
+        validation: whether the folds have validation videos.
 
     Returns:
         Means over runs: `loss` and `copy_nearest` on what is held aside, in the epoch that was kept, or on
-        what is trained on, in the last epoch, where nothing is held aside; `aside`: which of the two; `epoch`
-        (from 1) and `epochs` in all; `runs`, and `worse`: how many of them rebuild worse than the copy.
+        what is trained on, in the last epoch, where nothing is held aside; `aside`: which of the two, and
+        `validation`: whether it is the folds' own videos for that; `epoch` (from 1) and `epochs` in all;
+        `runs`, and `worse`: how many of them rebuild worse than the copy.
     """
     aside = 'loss_aside' in curves
     loss, copy = (curves[f'loss{"_aside" if aside else ""}{of}'] for of in ('', '_copy_nearest'))
@@ -29,6 +67,7 @@ def standing(curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
         'loss': float(own.mean()),
         'copy_nearest': float(other.mean()),
         'aside': aside,
+        'validation': aside and validation,
         'epoch': float(best.mean() + 1),
         'epochs': epochs,
         'runs': runs,
@@ -49,8 +88,8 @@ def standing_in(workdir: pathlib.Path) -> dict[str, Any]:
         InputError: as `metric_log.read`.
     """
     curves = metric_log.read(workdir / filenames.METRICS, 'generator')
-    lost = {'loss': np.nan, 'copy_nearest': np.nan, 'aside': False, 'epoch': np.nan, 'epochs': 0}
-    return standing(curves) if curves else lost
+    lost = dict.fromkeys(('loss', 'copy_nearest', 'epoch'), np.nan) | {'aside': False, 'validation': False}
+    return standing(curves) if curves else lost | dict.fromkeys(('epochs', 'runs', 'worse'), 0)
 
 
 def render_standing(found: Mapping[str, Any]) -> str:
@@ -62,7 +101,7 @@ def render_standing(found: Mapping[str, Any]) -> str:
     Returns:
         Markdown, for below the tables.
     """
-    on = 'training videos that were held aside' if found['aside'] else 'training videos'
+    on = _JUDGES[found['validation']] if found['aside'] else 'training videos'
     when = f'epoch {found["epoch"]:.0f} of {found["epochs"]}'
     text = (
         f'\nGenerator: loss {found["loss"]:.3f} on {on} ({"mean over runs, " if found["runs"] > 1 else ""}'

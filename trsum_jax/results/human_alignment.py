@@ -36,11 +36,10 @@ def write_agreement(of: Finished, scores: dict[str, list[dict[str, np.ndarray]]]
         key: baselines.distance_to_mean(video.features) for key, video in videos.items()
     }
     rows['change'] = {key: baselines.change_of(video) for key, video in videos.items()}
-    found = {
-        name: agreement.measure_agreement(videos, of, rank_form=settings.rank) for name, of in rows.items()
-    }
+    form = evaluation.form_at_steps(settings.rank)
+    found = {name: agreement.measure_agreement(videos, of, rank_form=form) for name, of in rows.items()}
     workdir = of.workdir
-    against = {evaluation.rank_against(video, settings.rank) for video in videos.values()} - {None}
+    against = {evaluation.rank_against(video, form) for video in videos.values()} - {None}
     changes = {
         name: agreement.change(of, found['one_out'], 'per_user', 'kendall_tau')
         for name, of in found.items()

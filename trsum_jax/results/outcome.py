@@ -56,9 +56,11 @@ def write_results(
         'epochs': epochs,
     }
     curves = {name: metric_log.read(workdir / filenames.METRICS, name) for name in stages}
+    validation = any(fold.validation for fold in given.folds)
+    header['selection'] = generators.selection(curves, validation)
     if len(curves) == 2:
-        header['generator'] = generators.standing(curves[stages[0]])
-        header['generator']['rewards'] = bool(config.summarizer.reward_terms.get('reconstruction'))
+        rewards = bool(config.summarizer.reward_terms.get('reconstruction'))
+        header['generator'] = generators.standing(curves[stages[0]], validation) | {'rewards': rewards}
     results = report.results_of(given, rows, of.places, config.evaluation.rank, header)
     videos, folds = report.csv_rows(given, named, of.places)
     write_csv(workdir / 'videos.csv', videos)

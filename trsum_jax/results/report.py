@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from trsum_jax.data.folded import Inputs
 from trsum_jax.data.records import Video
-from trsum_jax.protocol import baselines, comparison, evaluation, tables
+from trsum_jax.protocol import baselines, comparison, evaluation, highlights, tables
+from trsum_jax.results import generators
 from trsum_jax.training.runs import Place
 
 # The row of the trained model, a rival's too.
@@ -74,10 +75,15 @@ def measure_rows(
     options = {'budget': settings.budget, 'rank_form': settings.rank}
     videos = [inputs.dataset.videos[key] for key in inputs.keys]
     rows: dict[str, RunMetrics] = {}
-    if settings.baselines and inputs.labelled:
+    # By `summary` random scores stand in every table: without them it cannot be read.
+    if inputs.labelled and (settings.baselines or settings.rank == evaluation.SUMMARY):
         once: dict[str, dict[str, dict[str, float]]] = {}
         for video in tqdm(videos, desc='evaluation: baselines', unit='video', mininterval=1.0):
-            rows_of_video = baselines.without_model(video, draws=settings.random_draws, **options)
+            told = options | {'draws': settings.random_draws}
+            if settings.baselines:
+                rows_of_video = baselines.without_model(video, **told)
+            else:
+                rows_of_video = {'random': baselines.random_row(video, **told)}
             for name, metrics in rows_of_video.items():
                 once.setdefault(name, {})[video.key] = metrics
         rows |= {name: [metrics] * n_runs for name, metrics in once.items()}
@@ -105,15 +111,19 @@ def results_of(
 
     Returns:
         `mean` and `train_mean` of the model, `baselines` and `train_baselines` by row, each by metric
-        (`tables.estimate`); `differences` and `train_differences` of the model and each of them, by row
-        (`comparison.differences`); `rows`: digests of those that are anybody's scores; `seeds` and
-        `train_seeds`: mean and standard deviation over seeds of these means; `videos`: the model's metrics
-        per held-out video, averaged over the runs that held it out (over all runs where no fold tests it).
+        (`tables.estimate`); `over_random` and `train_over_random` (`comparison.over_random`); `differences`
+        and `train_differences` of the model and each of them, by row (`comparison.differences`); `rows`:
+        digests of those that are anybody's scores; `seeds` and `train_seeds`: mean and standard deviation
+        over seeds of these means; `videos`: the model's metrics per held-out video, averaged over the runs
+        that held it out (over all runs where no fold tests it).
     """
     sets = {part: {name: _folds(inputs, runs, grid, part) for name, runs in rows.items()} for part in SETS}
     estimates = {
         part: {name: tables.aggregate(folds) for name, folds in of_rows.items()}
         for part, of_rows in sets.items()
+    }
+    over_random = {
+        part: comparison.over_random(of_rows) if 'random' in of_rows else {} for part, of_rows in sets.items()
     }
     empty = {metric: tables.estimate([]) for metric in evaluation.METRICS}
     held_out, training = estimates['test'], estimates['train']
@@ -126,6 +136,7 @@ def results_of(
         'synthetic': inputs.dataset.synthetic,
         'notes': list(inputs.dataset.notes),
         'rank_against': ', '.join(against) or None,
+        'rounding': 'down' if any(highlights.one_rating(v) is not None for v in evaluated) else None,
         'labelled': inputs.labelled,
         'constant_references': sum(evaluation.constant_references(v, rank) for v in evaluated),
         'mean': held_out[MODEL] or empty,
@@ -134,6 +145,8 @@ def results_of(
         'train_seeds': _over_seeds(inputs, rows[MODEL], grid, 'train'),
         'baselines': {name: held_out[name] or empty for name in rows if name != MODEL},
         'train_baselines': {name: training[name] or empty for name in rows if name != MODEL},
+        'over_random': over_random['test'],
+        'train_over_random': over_random['train'],
         'differences': _differences(listed, 'test'),
         'train_differences': _differences(listed, 'train'),
         'rows': inputs.digests_of_rows(),
@@ -152,6 +165,7 @@ def render_results(results: dict[str, Any]) -> str:
     """
     data = 'synthetic data' if results['synthetic'] else str(results['dataset'])
     lines = [f'# {results["name"]} ({results["preset"]}): {data}, {results["split"]}']
+    lines.append(f'\n{generators.render_selection(results["selection"])}')
     lines += [f'\nNote: {note}' for note in results['notes']]
     if results['empty_summaries']:
         empty = ', '.join(results['empty_summaries'])
@@ -170,7 +184,12 @@ def render_results(results: dict[str, Any]) -> str:
             f'\n## On {SETS[part]}\n\nMean [95% bootstrap interval over videos]; '
             f'rank correlation against: {results["rank_against"]}.'
         )
+        caption += ' mAP: segments of 5 s, their number rounded down.' if results['rounding'] else ''
         lines.append(tables.render(rows, caption))
+        if evaluation.SUMMARY in (results['rank_against'] or ''):
+            lines.append(f'\n{evaluation.NOT_NEUTRAL}')
+        if line := tables.render_over_random(results[f'{prefix}over_random']):
+            lines.append(f'\n{line}')
         lines.append(_render_differences(results, prefix))
         # The uniform choice is a summary and has no ranks at all.
         unranked = {name: row['kendall_tau']['missing'] for name, row in rows.items() if name != 'uniform'}
@@ -184,8 +203,9 @@ def render_results(results: dict[str, Any]) -> str:
                 for name, of in seeds.items()
                 if name in tables.TITLES
             )
+            shares = 'F and mAP as shares' if results['rounding'] else 'F as a share'
             lines.append(
-                f'\n{results["method"]} over {seeds["count"]} seeds, mean ± std (F as a share): {spread}.'
+                f'\n{results["method"]} over {seeds["count"]} seeds, mean ± std ({shares}): {spread}.'
             )
     if results['constant_references']:
         lines.append(
@@ -214,7 +234,7 @@ def per_video(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place]) -> dict[s
         chosen = tested or range(len(grid))
         found[key] = {'held_out': bool(tested)} | {
             metric: evaluation.mean_defined([runs[i][key][metric] for i in chosen])
-            for metric in evaluation.METRICS
+            for metric in evaluation.measured(run[key] for run in runs)
         }
     return found
 
@@ -273,7 +293,10 @@ def _mean_metrics(video: Video, scores: np.ndarray, options: dict[str, Any]) -> 
 
 def _mean_over(several: Any) -> dict[str, float]:
     several = list(several)
-    return {m: evaluation.mean_defined([metrics[m] for metrics in several]) for m in evaluation.METRICS}
+    return {
+        name: evaluation.mean_defined([metrics.get(name, np.nan) for metrics in several])
+        for name in evaluation.measured(several)
+    }
 
 
 def _members(inputs: Inputs, fold: int, part: str) -> list[str]:
@@ -306,6 +329,6 @@ def _over_seeds(inputs: Inputs, runs: RunMetrics, grid: Sequence[Place], part: s
             if len(seeds) > 1
             else float('nan'),
         }
-        for metric in evaluation.METRICS
+        for metric in evaluation.measured(means)
     }
     return {'count': len(seeds)} | spread

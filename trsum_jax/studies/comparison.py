@@ -11,7 +11,7 @@ import ml_collections
 import tabulate
 
 from trsum_jax.files import read_json, write_json, write_text
-from trsum_jax.protocol import comparison
+from trsum_jax.protocol import comparison, evaluation
 from trsum_jax.protocol.comparison import Cells
 from trsum_jax.results import filenames
 from trsum_jax.studies import drawing, measures, transfer
@@ -150,6 +150,7 @@ def render(found: Mapping[str, Any]) -> str:
         f'# {found["name"]} ({found["preset"]}), {data}',
         f'{found["split"]}; rank correlation against: {found["rank_against"] or "none"}.',
         _FOOT.format(over=over, how=how),
+        *([evaluation.NOT_NEUTRAL] if evaluation.SUMMARY in (found['rank_against'] or '') else []),
         _table('variant', found['variants'], columns),
     ]
     groups: dict[str, dict[str, Any]] = {}

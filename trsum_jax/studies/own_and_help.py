@@ -193,12 +193,12 @@ def judge(video: Video, values: Mapping[str, np.ndarray], rank: str) -> dict[str
     Args:
         video: with users.
         values: from `of_frames`.
-        rank: the config's `evaluation.rank`.
+        rank: the config's `evaluation.rank`; what is told is of steps, never of summaries.
 
     Returns:
         Kendall's tau with people of the `SCORES`, and the `SPREADS`.
     """
-    references = evaluation.rank_references(video, rank)
+    references = evaluation.rank_references(video, evaluation.form_at_steps(rank))
     assert references is not None, 'it has users'
     taus = {
         name: agreement.correlations(agreement.Pair(values[name], references))['kendall_tau']

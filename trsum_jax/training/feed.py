@@ -79,7 +79,7 @@ class Whole:
             mesh: of the devices.
             dials: as in `runs.make_runs`.
             standardize: whether every run sees the frames by its own standard (`data.standard`).
-            aside: as in `runs.held_aside`.
+            aside: as in `runs.make_runs`.
         """
         self._corpus = corpus.build(videos, length, views, mesh)
         keys = [video.key for video in videos]
@@ -148,10 +148,13 @@ class Stream:
         self.passes = len(self._chunks)
         counts = {n: len(decompose(n, length, views)) for n in np.unique(steps).tolist()}
         of_video = np.array([counts[n] for n in steps.tolist()])
-        trained = runs.trained_on(places, folds, [video.key for video in videos], mesh)
-        kept = runs.held_aside(runs.filled(places, mesh), trained, aside)
-        # What a run trains on, and what it holds aside where some is.
-        self._parts = [trained & ~kept, *([kept] if kept.any() else [])]
+        keys = [video.key for video in videos]
+        trained = runs.trained_on(places, folds, keys, mesh)
+        kept, validation = runs.judges(places, folds, keys, trained, mesh, aside)
+        # What a run trains on, and what its first stage is judged by where some is.
+        beside = {'aside': kept, 'validation': validation}
+        self._beside = [name for name, part in beside.items() if part.any()]
+        self._parts = [trained & ~kept, *(beside[name] for name in self._beside)]
         taken = trained * of_video
         self._frames = max(int(steps[chunk].sum()) for chunk in self._chunks)
         self._segments = max(int(of_video[chunk].sum()) for chunk in self._chunks)
@@ -225,8 +228,8 @@ class Stream:
         return Pass(number, placed, self._with(self.runs, parts))
 
     def _with(self, some: Run, parts: list[tuple[np.ndarray, np.ndarray]]) -> Run:
-        (segments, weight), *aside = sharding.place(parts, self._mesh, sharding.BY_RUN)
-        return some._replace(segments=segments, weight=weight, aside=aside[0] if aside else ())
+        (segments, weight), *beside = sharding.place(parts, self._mesh, sharding.BY_RUN)
+        return some._replace(segments=segments, weight=weight, **dict(zip(self._beside, beside, strict=True)))
 
 
 def plan(names: Sequence[str], steps: np.ndarray, width: int, most_mb: float) -> list[list[int]]:

@@ -33,6 +33,8 @@ class Run(NamedTuple):
         standard: what it sees the frames by, or nothing: as they are.
         aside: numbers and weights [H] of the segments of the training videos that stage 1 does not train on;
             nothing where there are none. They are not among `segments`.
+        validation: likewise, of the fold's validation videos, on which no stage trains; nothing where there
+            are none, or where they judge nothing.
     """
 
     key: chex.PRNGKey
@@ -41,6 +43,7 @@ class Run(NamedTuple):
     dials: Mapping[str, chex.Array] = {}
     standard: Standard | tuple[()] = ()
     aside: tuple[chex.Array, chex.Array] | tuple[()] = ()
+    validation: tuple[chex.Array, chex.Array] | tuple[()] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +90,18 @@ def make_runs(
         mesh: of the devices; the default one alone where there is none.
         dials: by name, the number of every run [R]; none where there are none.
         videos: the corpus's, to see their frames by each run's own standard; none: as they are.
-        aside: as in `held_aside`.
+        aside: as in `held_aside`; where the folds have validation videos, these judge in its place.
 
     Returns:
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
     """
     mesh = mesh or one_device()
     trained = trained_on(grid, folds, keys, mesh)
-    kept = held_aside(filled(grid, mesh), trained, aside)
+    kept, validation = judges(grid, folds, keys, trained, mesh, aside)
     segments, weight = _placed(trained & ~kept, corpus, mesh)
-    beside = _placed(kept, corpus, mesh) if kept.any() else ()
+    beside = [_placed(part, corpus, mesh) if part.any() else () for part in (kept, validation)]
     standard = standard_of(videos, trained, mesh)
-    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(trained), mesh), standard, beside)
+    return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(trained), mesh), standard, *beside)
 
 
 def _placed(videos: np.ndarray, corpus: Corpus, mesh: Mesh) -> tuple[jax.Array, jax.Array]:
@@ -125,6 +128,40 @@ def held_aside(grid: Sequence[Place], trained: np.ndarray, share: float) -> np.n
             count = max(1, round(share * len(videos)))
             own[np.random.default_rng((place.seed, place.fold)).permutation(videos)[:count]] = True
     return kept
+
+
+def judges(
+    grid: Sequence[Place],
+    folds: Sequence[Fold],
+    keys: Sequence[str],
+    trained: np.ndarray,
+    mesh: Mesh,
+    share: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The videos that every run's stage 1 is judged by: its fold's validation videos, else some held aside.
+
+    Args:
+        grid: R places.
+        folds: the videos of each fold; all of them have validation videos, or none.
+        keys: V, in the corpus's order.
+        trained: [R (filled up), V] bool, from `trained_on`.
+        mesh: of the devices.
+        share: as in `held_aside`; 0: nothing judges.
+
+    Returns:
+        Training videos held aside, and validation videos: [R (filled up), V] bool each.
+    """
+    places, number = filled(grid, mesh), {key: i for i, key in enumerate(keys)}
+    validation = np.zeros_like(trained)
+    for own, place_of in zip(validation, places, strict=True):
+        if share:
+            own[[number[key] for key in folds[place_of.fold].validation]] = True
+    return held_aside(places, trained, 0.0 if validation.any() else share), validation
+
+
+def judging(run: Run) -> tuple[chex.Array, chex.Array] | tuple[()]:
+    """Numbers and weights of the segments that stage 1 is judged by: validation's, or those held aside."""
+    return run.validation or run.aside
 
 
 def whole(run: Run) -> Run:

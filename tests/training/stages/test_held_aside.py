@@ -102,6 +102,23 @@ def test_what_is_learned_does_not_depend_on_what_is_held_aside_and_what_is_kept_
     assert history[0]['loss_aside'][0] != trained[1][0]['loss_aside'][0]
 
 
+def test_validation_videos_choose_the_epoch(plain, trained):
+    """What a run without them holds aside, named for validation instead: the very same states and losses."""
+    video = np.asarray(plain.corpus.video)
+    named = []
+    for i, fold in enumerate(FOLDS):
+        key = KEYS[video[aside_of(plain.runs, i)[0]]]
+        named.append(Fold(tuple(k for k in fold.train if k != key), fold.test, (key,)))
+    judged = runs.make_runs(plain.places, named, KEYS, plain.corpus, plain.mesh, aside=0.2)
+    states, history = plain.train(plain.stage1, epochs=2, runs=judged)
+    for now, before in zip(history, trained[1], strict=False):
+        for name in ('loss', 'loss_aside'):
+            np.testing.assert_allclose(now[name], before[name], rtol=1e-5)
+    assert isinstance(states, Kept)
+    # And the second stage does not get them back.
+    assert plain.stage2.sees(judged).segments.shape == judged.segments.shape
+
+
 def test_the_epoch_of_the_least_loss_is_kept(plain, trained):
     states, history = trained
     losses = np.array([metrics['loss_aside'] for metrics in history])

@@ -1,7 +1,8 @@
-"""Stage 1 that keeps the generator of the least loss on training videos that it does not train on.
+"""Stage 1 that keeps the generator of the least loss on videos that it does not train on.
 
-A generator that is trained for too short rebuilds worse than the nearest frame, and one that is trained for
-too long knows its videos by heart. No label is looked at.
+They are training videos that are held aside, or the folds' validation videos. A generator that is trained for
+too short rebuilds worse than the nearest frame, and one that is trained for too long knows its videos by
+heart. No label is looked at.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from trsum_jax.method.models import Generator
 from trsum_jax.training import scoring, trsum
 from trsum_jax.training.corpus import Corpus, gather
 from trsum_jax.training.epoch import Batch, Span, Stage
-from trsum_jax.training.runs import Run, own, stream
+from trsum_jax.training.runs import Run, judging, own, stream
 from trsum_jax.training.trsum import LOSSES, Pretraining
 
 # The same losses on what is held aside.
@@ -74,13 +75,13 @@ def _without_dropout(generator: Generator) -> Generator:
 
 def _start(stage: Stage, run: Run, frozen: tuple[()]):
     learner = stage.init(run, frozen)
-    if not run.aside:
+    if not judging(run):
         return learner
     return Kept(learner.params, jnp.float32(jnp.inf), jnp.int32(0), jnp.zeros(4), learner)
 
 
 def _step(stage: Stage, patience: int, state: Any, batch: Batch, corpus: Corpus, run: Run, frozen: tuple[()]):
-    if not run.aside:
+    if not judging(run):
         return stage.step(state, batch, corpus, run, frozen)
     after, metrics = stage.step(state.learner, batch, corpus, run, frozen)
     # Else its end would depend on when it is noticed.
@@ -90,7 +91,7 @@ def _step(stage: Stage, patience: int, state: Any, batch: Batch, corpus: Corpus,
 
 
 def _close(stage: Stage, judge: Pretraining, patience: int, state: Any, span: Span, corpus: Corpus, run: Run):
-    if not run.aside:
+    if not judging(run):
         return state, {}
 
     def look(state: Kept) -> Kept:
@@ -113,7 +114,7 @@ def _close(stage: Stage, judge: Pretraining, patience: int, state: Any, span: Sp
 
 def _judged(judge: Pretraining, params: Any, corpus: Corpus, run: Run) -> chex.Array:
     """[4]: the sums of the three losses over the segments that are held aside, and their number."""
-    segments, weight = run.aside
+    segments, weight = judging(run)
     corpus, numbers = corpus._replace(standard=run.standard), own(judge.numbers, 'masking', run)
     key = stream(run.key, 'aside')
 
