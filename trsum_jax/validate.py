@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from trsum_jax.command import command_line
 from trsum_jax.data import datasets
+from trsum_jax.data.fetched import field_files
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -61,6 +62,7 @@ def describe(dataset: Dataset) -> str:
         ('users (user_summary)', lengths('user_summary')),
         ('users (user_scores)', lengths('user_scores')),
         ('encoder', dataset.encoder or 'not stated'),
+        ("one of the field's four", field_files.is_field_file(dataset.path)),
     ]
     return '\n'.join([tabulate(rows, tablefmt='plain'), *(f'note: {note}' for note in dataset.notes)])
 
