@@ -65,5 +65,5 @@ def test_a_signal_leaves_what_came_and_the_same_command_goes_on(tmp_path):
         out, told = process.communicate()
     assert (process.returncode, out) == (0, f'{place}\n'), told
     assert place.read_bytes() == CONTENT
-    assert f'trsum train summe --workdir=runs/summe --config.data.file={place}\n' in told
+    assert f'trsum train summe --config.data.file={place}\n' in told
     assert [headers.get('Range') for method, _, headers, _ in asked] == [None, 'bytes=100000-']

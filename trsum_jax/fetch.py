@@ -1,7 +1,7 @@
 """Gets one of the field's four feature files, whole and checked, to a folder of the cache.
 
     trsum fetch tvsum
-    trsum train tvsum --workdir=runs/tvsum --config.data.file="$(trsum fetch tvsum)"
+    trsum train tvsum --config.data.file="$(trsum fetch tvsum)"
     python -m trsum_jax.fetch --dataset=tvsum
 
 The files are summe, tvsum, ovp and youtube, from the Git LFS of github.com/mehryar72/RS-SUM. What
@@ -53,15 +53,18 @@ def main(argv: Sequence[str]) -> None:
         name, pathlib.Path(folder) if folder else download.cache_folder() / 'data'
     )
     quoted = shlex.quote(shown(path))
-    print(
-        f'whole, and of the right SHA-256; to check it, and to use it:\n  trsum validate {quoted}',
-        file=sys.stderr,
-    )
+    uses = [f'trsum validate {quoted}']
     if name in ('summe', 'tvsum'):
-        print(f'  trsum train {name} --workdir=runs/{name} --config.data.file={quoted}', file=sys.stderr)
+        uses.append(f'trsum train {name} --config.data.file={quoted}')
     else:
+        # More training videos for the other two.
+        options = ['--config.data.setting=augmented', f"--config.data.extra_files=('{shown(path)}',)"]
+        uses.append(f'trsum train summe --config.data.file=SUMME.h5 {shlex.join(options)}')
+    print('whole, and of the right SHA-256; to check it, and to use it:', *uses, sep='\n  ', file=sys.stderr)
+    if name == 'tvsum':
         print(
-            f'  … --config.data.extra_files="(\'{shown(path)}\',)" --config.data.setting=augmented',
+            'rank correlations by its ratings: --config.data.user_scores=ydata-anno.tsv, which comes with '
+            'TVSum, github.com/yalesong/tvsum',
             file=sys.stderr,
         )
     print(shown(path))

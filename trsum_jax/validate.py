@@ -62,7 +62,7 @@ def describe(dataset: Dataset) -> str:
         ('users (user_summary)', lengths('user_summary')),
         ('users (user_scores)', lengths('user_scores')),
         ('encoder', dataset.encoder or 'not stated'),
-        ("one of the field's four", field_files.is_field_file(dataset.path)),
+        ("one of the field's four", field_files.which_field_file(dataset.path)),
     ]
     return '\n'.join([tabulate(rows, tablefmt='plain'), *(f'note: {note}' for note in dataset.notes)])
 
@@ -92,6 +92,8 @@ def main(argv: Sequence[str]) -> int:
         if faults:
             print(f'{shown(path)}: {len(faults)} {"fault" if len(faults) == 1 else "faults"}')
             print('\n'.join(f'  {fault}' for fault in faults))
+            if (which := field_files.which_field_file(path)) != 'no':
+                print(f"  one of the field's four: {which}")
         else:
             print(f'{shown(path)}: sound')
             print(describe(dataset))

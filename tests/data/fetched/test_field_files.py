@@ -6,7 +6,9 @@ import re
 import lfs_server
 import numpy as np
 import pytest
+from absl import flags
 
+from trsum_jax import validate
 from trsum_jax.data.fetched import field_files
 from trsum_jax.errors import InputError
 
@@ -72,12 +74,27 @@ def test_offline(small, tmp_path):
 def test_a_file_is_known_by_its_size_and_hash(small, tmp_path, monkeypatch):
     path = tmp_path / 'renamed.h5'
     path.write_bytes(CONTENT)
-    assert field_files.is_field_file(path) == 'tvsum, to the bit'
+    assert field_files.which_field_file(path) == 'tvsum, to the bit'
     path.write_bytes(CONTENT[:-1] + b'?')
     assert re.match(
-        'no: of the size of tvsum, with the SHA-256 [0-9a-f]{64} in', field_files.is_field_file(path)
+        'no: of the size of tvsum, with the SHA-256 [0-9a-f]{64} in', field_files.which_field_file(path)
     )
     path.write_bytes(CONTENT[:-1])
     # Files of another size, which may be large, are not read.
     monkeypatch.setattr(field_files, 'sha256', None)
-    assert field_files.is_field_file(path) == 'no'
+    assert field_files.which_field_file(path) == 'no'
+    assert field_files.which_field_file(tmp_path) == field_files.which_field_file(tmp_path / 'absent') == 'no'
+
+
+def test_validate_says_which_a_damaged_file_was(small, tmp_path, capsys):
+    path = tmp_path / 'tvsum.h5'
+    path.write_bytes(CONTENT[:-1] + b'?')
+    values = flags.FlagValues()
+    flags.DEFINE_bool('annotations_only', False, 'As the command has it.', flag_values=values)
+    values(['validate'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validate.flags, 'FLAGS', values)
+        assert validate.main(['validate', str(path)]) == 1
+    told = capsys.readouterr().out
+    assert '1 fault\n  expected an HDF5 file, found a file of another kind\n' in told
+    assert "\n  one of the field's four: no: of the size of tvsum, with the SHA-256 " in told

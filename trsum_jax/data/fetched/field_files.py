@@ -96,17 +96,17 @@ def fetch_field_file(name: str, folder: pathlib.Path) -> pathlib.Path:
     )
 
 
-def is_field_file(path: str | os.PathLike) -> str:
+def which_field_file(path: str | os.PathLike) -> str:
     """Says whether a file is one of the four; only a file of the right size is read.
 
     Args:
-        path: a file that exists.
+        path: any.
 
     Returns:
-        In words: its name for `trsum fetch`, or how it differs.
+        In words: its name for `trsum fetch`, or how it differs; `no` alone where it is nothing like them.
     """
     path = pathlib.Path(path)
-    size = path.stat().st_size
+    size = path.stat().st_size if path.is_file() else 0
     for name, file in FIELD_FILES.items():
         if size == file.size:
             found = sha256(path)
