@@ -21,7 +21,7 @@ def printed(dataset: str, method: str) -> list[float]:
     """The figures of a row as they stand on the page, percent and correlations."""
     table = PAGE.read_text('utf-8').partition(f'| {dataset}, disjoint, per-user |')[2].partition('\n\n')[0]
     rows = [line.strip('| ').split(' | ') for line in table.splitlines()[2:]]
-    figures = {name: of for name, *of in rows}[method]
+    figures = {name: of for name, *of in rows}[method][: len(COLUMNS[dataset])]
     return [float(re.match(r'-?[\d.]+', figure)[0]) for figure in figures]
 
 
