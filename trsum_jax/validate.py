@@ -1,6 +1,6 @@
-"""Checks feature files whole and lists every fault.
+"""Checks files of videos whole, in any layout that is read, and lists every fault.
 
-    trsum validate FILE.h5 [FILE.h5 …]
+    trsum validate FILE.h5 [FILE.h5 …] [--features=ARRAYS …]
     python -m trsum_jax.validate FILE.h5
 
 The exit code is 1 where one of them is not sound.
@@ -28,6 +28,8 @@ from trsum_jax.files import shown
 def define_flags() -> None:
     """Declares the command's flags."""
     flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
+    text = 'Further features of the videos: arrays by id, as in config.data.features; may be repeated.'
+    flags.DEFINE_multi_string('features', [], text)
 
 
 def _span(values: Sequence[int | None]) -> str:
@@ -84,7 +86,9 @@ def main(argv: Sequence[str]) -> int:
     n_unsound, no_features = 0, False
     for path in argv[1:]:
         try:
-            dataset, faults = datasets.check_file(path, require_features=not flags.FLAGS.annotations_only)
+            dataset, faults = datasets.check_file(
+                path, require_features=not flags.FLAGS.annotations_only, features=flags.FLAGS.features
+            )
         except InputError as error:
             dataset, faults = None, [str(error).removeprefix(f'{path}: ')]
         n_unsound += bool(faults)
