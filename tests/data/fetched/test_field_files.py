@@ -2,11 +2,11 @@
 
 import hashlib
 import re
+import types
 
 import lfs_server
 import numpy as np
 import pytest
-from absl import flags
 
 from trsum_jax import validate
 from trsum_jax.data.fetched import field_files
@@ -89,9 +89,7 @@ def test_a_file_is_known_by_its_size_and_hash(small, tmp_path, monkeypatch):
 def test_validate_says_which_a_damaged_file_was(small, tmp_path, capsys):
     path = tmp_path / 'tvsum.h5'
     path.write_bytes(CONTENT[:-1] + b'?')
-    values = flags.FlagValues()
-    flags.DEFINE_bool('annotations_only', False, 'As the command has it.', flag_values=values)
-    values(['validate'])
+    values = types.SimpleNamespace(annotations_only=False, features=[])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validate.flags, 'FLAGS', values)
         assert validate.main(['validate', str(path)]) == 1
