@@ -86,7 +86,7 @@ def fetch(
             return path
         try:
             address = locate() if locate else Address(url)
-            _fetch(address, url, file, most, patience, slowest)
+            _fetch(address, shown(path.name), file, most, patience, slowest)
         except OSError as error:
             raise InputError(
                 f'{shown(part)}: cannot be written ({error.strerror}); what was fetched before stays there, '
