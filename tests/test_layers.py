@@ -45,6 +45,7 @@ TESTED_IN = {
     'score': 'test_main',
     'command/completion': 'test_trsum_command',
     'command/help_text': 'command/test_command_line',
+    'data/fetched/answers': 'data/fetched/test_download',
     'data/folded': 'test_main',
     'data/records': 'data/test_datasets',
     'data/stored/arrays': 'data/stored/test_joining',

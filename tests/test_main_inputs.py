@@ -5,10 +5,11 @@ import types
 import h5py
 import numpy as np
 import pytest
-from forked import command
+from feature_files import OTHER_LAYOUTS, write_arrays
+from forked import command, run_all
 from tiny import RECIPE, tiny_config
 
-from trsum_jax import main
+from trsum_jax import main, score
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
@@ -89,7 +90,10 @@ def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
             rows = np.repeat(rng.standard_normal((4, 12)), 6, axis=0) + 0.1 * rng.standard_normal((24, 12))
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             file[f'video_{i + 1}/features'] = rows.astype(np.float32)
-    config = tiny_config(**{'data.file': str(tmp_path / 'bare.h5'), 'data.generate': False, 'data.folds': 0})
+    config = tiny_config(**{
+        'data.file': str(tmp_path / 'bare.h5'), 'data.generate': False, 'data.folds': 0,
+        'evaluation.baselines': False,
+    })  # fmt: skip
     text = run_experiment(config, tmp_path / 'run')
     assert 'no people to compare with' in text
     results = read_json(tmp_path / 'run' / 'results.json')
@@ -97,6 +101,49 @@ def test_features_alone_are_enough_for_scores_and_shots(tmp_path):
     summaries = read_json(tmp_path / 'run' / 'summaries.json')
     assert len(summaries) == 3
     assert all(found['shots'] for found in summaries.values())
+
+
+@pytest.mark.usefixtures('pictures_not_laid_out')
+def test_other_layouts_train_score_and_evaluate_as_they_are(tmp_path, monkeypatch):
+    """Shapes are those of the test before, so that nothing is compiled anew."""
+    steps, told, lines = {f'video_{i + 1}': 24 for i in range(3)}, [], []
+    for layout in OTHER_LAYOUTS:
+        folder = tmp_path / layout.__name__
+        folder.mkdir()
+        path, files = layout(folder, steps, 12)
+        fields = {'data.file': str(path), 'data.features': tuple(files), 'data.folds': 0}
+        config = tiny_config(**fields, **{'data.generate': False, 'evaluation.baselines': False})
+        given = inputs.load_inputs(config, folder)
+        assert given.labelled
+        assert {video.features.shape for video in given.dataset.videos.values()} == {(24, 12)}
+        if not told:
+            told.append(run_experiment(config, tmp_path / 'run'))
+        scores = folder / 'scores.h5'
+        values = types.SimpleNamespace(checkpoint=tmp_path / 'run', dataset=path, features=files)
+        values.output, values.summaries, values.budget, values.overwrite = scores, '', 0.15, False
+        monkeypatch.setattr(score.flags, 'FLAGS', values)
+        assert score.main(['score']) == 0
+        flags = [f'--features={one}' for one in files]
+        lines.append(['trsum_jax.validate', str(path), *flags])
+        lines.append(
+            ['trsum_jax.evaluate', str(path), str(scores), *flags, f'--output={folder}/r.json', '--draws=1']
+        )
+    assert 'one rating (gtscore) and one summary (gt_summary)' in told[0]
+    # Two files of features, of which the second has lost a video.
+    with h5py.File(tmp_path / 'triplesumm' / 'audio.h5') as file:
+        rows = {key: file[key][()] for key in ('video_1', 'video_2')}
+    lines.append(
+        ['trsum_jax.evaluate', *lines[3][1:2], f'--features={write_arrays(tmp_path / "two.h5", rows)}']
+    )
+    *sound, (code, _, fault) = run_all(lines)
+    assert [one[0] for one in sound] == [0] * 6, sound
+    for layout in OTHER_LAYOUTS:
+        mean = read_json(tmp_path / layout.__name__ / 'r.json')['mean']
+        assert mean['kendall_tau']['videos'] == mean['f_avg']['videos'] == 3
+    assert code == 1
+    assert 'two.h5: expected an array for each video' in fault
+    assert 'found no array for 1 of 3 videos, video_3' in fault
+    assert fault.count('\n') == 1
 
 
 @pytest.mark.parametrize(('setting', 'train'), [('augmented', 6 - 3 + 4), ('transfer', 4)])

@@ -96,7 +96,7 @@ def test_outputs_of_too_long_a_name_are_refused_before_the_work(command, film, h
     with pytest.raises(InputError, match='at most 255 bytes'):
         extract.extract(film, f'{long}xxxxxx.h5')
     values = {'output': f'{long}xxxxxx.h5', 'summaries': '', 'dataset': 'absent.h5', 'checkpoint': 'absent'}
-    values = types.SimpleNamespace(budget=0.15, overwrite=False, **values)
+    values = types.SimpleNamespace(budget=0.15, overwrite=False, features=[], **values)
     monkeypatch.setattr('absl.flags.FLAGS', values)
     with pytest.raises(InputError, match=r'--output=.*at most 255 bytes'):
         score.main(['score'])

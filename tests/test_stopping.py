@@ -145,6 +145,7 @@ def test_a_hangup_that_was_to_be_ignored_is_ignored(start, tmp_path):
     (['summarize', '--video=workdir'], signal.SIGTERM, 143),
     (['evaluate'], signal.SIGINT, 130),
     (['validate'], signal.SIGTERM, 143),
+    (['fetch'], signal.SIGTERM, PREEMPTED),
     (['extract'], signal.SIGHUP, 129),
     (['score'], signal.SIGINT, 130),
 ])  # fmt: skip

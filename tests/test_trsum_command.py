@@ -111,6 +111,7 @@ COMPLETED = {
     'trsum train --dis': {'--distributed '},
     'trsum train --nod': {'--nodistributed '},
     'trsum validate da': {'data.h5 '},
+    'trsum fetch --dataset ': {'summe', 'tvsum', 'ovp', 'youtube'},
     'trsum summarize --overwrite hol': {'holiday.mp4 '},
     'trsum evaluate data.h5 --rank=': {'per-user', 'mean-user', 'summary'},
     'trsum summarize --sound ': {'all', 'main', 'none'},

@@ -5,9 +5,11 @@ import sys
 
 import h5py
 import numpy as np
+import pytest
 
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Video
+from trsum_jax.errors import InputError
 
 
 def sound_file(path):
@@ -35,6 +37,7 @@ def test_a_sound_file_is_described(tmp_path):
     assert rows['videos'] == '2'
     assert rows['steps'] == '4; 8 in all'
     assert rows['feature width'] == '8'
+    assert rows["one of the field's four"] == 'no'
     assert rows['shots'] == '2 (in 1 of 2 videos)'
     assert rows['users (user_summary)'] == '5 (in 1 of 2 videos)'
     assert 'note: user_summary is missing in 1 of 2 videos (video_2)' in done.stdout
@@ -62,6 +65,16 @@ def test_every_fault_of_every_file_is_listed(tmp_path):
     assert f'{good}: sound' in done.stdout
     assert f'{text}: 1 fault\n  expected an HDF5 file, found a file of another kind' in done.stdout
     assert 'found no such file' in done.stdout
+
+
+def test_a_pointer_in_the_files_place_is_told(tmp_path):
+    path = tmp_path / 'eccv16_dataset_summe_google_pool5.h5'
+    # As the documents of git-lfs have it.
+    path.write_text(f'version https://git-lfs.github.com/spec/v1\noid sha256:{"4d7a" * 16}\nsize 12345\n')
+    with pytest.raises(
+        InputError, match=r'found the pointer that Git LFS leaves in its place: .* trsum fetch'
+    ):
+        datasets.read_dataset(path)
 
 
 def test_annotations_without_features(shared):

@@ -19,7 +19,7 @@ from trsum_jax import stopping
 
 # What is run as `python -m trsum_jax.MODULE`.
 MODULES = {'train': 'main', 'import': 'importing'} | {
-    name: name for name in ('summarize', 'evaluate', 'score', 'extract', 'validate')
+    name: name for name in ('summarize', 'evaluate', 'score', 'extract', 'validate', 'fetch')
 }
 COMMANDS = {
     'train': 'both stages, cross-validated, to a table',
@@ -29,6 +29,7 @@ COMMANDS = {
     'extract': 'videos to a feature file',
     'import': "anybody's arrays and a dataset's annotations to a feature file",
     'validate': 'feature files checked whole, every fault listed',
+    'fetch': "one of the field's four feature files, from the network, checked",
     'configs': 'the names that `trsum train` knows',
     'completion': 'for a shell: eval "$(trsum completion bash)" in ~/.bashrc; or zsh, or fish',
 }

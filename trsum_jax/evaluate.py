@@ -187,7 +187,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         values: where they are defined; not at import, as other commands have flags of the same names.
     """
     text = functools.partial(flags.DEFINE_string, default=None, flag_values=values)
-    text('dataset', help='HDF5 file in the layout of the field.', required=True)
+    text('dataset', help='File of videos, in any layout that is read.', required=True)
+    features = 'Further features: arrays by id, as in config.data.features; may be repeated.'
+    flags.DEFINE_multi_string('features', [], features, flag_values=values)
     text('scores', help='HDF5 or JSON file of scores; without it the baselines alone.')
     flags.DEFINE_multi_string('rows', [], 'NAME=SCORES, further rows; may be repeated.', flag_values=values)
     text('splits', help='JSON of folds; without it all videos count as one fold.')
@@ -222,12 +224,15 @@ def main(argv: Sequence[str]) -> None:
     check_outputs(
         [(flag, path) for flag, path in outputs.items() if path],
         {file_of(path): f'the file of {flag}' for path, flag in inputs.items() if path}
-        | {file_of(row.partition('=')[2]): 'a file of --rows' for row in args.rows},
+        | {file_of(row.partition('=')[2]): 'a file of --rows' for row in args.rows}
+        | dict.fromkeys(args.features, 'a file of --features'),
         overwrite=args.overwrite,
         makes_folders=True,
     )
 
-    dataset = datasets.read_dataset(args.dataset, require_features=False, user_scores=args.user_scores)
+    dataset = datasets.read_dataset(
+        args.dataset, require_features=False, user_scores=args.user_scores, features=args.features
+    )
     folds, description = [list(dataset.videos)], f'all {len(dataset.videos)} videos as one fold'
     if args.splits:
         keys = list(dataset.videos)

@@ -1,6 +1,6 @@
 """Scores any feature file with a trained workdir, without training.
 
-trsum score WORKDIR FILE.h5 [--output=scores.h5]
+trsum score WORKDIR FILE.h5 [--output=scores.h5] [--features=ARRAYS …]
 python -m trsum_jax.score --checkpoint=WORKDIR --dataset=FILE.h5
 """
 
@@ -24,6 +24,8 @@ def define_flags() -> flags.FlagValues:
     """Declares the command's flags and gives their values."""
     flags.DEFINE_string('checkpoint', None, 'The workdir of a finished training.', required=True)
     flags.DEFINE_string('dataset', None, 'The feature file to score.', required=True)
+    text = 'Further features, or the only ones: arrays by id, as in config.data.features; may be repeated.'
+    flags.DEFINE_multi_string('features', [], text)
     flags.DEFINE_string('output', 'scores.h5', 'Where the scores go: video_N/scores, at the picks.')
     flags.DEFINE_string('summaries', '', 'Where the chosen shots go, as JSON; not written by default.')
     flags.DEFINE_float('budget', 0.15, 'The share of a video that its summary may fill.')
@@ -45,11 +47,11 @@ def main(argv: Sequence[str]) -> int:
         targets['--summaries'] = pathlib.Path(values.summaries)
     files.check_outputs(
         targets.items(),
-        {values.dataset: 'the file of --dataset'},
+        {values.dataset: 'the file of --dataset'} | dict.fromkeys(values.features, 'a file of --features'),
         overwrite=values.overwrite,
         makes_folders=True,
     )
-    dataset = datasets.read_dataset(values.dataset)
+    dataset = datasets.read_dataset(values.dataset, features=values.features)
     for note in dataset.notes:
         print(f'note: {note}')
     trained = scorer.load_trained(pathlib.Path(values.checkpoint))

@@ -1,6 +1,6 @@
-"""Checks feature files whole and lists every fault.
+"""Checks files of videos whole, in any layout that is read, and lists every fault.
 
-    trsum validate FILE.h5 [FILE.h5 …]
+    trsum validate FILE.h5 [FILE.h5 …] [--features=ARRAYS …]
     python -m trsum_jax.validate FILE.h5
 
 The exit code is 1 where one of them is not sound.
@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from trsum_jax.command import command_line
 from trsum_jax.data import datasets
+from trsum_jax.data.fetched import field_files
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -27,6 +28,8 @@ from trsum_jax.files import shown
 def define_flags() -> None:
     """Declares the command's flags."""
     flags.DEFINE_bool('annotations_only', False, 'Accept videos without features.')
+    text = 'Further features of the videos: arrays by id, as in config.data.features; may be repeated.'
+    flags.DEFINE_multi_string('features', [], text)
 
 
 def _span(values: Sequence[int | None]) -> str:
@@ -61,6 +64,7 @@ def describe(dataset: Dataset) -> str:
         ('users (user_summary)', lengths('user_summary')),
         ('users (user_scores)', lengths('user_scores')),
         ('encoder', dataset.encoder or 'not stated'),
+        ("one of the field's four", field_files.which_field_file(dataset.path)),
     ]
     return '\n'.join([tabulate(rows, tablefmt='plain'), *(f'note: {note}' for note in dataset.notes)])
 
@@ -82,7 +86,9 @@ def main(argv: Sequence[str]) -> int:
     n_unsound, no_features = 0, False
     for path in argv[1:]:
         try:
-            dataset, faults = datasets.check_file(path, require_features=not flags.FLAGS.annotations_only)
+            dataset, faults = datasets.check_file(
+                path, require_features=not flags.FLAGS.annotations_only, features=flags.FLAGS.features
+            )
         except InputError as error:
             dataset, faults = None, [str(error).removeprefix(f'{path}: ')]
         n_unsound += bool(faults)
@@ -90,6 +96,8 @@ def main(argv: Sequence[str]) -> int:
         if faults:
             print(f'{shown(path)}: {len(faults)} {"fault" if len(faults) == 1 else "faults"}')
             print('\n'.join(f'  {fault}' for fault in faults))
+            if (which := field_files.which_field_file(path)) != 'no':
+                print(f"  one of the field's four: {which}")
         else:
             print(f'{shown(path)}: sound')
             print(describe(dataset))

@@ -10,7 +10,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [TOP / 'README.md', *sorted((TOP / 'docs').glob('*.md'))]
 # Pages of these name the flags of scripts and of other programs too.
 OTHERS = ('launch.md', 'performance.md', 'scaling.md', 'rewards.md', 'streaming.md')
-COMMANDS = ('main', 'summarize', 'extract', 'importing', 'score', 'evaluate', 'validate')
+COMMANDS = ('main', 'summarize', 'extract', 'importing', 'score', 'evaluate', 'validate', 'fetch')
 CONFIGS = {
     'syntax.py': 'def get_config(:\n    pass\n',
     'raises.py': 'import no_such_module\n',

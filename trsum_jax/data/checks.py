@@ -1,8 +1,12 @@
 """Reads one video of a feature file as it is and lists everything in it that cannot be used."""
 
+from typing import NamedTuple
+
 import h5py
 import numpy as np
 
+from trsum_jax.data.layouts.rows import check_rows, wrong_in
+from trsum_jax.data.layouts.shot_ends import Shots
 from trsum_jax.data.records import Video
 from trsum_jax.data.stored import bounds
 from trsum_jax.data.stored.hdf5 import DAMAGED
@@ -12,10 +16,37 @@ FRAMES_PER_STEP = 15
 # The field's own keys, labels among them.
 _NUMBERS = (
     'features', 'picks', 'n_frames', 'n_steps', 'change_points', 'n_frame_per_seg', 'user_summary',
-    'user_scores', 'gtscore', 'gtsummary', 'fps', 'frame_times',
+    'user_scores', 'gtscore', 'gt_score', 'gtsummary', 'gt_summary', 'fps', 'frame_times',
 )  # fmt: skip
 _COUNT_FRAMES = ('picks', 'change_points', 'user_summary', 'user_scores', 'frame_times')
-_LARGEST = bounds.LARGEST_NUMBER
+# The one rating and the one summary of a video, by steps, as two layouts call them.
+RATING, SUMMARY = ('gtscore', 'gt_score'), ('gtsummary', 'gt_summary')
+# What is said of frames then.
+_OF_STEPS = '; there are no picks and no n_frames, so the steps are the frames'
+# Where nothing says which frame a step is of, and there is something by frames: steps a second.
+_RATE = 1.0
+
+
+class Checked(NamedTuple):
+    """One video as its file has it; what its shots and its one reference mean, the whole file tells.
+
+    Attributes:
+        video: without shots; None where it has a fault.
+        before: faults of features, steps and their numbers.
+        shots: as the file has them.
+        after: faults of people, times and names.
+        summary: name and values, [n_steps], of the one summary of the video; None where there is none.
+        assumed: which frames the steps are of, where the file does not say: `every 15th`, `every`; or ''.
+        norms: sum of the features' L2 norms.
+    """
+
+    video: Video | None
+    before: list[str]
+    shots: Shots
+    after: list[str]
+    summary: tuple[str, np.ndarray] | None
+    assumed: str
+    norms: float
 
 
 class _Parts:
@@ -52,16 +83,19 @@ class _Parts:
             return None
         if n_dims == 0 and array.size == 1:
             array = array.reshape(())
-        if array.ndim != n_dims:
-            return self.fault(name, layout, f'shape {array.shape}')
-        finite = np.isfinite(array)
-        if not finite.all():
-            where = tuple(int(i) for i in np.argwhere(~finite)[0])
-            at = f', first at {where}' if where else ''
-            return self.fault(name, 'finite numbers', f'{(~finite).sum()} NaN or infinite{at}')
-        if array.size and (greatest := max(abs(array.min().item()), abs(array.max().item()))) > _LARGEST:
-            return self.fault(name, f'numbers up to {_LARGEST:g}', f'{greatest:g}')
+        if (wrong := wrong_in(array, n_dims, layout)) is not None:
+            return self.fault(name, *wrong)
         return array
+
+    def first(self, names: tuple[str, ...]) -> str | None:
+        """The name under which the file has it; None where it does not."""
+        return next((name for name in names if name in self.arrays), None)
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether the steps are all the frames that the file knows of."""
+        told = {*RATING, *SUMMARY, *_COUNT_FRAMES}
+        return not {'picks', 'n_frames'} & self.present and bool(told & self.present)
 
     def integers(self, name: str, n_dims: int, layout: str) -> np.ndarray | None:
         """As `get`, as int64; whole numbers stored as floats are accepted."""
@@ -76,40 +110,50 @@ class _Parts:
 
 
 def _features(parts: _Parts, required: bool) -> np.ndarray | None:
-    if 'features' in parts.arrays and parts.arrays['features'].dtype.kind == 'f':
-        with np.errstate(over='ignore'):
-            parts.arrays['features'] = parts.arrays['features'].astype(np.float32)
-    features = parts.get('features', 2, 'shape [n_steps, D]')
-    if features is not None and features.shape[1] == 0:
-        parts.fault('features', 'at least 1 feature a step', f'shape {features.shape}')
-    if features is not None and features.shape[1] > bounds.MOST_WIDTH:
-        parts.fault('features', f'at most {bounds.MOST_WIDTH} features a step', f'shape {features.shape}')
     if required and 'features' not in parts.present:
-        parts.fault('features', '[n_steps, D] float32', 'no such key')
-    return None if features is None else features.astype(np.float32)
+        return parts.fault('features', '[n_steps, D] float32', 'no such key')
+    if 'features' not in parts.arrays:
+        return None
+    features, wrong = check_rows(parts.arrays['features'])
+    if wrong:
+        parts.faults.append(f'features: {wrong}')
+    return features
+
+
+def _n_steps(parts: _Parts) -> tuple[int | None, str]:
+    """The number of steps, and what says it: features, picks, or what is by frames where these are steps."""
+    if (features := parts.arrays.get('features', np.zeros(()))).ndim == 2:
+        return len(features), 'features'
+    if (picks := parts.arrays.get('picks', np.zeros(()))).ndim == 1:
+        return len(picks), 'picks'
+    if parts.by_steps and 'features' not in parts.present:
+        for name in (*RATING, *SUMMARY, 'user_summary', 'user_scores'):
+            if name in parts.arrays and parts.arrays[name].ndim == 1 + name.startswith('user_'):
+                return parts.arrays[name].shape[-1], name
+    return None, 'picks'
 
 
 def _steps(parts: _Parts) -> tuple[np.ndarray | None, int | None]:
-    """The picks and the number of frames; assumed from the features where the file says nothing of either."""
-    raw_features = parts.arrays.get('features', np.zeros(()))
+    """The picks and the number of frames; assumed from the steps where the file says nothing of either."""
     picks = parts.integers('picks', 1, 'shape [n_steps]')
     n_frames = parts.integers('n_frames', 0, 'one number')
     if n_frames is not None and n_frames < 1:
         n_frames = parts.fault('n_frames', '1 or more', n_frames)
     elif n_frames is not None and n_frames > bounds.MOST_FRAMES:
         n_frames = parts.fault('n_frames', f'at most {bounds.MOST_FRAMES}', n_frames)
-    n_steps = len(raw_features) if raw_features.ndim == 2 else None if picks is None else len(picks)
-    counted_by = 'features' if raw_features.ndim == 2 else 'picks'
+    n_steps, counted_by = _n_steps(parts)
 
-    if 'n_frames' not in parts.present:
+    if parts.by_steps and n_steps:
+        picks, n_frames = np.arange(n_steps, dtype=np.int64), n_steps
+    elif 'n_frames' not in parts.present:
         refers = [name for name in _COUNT_FRAMES if name in parts.present]
         if refers:
             parts.fault('n_frames', f'the number of frames that {", ".join(refers)} refer to', 'no such key')
         elif n_steps:
             n_frames = n_steps * FRAMES_PER_STEP
-    if 'picks' not in parts.present and 'features' not in parts.present:
+    if 'picks' not in parts.present and 'features' not in parts.present and picks is None:
         parts.fault('picks', '[n_steps], the frame of every step', 'no such key')
-    elif 'picks' not in parts.present and n_steps is not None and n_frames is not None:
+    elif 'picks' not in parts.present and n_steps is not None and n_frames is not None and picks is None:
         picks = np.arange(n_steps, dtype=np.int64) * FRAMES_PER_STEP
         n_usual = -(-int(n_frames) // FRAMES_PER_STEP)
         if n_usual != n_steps:
@@ -124,7 +168,7 @@ def _steps(parts: _Parts) -> tuple[np.ndarray | None, int | None]:
             parts.fault('n_steps', f'{n_steps} as in {counted_by}', said)
         if picks is not None and len(picks) != n_steps:
             parts.fault('picks', f'length {n_steps} as in features', len(picks))
-        for name in ('gtscore', 'gtsummary'):
+        for name in (*RATING, *SUMMARY):
             values = parts.get(name, 1, 'shape [n_steps]')
             if values is not None and len(values) != n_steps:
                 parts.fault(name, f'length {n_steps} as in {counted_by}', len(values))
@@ -140,47 +184,13 @@ def _steps(parts: _Parts) -> tuple[np.ndarray | None, int | None]:
     return picks, None if n_frames is None else int(n_frames)
 
 
-def _shots(parts: _Parts, n_frames: int | None) -> np.ndarray | None:
+def _shots(parts: _Parts, n_frames: int | None) -> Shots:
     shots = parts.integers('change_points', 2, 'shape [n_shots, 2]')
     lengths = parts.integers('n_frame_per_seg', 1, 'shape [n_shots]')
-    if shots is None:
-        return None
-    if shots.shape[1] != 2 or len(shots) == 0:
-        return parts.fault('change_points', 'shape [n_shots, 2], at least 1 shot', f'shape {shots.shape}')
-    first, last = shots.T
-
-    def shot(i: int) -> str:
-        return f'shot {i} [{first[i]}, {last[i]}]'
-
-    for i in np.flatnonzero(first > last)[: bounds.MOST_FAULTS]:
-        parts.fault('change_points', 'first frame <= last frame', shot(i))
-    unsorted = np.flatnonzero(np.diff(first) < 0) + 1
-    for i in unsorted[: bounds.MOST_FAULTS]:
-        parts.fault('change_points', 'shots sorted by time', f'{shot(i)} after {shot(i - 1)}')
-    if first.min() < 0:
-        parts.fault('change_points', 'frames from 0 on', shot(first.argmin()))
-    elif first.min() > 0:
-        parts.fault('change_points', 'a shot from frame 0 on', f'a gap before {shot(first.argmin())}')
-    # What is not sorted would show as overlaps and gaps that vanish with the sorting.
-    apart = np.flatnonzero(first[1:] != last[:-1] + 1) + 1
-    for i in apart[: bounds.MOST_FAULTS if len(unsorted) == 0 else 0]:
-        kind = 'overlap' if first[i] <= last[i - 1] else 'gap'
-        expected = f'shot {i} to start at {last[i - 1] + 1}, right after {shot(i - 1)}'
-        size = abs(first[i] - last[i - 1] - 1)
-        parts.fault('change_points', expected, f'{shot(i)}: {kind} of {size} frames')
-    if n_frames is not None and len(shots) * n_frames > bounds.MOST_SHOT_FRAMES:
-        most = bounds.MOST_SHOT_FRAMES // n_frames
-        parts.fault('change_points', f'at most {most} shots of {n_frames} frames', len(shots))
-    if n_frames is not None and last.max() != n_frames - 1:
-        kind = 'runs past the end' if last.max() >= n_frames else 'leaves a gap at the end'
-        expected = f'the last frame {n_frames - 1} (n_frames - 1)'
-        parts.fault('change_points', expected, f'{shot(last.argmax())}: {kind}')
-    if lengths is not None and len(lengths) != len(shots):
-        parts.fault('n_frame_per_seg', f'length {len(shots)} as in change_points', len(lengths))
-    elif lengths is not None and (lengths != last - first + 1).any():
-        i = np.flatnonzero(lengths != last - first + 1)[0]
-        parts.fault('n_frame_per_seg', f'{last[i] - first[i] + 1} frames for {shot(i)}', lengths[i])
-    return shots
+    if shots is not None and (shots.shape[1] != 2 or len(shots) == 0):
+        shots = parts.fault('change_points', 'shape [n_shots, 2], at least 1 shot', f'shape {shots.shape}')
+    counted = f'n_frames - 1{_OF_STEPS}' if parts.by_steps else 'n_frames - 1'
+    return Shots(shots, lengths, n_frames, counted)
 
 
 def _by_frame(parts: _Parts, name: str, n_frames: int | None) -> np.ndarray | None:
@@ -193,7 +203,8 @@ def _by_frame(parts: _Parts, name: str, n_frames: int | None) -> np.ndarray | No
     if len(values) > bounds.MOST_USERS:
         parts.fault(name, f'at most {bounds.MOST_USERS} users', f'shape {values.shape}')
     if n_frames is not None and values.shape[1] != n_frames:
-        parts.fault(name, f'{n_frames} frames a user (n_frames)', values.shape[1])
+        counted = f'n_frames{_OF_STEPS if parts.by_steps else ""}'
+        parts.fault(name, f'{n_frames} frames a user ({counted})', values.shape[1])
     if name == 'user_summary':
         other = (values != 0) & (values != 1)
         if other.any():
@@ -256,10 +267,10 @@ def text(item: h5py.Dataset | np.ndarray | str | bytes) -> str:
     return shown(value)
 
 
-def check_video(
-    group: h5py.Group, *, require_features: bool = True, side: str = ''
-) -> tuple[Video | None, list[str]]:
-    """Reads one video of a feature file and lists all its faults.
+def read_video(group: h5py.Group, *, require_features: bool = True, side: str = '') -> Checked:
+    """Reads one video of a feature file as far as it can be judged by itself.
+
+    Where a file has no picks and no n_frames but something by frames, the steps are the frames, one a second.
 
     Args:
         group: the video's group; any numeric type is accepted, and scalars as 0-d or one-element arrays.
@@ -267,12 +278,14 @@ def check_video(
         side: the key of a second modality, which then must be there; none where empty.
 
     Returns:
-        The video (None where it has a fault), and the faults as `key: expected …, found …`.
+        The video, its shots and its faults; `groups.finish` makes one of them.
     """
     parts = _Parts(group, (side,) if side else ())
     features = _features(parts, require_features)
     picks, n_frames = _steps(parts)
-    change_points = _shots(parts, n_frames)
+    shots = _shots(parts, n_frames)
+    before = list(dict.fromkeys(parts.faults))
+    parts.faults.clear()
     user_summary = _by_frame(parts, 'user_summary', n_frames)
     user_scores = _by_frame(parts, 'user_scores', n_frames)
     fps, frame_times = _times(parts, n_frames)
@@ -281,21 +294,26 @@ def check_video(
         name = text(group['video_name']) if 'video_name' in parts.present else None
     except DAMAGED as error:
         parts.fault('video_name', 'text', f'none that can be read ({error})')
-    if parts.faults:
-        return None, list(dict.fromkeys(parts.faults))
-    gtscore = parts.arrays.get('gtscore')
+    assumed = ''
+    if 'picks' not in parts.present:
+        assumed = 'every' if parts.by_steps else f'every {FRAMES_PER_STEP}th'
+    after = list(dict.fromkeys(parts.faults))
+    if before or after:
+        return Checked(None, before, shots, after, None, assumed, 0.0)
+    rating, summary = parts.first(RATING), parts.first(SUMMARY)
     video = Video(
         key=group.name.lstrip('/'),
         picks=picks,
         n_frames=n_frames,
         features=features,
-        change_points=change_points,
         user_summary=user_summary,
         user_scores=user_scores,
-        gtscore=None if gtscore is None else gtscore.astype(np.float32),
+        gtscore=None if rating is None else parts.arrays[rating].astype(np.float32),
         name=name,
-        fps=fps,
+        fps=_RATE if fps is None and parts.by_steps else fps,
         frame_times=frame_times,
         side=second,
     )
-    return video, []
+    norms = 0.0 if features is None else float(np.linalg.norm(features, axis=1).sum())
+    one = None if summary is None else (summary, parts.arrays[summary])
+    return Checked(video, before, shots, after, one, assumed, norms)

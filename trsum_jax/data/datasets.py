@@ -1,38 +1,24 @@
-"""Feature files in the field's layout (`eccv16_dataset_*_google_pool5.h5`): read, merged, written."""
+"""Files of videos in any layout of the field: read; in one (`eccv16_dataset_*_google_pool5.h5`): written."""
 
-import collections
 import dataclasses
 import os
 import pathlib
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import h5py
 import numpy as np
 from tqdm import tqdm
 
-from trsum_jax.data import annotations, checks
+from trsum_jax.data import annotations
 from trsum_jax.data import shots as shots_lib
+from trsum_jax.data.layouts import groups, modalities
+from trsum_jax.data.layouts.videoxum import is_json, read_videoxum
 from trsum_jax.data.records import Dataset, Video
-from trsum_jax.data.stored import bounds, hdf5_writer
-from trsum_jax.data.stored.features import Stored
+from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.data.stored.hdf5 import DAMAGED, open_file
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
 
 SHOT_SOURCES = ('file', 'kts', 'uniform')
-
-
-def natural_order(key: str) -> list[tuple[int, str]]:
-    """Sort key that puts `video_2` before `video_10`.
-
-    Args:
-        key: any text.
-
-    Returns:
-        Its parts, numbers by value.
-    """
-    return [(int(part), '') if part.isdecimal() else (-1, part) for part in re.split(r'(\d+)', key)]
 
 
 def is_generated(path: str | os.PathLike) -> bool:
@@ -51,115 +37,50 @@ def is_generated(path: str | os.PathLike) -> bool:
         return False
 
 
-def is_plain(key: str | bytes) -> bool:
-    """Whether a name within an HDF5 file can stand in messages, tables and files: one line of text.
-
-    Args:
-        key: as h5py gives it; bytes where they are no text.
-    """
-    return isinstance(key, str) and shown(key) == key and len(key) <= bounds.LONGEST_TEXT
-
-
-def _of_all(keys: list[str], videos: Mapping[str, Video]) -> str:
-    return f'{len(keys)} of {len(videos)} videos ({", ".join(keys[:3])}{", …" if len(keys) > 3 else ""})'
-
-
-def _notes(file: h5py.File, videos: dict[str, Video], synthetic: bool) -> list[str]:
-    notes = ['the data are synthetic (made by a generator)'] if synthetic else []
-    no_picks = [key for key in videos if 'picks' not in set(file[key])]
-    if no_picks:
-        step = checks.FRAMES_PER_STEP
-        notes.append(
-            f'picks are missing in {_of_all(no_picks, videos)}: one step every {step} frames is assumed'
-        )
-    no_users = [key for key, video in videos.items() if video.user_summary is None]
-    if no_users:
-        notes.append(f'user_summary is missing in {_of_all(no_users, videos)}: no F-score for them')
-    features = [video.features for video in videos.values() if video.features is not None]
-    if features:
-        norm = np.concatenate([np.linalg.norm(rows, axis=1) for rows in features]).mean()
-        if not 0.5 <= norm <= 2:
-            advice = 'L2-normalise the rows unless this is meant'
-            notes.append(f"the features' mean L2 norm is {norm:.3g}, while the field's are about 1: {advice}")
-    return notes
-
-
 def check_file(
-    path: str | os.PathLike, *, require_features: bool = True, side: str = '', in_file: bool = False
+    path: str | os.PathLike,
+    *,
+    require_features: bool = True,
+    side: str = '',
+    in_file: bool = False,
+    features: Sequence[str] = (),
 ) -> tuple[Dataset, list[str]]:
-    """Reads a feature file as it is and lists all faults of all its videos.
+    """Reads a file of videos as it is, in the layout that it turns out to have, and lists all faults.
 
     Args:
-        path: the HDF5 file, one group a video.
+        path: HDF5 with a group for each video, or VideoXum's JSON; see `read_dataset`.
         require_features: whether missing features are a fault.
-        side: the key of a second modality, read into the videos' `side`; none where empty.
-        in_file: whether the features stay in the file once they are checked (`stored.Stored`).
+        side: the second modality, read into the videos' `side`: a key in each video's group, or a file of
+            arrays by id, as in `features`; none where empty.
+        in_file: whether the features stay in their files once they are checked (`stored.Stored`).
+        features: files of arrays by id, whose columns stand beside the features that the videos have.
 
     Returns:
-        The dataset of the sound videos in natural order of their keys, nothing computed or merged; and the
+        The dataset of the sound videos, nothing computed or merged, in natural order of their keys; and the
         faults, as `video/key: expected …, found …`.
 
     Raises:
-        InputError: the file cannot be opened as HDF5 at all.
+        InputError: a file that cannot be opened at all, or that lacks videos of this one.
     """
-    path = pathlib.Path(path)
-    videos, faults, widths = {}, [], {}
-    with open_file(path) as file:
-        try:
-            names = list(file)
-            synthetic = bool(file.attrs.get('synthetic', False))
-            encoder = (checks.text(file.attrs['encoder']) or None) if 'encoder' in file.attrs else None
-        except DAMAGED as error:
-            raise InputError(
-                f'{shown(path)}: expected an HDF5 file, found a damaged one ({error})'
-            ) from error
-        keys = sorted(filter(is_plain, names), key=natural_order)
-        faults += [
-            f'{shown(name)}: expected a name that is plain text' for name in names if not is_plain(name)
-        ]
-        if not names:
-            faults.append('/: expected at least one group such as video_1, found no videos')
-        for i, key in enumerate(keys):
-            if len(faults) >= bounds.MOST_FAULTS:
-                faults.append(f'/: found so many faults that {len(keys) - i} more groups are not looked at')
-                break
-            try:
-                group = file[key]
-                features = (
-                    group['features'] if isinstance(group, h5py.Group) and 'features' in set(group) else None
-                )
-                if isinstance(features, h5py.Dataset) and features.ndim == 2:
-                    widths[key] = features.shape[1]
-            except DAMAGED as error:
-                faults.append(f'{key}: expected a group, found a damaged part of the file ({error})')
-                continue
-            if not isinstance(group, h5py.Group):
-                faults.append(f'{key}: expected a group of one video, found an array')
-                continue
-            video, found = checks.check_video(group, require_features=require_features, side=side)
-            faults += [f'{key}/{fault}' for fault in found]
-            if video is not None and in_file and video.features is not None:
-                features = Stored(path, key, video.features.shape)
-                video = dataclasses.replace(video, features=features)
-            if video is not None:
-                videos[key] = video
-        if len(set(widths.values())) > 1:
-            usual = collections.Counter(widths.values()).most_common(1)[0][0]
-            example = next(key for key, width in widths.items() if width == usual)
-            faults += [
-                f'{key}/features: expected width {usual} as in {example}, found {width}'
-                for key, width in widths.items()
-                if width != usual
-            ]
-        columns = {key: video.side.shape[1] for key, video in videos.items() if video.side is not None}
-        faults += [
-            f'{key}/{side}: expected {next(iter(columns.values()))} columns as in {next(iter(columns))}, '
-            f'found {count}'
-            for key, count in columns.items()
-            if count != next(iter(columns.values()))
-        ]
-        notes = _notes(file, videos, synthetic)
-    return Dataset(str(path), videos, tuple(notes), synthetic, encoder), faults
+    beside = side if modalities.is_file_of_arrays(side) else ''
+    if is_json(path):
+        dataset, faults = read_videoxum(path)
+        if side and not beside:
+            faults.append(f'/: expected a file of arrays by id as a second modality, found the key {side}')
+        if require_features and not features:
+            words = 'features of each video in files of their own, as data.features or --features, found none'
+            faults.append(f'/: expected {words}')
+    else:
+        required = require_features and not features
+        key = '' if beside else side
+        dataset, faults = groups.read_groups(path, require_features=required, side=key, in_file=in_file)
+    if features and dataset.videos:
+        dataset, found = modalities.add_features(dataset, features, in_file=in_file)
+        faults += found
+    if beside and dataset.videos:
+        dataset, found = modalities.add_side(dataset, beside)
+        faults += found
+    return dataset, faults
 
 
 def _with_shots(dataset: Dataset, source: str) -> Dataset:
@@ -168,7 +89,7 @@ def _with_shots(dataset: Dataset, source: str) -> Dataset:
     if source != 'uniform':
         blind = [key for key in wanted if dataset.videos[key].features is None]
         if source == 'kts' and blind:
-            found = f'none in {_of_all(blind, dataset.videos)}'
+            found = f'none in {groups.of_all(blind, len(dataset.videos))}'
             raise InputError(f'{dataset.path}: expected features to compute shots by KTS, found {found}')
         wanted = [key for key in wanted if key not in blind]
     if not wanted:
@@ -181,7 +102,7 @@ def _with_shots(dataset: Dataset, source: str) -> Dataset:
         change_points = shots_lib.detect(features, video.picks, video.n_frames, method=method)
         videos[key] = dataclasses.replace(video, change_points=change_points)
     if source == 'file':
-        note = f'change_points are missing in {_of_all(wanted, videos)}: shots are computed by KTS'
+        note = f'change_points are missing in {groups.of_all(wanted, len(videos))}: shots are computed by KTS'
     else:
         note = f'shots are computed for all videos ({source}), those of the file are not used'
     return dataclasses.replace(dataset, videos=videos, notes=(*dataset.notes, note))
@@ -195,17 +116,20 @@ def read_dataset(
     user_scores: str | os.PathLike | None = None,
     side: str = '',
     in_file: bool = False,
+    features: Sequence[str] = (),
 ) -> Dataset:
-    """Reads a feature file of the field, checked as a whole.
+    """Reads a file of videos, checked as a whole.
 
     Args:
-        path: the HDF5 file, one group a video. `features` alone are enough: picks are then assumed every 15
-            frames and shots are computed; the dataset's notes say so.
+        path: HDF5 with a group for each video. `features` alone are enough: picks are then assumed every 15
+            frames and shots are computed. With annotations by frames but no picks and no n_frames (Mr. HiSum,
+            TripleSumm) steps are frames. Or VideoXum's JSON. The dataset's notes say all this.
         require_features: False accepts files of annotations alone, whose videos keep `features` None.
         shots: `file` (KTS where the file has none), `kts` or `uniform` (computed for every video).
         user_scores: TVSum's `ydata-anno.tsv` or `ydata-tvsum50.mat`, which replace scores in the file.
-        side: the key of a second modality, `[n_steps, K]`, read into the videos' `side`; none where empty.
+        side: the second modality, `[n_steps, K]`, as in `check_file`.
         in_file: whether the features stay in the file, for datasets that do not fit the memory.
+        features: files of further features, as in `check_file`.
 
     Returns:
         The dataset, its videos in natural order of their keys.
@@ -215,11 +139,14 @@ def read_dataset(
     """
     if shots not in SHOT_SOURCES:
         raise InputError(f'shots: expected one of {", ".join(SHOT_SOURCES)}, found {shots!r}')
-    dataset, faults = check_file(path, require_features=require_features, side=side, in_file=in_file)
+    dataset, faults = check_file(
+        path, require_features=require_features, side=side, in_file=in_file, features=features
+    )
     if faults:
         more = ''
         if len(faults) > 1:
             flag = '' if require_features else ' --annotations_only'
+            flag += ''.join(f' --features={one}' for one in features)
             # It knows of no second modality.
             lists = f': `python -m trsum_jax.validate{flag} {path}` lists them all' if not side else ''
             more = f' (and {len(faults) - 1} more{lists})'

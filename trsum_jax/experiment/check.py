@@ -16,9 +16,13 @@ from trsum_jax.method import decomposition, reward_terms
 
 LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
-TEXTS = ('data.extra_files', 'decomposition.views', 'evaluation.rows', 'study.columns', 'study.files')
+TEXTS = (
+    *('data.extra_files', 'data.features', 'decomposition.views'),
+    *('evaluation.rows', 'study.columns', 'study.files'),
+)
 # Fields that workdirs of earlier versions lack, with what was done before.
 LATER = {
+    'data.features': (),
     'data.partial_splits': False,
     'data.standardize': False,
     'evaluation.rows': (),

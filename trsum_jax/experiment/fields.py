@@ -69,7 +69,12 @@ FIELDS = {
     'data.setting': Field(
         'canonical', "the field's settings of training", choices=('canonical', 'augmented', 'transfer')
     ),
-    'data.side': Field('', "key of a second modality, [n_steps] or [n_steps, K] in each video's group", 'O'),
+    'data.features': Field(
+        (), 'files of arrays by id, or PATH:NAME: columns beside the features that `file` has, or instead'
+    ),
+    'data.side': Field(
+        '', "second modality, [n_steps] or [n_steps, K]: a key in each video's group, or a file as above", 'O'
+    ),
     'data.standardize': Field(
         True, "features less the mean of a run's training frames, and in one scale: that of their spread", 'O'
     ),

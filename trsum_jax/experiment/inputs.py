@@ -120,7 +120,12 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
 
 def _how(settings: ml_collections.ConfigDict) -> dict:
     """How every feature file is read."""
-    return {'shots': settings.shots, 'side': settings.side, 'in_file': settings.stream_mb > 0}
+    return {
+        'shots': settings.shots,
+        'side': settings.side,
+        'in_file': settings.stream_mb > 0,
+        'features': tuple(settings.features),
+    }
 
 
 def _existing(path: str) -> pathlib.Path:

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from trsum_jax.data.datasets import natural_order
+from trsum_jax.data.layouts.groups import natural_order
 from trsum_jax.errors import InputError
 from trsum_jax.files import LONGEST_NAME, kind_of, shortened, shown
 from trsum_jax.video.opening import ADDRESS

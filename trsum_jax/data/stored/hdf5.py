@@ -25,6 +25,8 @@ DAMAGED = (
 )  # fmt: skip
 # Seconds after which a change shows in a file's time for certain.
 _SETTLED = 1.0
+# How a pointer of Git LFS begins.
+_POINTER = b'version https://git-lfs.github.com/spec/'
 
 _lock = threading.Lock()
 # By the process that started it: one that is forked has none yet.
@@ -98,8 +100,21 @@ def open_file(path: str | os.PathLike) -> h5py.File:
         elif is_hdf5(path):
             found = f'a damaged one ({error})'
         else:
-            found = 'an empty file' if status.st_size == 0 else 'a file of another kind'
+            found = _kind(path, status)
         raise InputError(f'{shown(path)}: expected an HDF5 file, found {found}') from error
+
+
+def _kind(path: pathlib.Path, status: os.stat_result) -> str:
+    """What a file is that is no HDF5."""
+    if status.st_size == 0:
+        return 'an empty file'
+    with path.open('rb') as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            return (
+                'the pointer that Git LFS leaves in its place: get the file itself, by git lfs pull in its '
+                "checkout, or by trsum fetch where it is one of the field's four"
+            )
+    return 'a file of another kind'
 
 
 def _look_through(path: pathlib.Path, status: os.stat_result) -> None:

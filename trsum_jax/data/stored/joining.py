@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from trsum_jax.data import checks
+from trsum_jax.data.layouts import groups
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.scores import listing
 from trsum_jax.data.stored import bounds
@@ -82,6 +83,7 @@ def choose(
     *,
     array: str | None = None,
     partial: bool = False,
+    beside: bool = False,
 ) -> tuple[list[Chosen], list[str]]:
     """Finds each video's arrays by its key (`video_1`) or its own name.
 
@@ -93,6 +95,8 @@ def choose(
         array: what stands behind the id in the name of the features (`embeddings` of `ID_embeddings.npy`);
             where None, `features`, or the array that is called by the id alone, or the only one.
         partial: whether videos without arrays, and arrays without a video, are left out.
+        beside: whether the arrays may be of more videos than these: those without a video are passed over,
+            and messages name an array as `WHERE:NAME`.
 
     Returns:
         The videos that have features, in the order of the annotations; and notes on what was left out.
@@ -106,7 +110,7 @@ def choose(
     strange = []
     for name in arrays:
         whole = _alike(name)
-        longest = max((one for one in ids if _begins(whole, one)), key=len, default=None)
+        longest = _id_in(whole, ids)
         if longest is None:
             strange.append(name)
             continue
@@ -127,7 +131,7 @@ def choose(
     picks = None if steps.picks is None else _alike(steps.picks)
     if steps == Steps() and PICKS in kinds:
         picks = PICKS
-    wanted = _kind_of_features([kind for kind in kinds if kind not in (picks, PICKS)], where, array)
+    wanted = _kind_of_features([kind for kind in kinds if kind not in (picks, PICKS)], where, array, beside)
     unused = [kind or '(the id alone)' for kind in kinds if kind not in (wanted, picks)]
     with_features = {key: of for key, of in found.items() if wanted in of}
     called = f'its key or its name{f", then _{wanted} or /{wanted}" if wanted else ""}'
@@ -139,11 +143,12 @@ def choose(
         )
     missing = [dataset.videos[key].id for key in found if key not in with_features]
     faults = [f'no array for {len(missing)} of {len(found)} videos, {listing(missing, 5)}'] if missing else []
-    faults += [f'arrays of no video, {listing(strange, 5)}'] if strange else []
+    passed = [f'arrays of no video, {listing(strange, 5)}'] if strange else []
+    faults, passed = (faults, passed) if beside else (faults + passed, [])
     if faults and not partial:
         raise InputError(
             f'{where}: expected an array for each video of {shown(dataset.path)}, called by {called}, found '
-            f'{"; and ".join(faults)}. --partial leaves them out'
+            f'{"; and ".join(faults)}{"" if beside else ". --partial leaves them out"}'
         )
     lacking = [dataset.videos[key].id for key, of in with_features.items() if picks and picks not in of]
     if picks and lacking:
@@ -151,7 +156,7 @@ def choose(
             f'{where}: expected picks as {shown(picks)} beside the features, found none for '
             f'{listing(lacking, 5)}'
         )
-    notes = [f'left out: {fault}' for fault in faults]
+    notes = [f'left out: {fault}' for fault in faults + passed]
     notes += [f'not used: arrays called {listing(unused)}'] if unused else []
     return [
         Chosen(dataset.videos[key], of[wanted], of[picks] if picks else None)
@@ -159,26 +164,28 @@ def choose(
     ], notes
 
 
-def _begins(name: str, one: str) -> bool:
-    return name == one or (name.startswith(one) and name[len(one)] in _DIVIDERS)
+def _id_in(name: str, ids: Container[str]) -> str | None:
+    """The longest id that a name is, or begins with before a divider."""
+    ends = [i for i, one in enumerate(name) if one in _DIVIDERS]
+    return next((name[:end] for end in (len(name), *reversed(ends)) if name[:end] in ids), None)
 
 
-def _kind_of_features(kinds: Sequence[str], where: str, array: str | None) -> str:
+def _kind_of_features(kinds: Sequence[str], where: str, array: str | None, beside: bool) -> str:
     """What the features are called behind the id, of all that arrays are called there."""
     if array is not None:
         if kinds and _alike(array) not in kinds:
-            told = listing([kind for kind in kinds if kind] or ['nothing'])
+            told, given = listing([kind for kind in kinds if kind] or ['nothing']), shown(array)
             raise InputError(
-                f'--array={shown(array)}: expected what stands behind the id in the names of {where}, as '
-                f'{told}, found none of that name'
+                f'{f"{where}:{given}" if beside else f"--array={given}"}: expected what stands behind the id '
+                f'in the names of {where}, as {told}, found none of that name'
             )
         return _alike(array)
     sure = [kind for kind in ('', FEATURES) if kind in kinds]
     if len(kinds) > 1 and len(sure) != 1:
         told = listing([kind or '(the id alone)' for kind in kinds])
         raise InputError(
-            f'{where}: expected one array for each video, found several: {told}. --array=NAME says which are '
-            'the features'
+            f'{where}: expected one array for each video, found several: {told}. '
+            f'{f"{where}:NAME" if beside else "--array=NAME"} says which are the features'
         )
     return (sure or list(kinds) or [''])[0]
 
@@ -210,7 +217,7 @@ def join(arrays: Arrays, chosen: Chosen, steps: Steps) -> tuple[Video | None, li
         group = file.create_group('video')
         for name, value in ((FEATURES, features), (PICKS, picks), ('n_frames', video.n_frames)):
             group[name] = value
-        joined, faults = checks.check_video(group)
+        joined, faults = groups.finish(checks.read_video(group))
     told = {FEATURES: chosen.features, PICKS: chosen.picks or chosen.features}
     if joined is None:
         parts = [fault.partition(': ') for fault in faults]

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from trsum_jax.data.fetched import download
 from trsum_jax.files import sha256
-from trsum_jax.video.encoders import download, torch_file
+from trsum_jax.video.encoders import torch_file
 from trsum_jax.video.encoders.encoder import FILTERS, Encoder, fit, unit_rows
 
 URL = 'https://download.pytorch.org/models/googlenet-1378be20.pth'

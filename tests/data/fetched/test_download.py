@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip('platformdirs')
 
+from trsum_jax.data.fetched import download
 from trsum_jax.errors import InputError
-from trsum_jax.video.encoders import download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -186,7 +186,8 @@ def test_other_answers(status, tmp_path):
 @pytest.mark.skipif(not pathlib.Path('/dev/full').exists(), reason='needs /dev/full')
 def test_a_full_disk_is_no_network_fault(tmp_path):
     (tmp_path / 'net.pth.part').symlink_to('/dev/full')
-    with serving() as (url, _), pytest.raises(OSError, match='No space left'):
+    message = r'net\.pth\.part: cannot be written \(No space left on device\); .* goes on from it'
+    with serving() as (url, _), pytest.raises(InputError, match=message):
         fetch(url, tmp_path)
 
 
@@ -301,7 +302,7 @@ def test_a_server_that_is_no_https_is_told(tmp_path):
 def test_two_at_once(tmp_path):
     program = (
         'import pathlib, sys\n'
-        'from trsum_jax.video.encoders import download\n'
+        'from trsum_jax.data.fetched import download\n'
         'url, folder, digest = sys.argv[1:]\n'
         'download.fetch(url, pathlib.Path(folder), digest=digest, most=4_000_000, by_hand="")'
     )
