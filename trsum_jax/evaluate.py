@@ -186,7 +186,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     text('dataset', help='HDF5 file in the layout of the field.', required=True)
     text('scores', help='HDF5 or JSON file of scores; without it the baselines alone.')
     flags.DEFINE_multi_string('rows', [], 'NAME=SCORES, further rows; may be repeated.', flag_values=values)
-    text('splits', help='JSON of folds; without it all videos count as one fold.')
+    text('splits', help='File of folds (.json, .yml, .txt); without it all videos count as one fold.')
     text('output', help='JSON file to write the results to.')
     text('summaries', help='HDF5 file to write the summaries to.')
     text('user_scores', help="TVSum's ydata-anno.tsv or ydata-tvsum50.mat.")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Of a hundred trials. Commands that start JAX take seconds, the others and the readers a tenth of one.
@@ -28,6 +29,7 @@ CONTAINERS = {
     '.mpg': ('mpeg2video', 'mp2'),
     '.3gp': ('mpeg4', 'aac'),
 }
+FORMS = ('json', 'yml', 'txt')
 SHAPES = {'w': (40, 6), 'v': (3, 3, 4, 4)}
 TYPOS = (
     *('--config.summarizer.epohs=3', '--config.summarizer.epochs=many', '--config.seeds=(a,)'),
@@ -37,7 +39,18 @@ TYPOS = (
     *('--config.decomposition.length=0', '--config.method=tr-sum', '--config.data.synthetic.videos=-3'),
 )
 _NAMES = (
-    *('data.h5', 'scores.h5', 'scores.json', 'splits.json', 'rated.h5', 'anno.tsv', 'anno.mat', 'zip.pth'),
+    *(
+        'data.h5',
+        'scores.h5',
+        'scores.json',
+        'splits.json',
+        'splits.yml',
+        'splits.txt',
+        'rated.h5',
+        'anno.tsv',
+        'anno.mat',
+        'zip.pth',
+    ),
     *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir', 'rows.npy', 'rows.npz'),
     *(f'film{suffix}' for suffix in CONTAINERS),
 )
@@ -135,6 +148,12 @@ def make_sound(work: pathlib.Path) -> None:
         {'train_keys': keys[2:], 'test_keys': keys[:2]},
     ]
     paths['splits.json'].write_text(json.dumps(folds))
+    paths['splits.yml'].write_text(yaml.safe_dump(folds))
+    lines = [
+        f'X/{i}/{",".join(fold["train_keys"])}/{",".join(fold["test_keys"])}\n'
+        for i, fold in enumerate(folds)
+    ]
+    paths['splits.txt'].write_text(''.join(lines))
     rated_file(paths['rated.h5'], **dict(zip(keys, RATINGS, strict=False)))
     write_tsv(paths['anno.tsv'])
     write_mat(paths['anno.mat'])
@@ -284,7 +303,7 @@ def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str,
     found = [
         ('data.h5', datasets.read_dataset),
         ('features.h5', datasets.check_file),
-        ('splits.json', lambda path: splits.read_splits(path, list(known.videos))),
+        *((f'splits.{form}', lambda path: splits.read_splits(path, list(known.videos))) for form in FORMS),
         ('scores.h5', scores), ('scores.json', scores),
         ('anno.tsv', annotations.read_user_scores), ('anno.mat', annotations.read_user_scores),
         ('rows.npy', numpy_files.read_npy), ('rows.npz', lambda path: numpy_files.read_npz(path, 'a')),
