@@ -46,6 +46,7 @@ TESTED_IN = {
     'command/completion': 'test_trsum_command',
     'command/help_text': 'command/test_command_line',
     'data/folded': 'test_main',
+    'data/foreign/matlab_process': 'data/foreign/test_matlab',
     'data/records': 'data/test_datasets',
     'data/stored/arrays': 'data/stored/test_joining',
     'data/stored/bounds': 'data/stored/test_hdf5',

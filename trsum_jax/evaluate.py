@@ -189,7 +189,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     text('splits', help='File of folds (.json, .yml, .txt); without it all videos count as one fold.')
     text('output', help='JSON file to write the results to.')
     text('summaries', help='HDF5 file to write the summaries to.')
-    text('user_scores', help="TVSum's ydata-anno.tsv or ydata-tvsum50.mat.")
+    text('user_scores', help="TVSum's ydata-anno.tsv or ydata-tvsum50.mat, or SumMe's folder GT.")
     number = functools.partial(flags.DEFINE_integer, flag_values=values)
     number('draws', 20, 'Number of draws of random scores.', lower_bound=1)
     number('seed', 0, 'Of the random scores and the bootstrap.', lower_bound=0)

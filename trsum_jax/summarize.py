@@ -234,7 +234,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         'people',
         None,
-        "annotations (.h5 of the field, TVSum's .tsv or .mat): agreement with them, as a table",
+        "annotations (.h5 of the field, TVSum's .tsv or .mat, SumMe's GT): agreement, as a table",
     )
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')

@@ -49,6 +49,7 @@ _NAMES = (
         'rated.h5',
         'anno.tsv',
         'anno.mat',
+        'old.mat',
         'zip.pth',
     ),
     *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir', 'rows.npy', 'rows.npz'),
@@ -130,6 +131,7 @@ def make_sound(work: pathlib.Path) -> None:
     """Makes sound inputs of all kinds in a folder."""
     from feature_files import field_video, write_raw
 
+    from tests.data.foreign.test_matlab import v5_of_tvsum
     from tests.data.test_annotations import RATINGS, rated_file, write_mat, write_tsv
     from tests.video.encoders.test_onnx import means
     from tests.video.encoders.test_torch_file import tensor, written
@@ -157,6 +159,7 @@ def make_sound(work: pathlib.Path) -> None:
     rated_file(paths['rated.h5'], **dict(zip(keys, RATINGS, strict=False)))
     write_tsv(paths['anno.tsv'])
     write_mat(paths['anno.mat'])
+    v5_of_tvsum(paths['old.mat'])
     np.save(paths['rows.npy'], rng.random((6, 5)))
     np.savez_compressed(paths['rows.npz'], a=rng.random((6, 5)))
     arrays = {'0': rng.random(240).astype(np.float32), '1': rng.random(144).astype(np.float32)}
@@ -305,7 +308,8 @@ def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str,
         ('features.h5', datasets.check_file),
         *((f'splits.{form}', lambda path: splits.read_splits(path, list(known.videos))) for form in FORMS),
         ('scores.h5', scores), ('scores.json', scores),
-        ('anno.tsv', annotations.read_user_scores), ('anno.mat', annotations.read_user_scores),
+        ('anno.tsv', annotations.read_annotations), ('anno.mat', annotations.read_annotations),
+        ('old.mat', annotations.read_annotations),
         ('rows.npy', numpy_files.read_npy), ('rows.npz', lambda path: numpy_files.read_npz(path, 'a')),
         ('zip.pth', weights), ('legacy.pth', weights), ('model.onnx', model),
     ]  # fmt: skip
