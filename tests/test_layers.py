@@ -47,6 +47,7 @@ TESTED_IN = {
     'command/help_text': 'command/test_command_line',
     'data/fetched/answers': 'data/fetched/test_download',
     'data/folded': 'test_main',
+    'data/foreign/matlab_process': 'data/foreign/test_matlab',
     'data/records': 'data/test_datasets',
     'data/stored/arrays': 'data/stored/test_joining',
     'data/stored/bounds': 'data/stored/test_hdf5',

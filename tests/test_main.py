@@ -276,10 +276,32 @@ def test_scoring_features_of_another_encoder_is_refused(finished, tmp_path):
 
     trained = dataclasses.replace(scorer.load_trained(finished[1]), encoder=record['encoder'])
     for width in (6, 9):
-        with pytest.raises(InputError, match=r'beta-1\.h5: expected .* alpha-1, .* found beta-1; extract'):
+        with pytest.raises(
+            InputError, match=r'beta-1\.h5: expected .* alpha-1, .* found beta-1; take that one'
+        ):
             scorer.score(trained, datasets.read_dataset(features('beta-1', width=width)))
+    # A video that is in both shows that the features are the same, where a file does not say it.
     same, unknown = (scorer.score(trained, datasets.read_dataset(features(e))) for e in ('alpha-1', None))
     np.testing.assert_array_equal(same['video_1'], unknown['video_1'])
+
+
+def test_features_that_nothing_shows_to_be_of_the_same_encoder_need_a_word(finished, tmp_path):
+    datasets.write_dataset(tmp_path / 'new.h5', generate(Recipe(**RECIPE | {'seed': 8, 'videos': 2})))
+    dataset, trained = datasets.read_dataset(tmp_path / 'new.h5'), scorer.load_trained(finished[1])
+    unnamed = "features of the very encoder .*none of the field's does"
+    for of_training, of_file, words in (
+        (None, None, f'{unnamed}; found features that do not say'),
+        (None, 'beta-1', f'{unnamed}; found beta-1'),
+        ('alpha-1', None, 'features of the encoder alpha-1, .*found features that do not say'),
+        ('alpha-1', 'beta-1', 'features of the encoder alpha-1, .*found beta-1'),
+    ):
+        given = (
+            dataclasses.replace(trained, encoder=of_training),
+            dataclasses.replace(dataset, encoder=of_file),
+        )
+        with pytest.raises(InputError, match=rf'new\.h5: expected {words}.*--any_encoder scores them'):
+            scorer.score(*given)
+    assert set(scorer.score(*given, any_encoder=True)) == {'video_1', 'video_2'}
 
 
 def test_a_training_of_an_older_version_is_refused_with_what_it_lacks(finished, tmp_path):
@@ -321,8 +343,12 @@ def test_the_score_command_writes_what_evaluate_reads(finished, tmp_path):
     _, workdir, _ = finished
     data, scores = f'--dataset={workdir}/synthetic.h5', f'{tmp_path}/scores.h5'
     flags = (f'--checkpoint={workdir}', data, f'--output={scores}', f'--summaries={tmp_path}/s.json')
-    run = command('trsum_jax.score', *flags)
+    datasets.write_dataset(tmp_path / 'new.h5', generate(Recipe(**RECIPE | {'seed': 8})), encoder='beta-1')
+    other = command('trsum_jax.score', flags[0], f'--dataset={tmp_path}/new.h5', flags[2])
+    assert other.returncode == 1 and '--any_encoder scores them' in other.stderr
+    run = command('trsum_jax.score', *flags, '--any_encoder')
     assert run.returncode == 0, run.stderr
+    assert 'note: scores mean something only if' in run.stdout
     assert len(read_json(tmp_path / 's.json')) == 6
     again = command('trsum_jax.score', *flags)
     assert again.returncode == 1

@@ -164,6 +164,34 @@ def test_extra_files_join_or_replace_the_training_videos(tmp_path, setting, trai
     assert results['mean']['kendall_tau']['videos'] == 6
 
 
+def test_splits_may_say_which_videos_of_extra_files_are_trained_on(tmp_path):
+    datasets.write_dataset(tmp_path / 'main.h5', generate(Recipe(**RECIPE)))
+    datasets.write_dataset(tmp_path / 'more.h5', generate(Recipe(**RECIPE | {'videos': 4, 'seed': 9})))
+    test = [f'd/main.h5/video_{i}' for i in range(1, 7)]
+    (tmp_path / 'splits.yml').write_text(f'train_keys: [x/more.h5/video_3]\ntest_keys: [{", ".join(test)}]\n')
+    config = tiny_config(**{
+        'data.file': str(tmp_path / 'main.h5'), 'data.generate': False,
+        'data.splits': str(tmp_path / 'splits.yml'),
+    })  # fmt: skip
+    with pytest.raises(InputError, match=r"found no more\.h5; .*\('more\.h5',\).*setting=transfer"):
+        inputs.load_inputs(config, tmp_path)
+    config.data.extra_files, config.data.setting = (str(tmp_path / 'more.h5'),), 'augmented'
+    with pytest.raises(InputError, match=r'setting: expected transfer, .*found augmented'):
+        inputs.load_inputs(config, tmp_path)
+    config.data.setting = 'transfer'
+    given = inputs.load_inputs(config, tmp_path)
+    (fold,) = given.folds
+    assert fold.train == ('more/video_3',) and set(fold.test) == set(given.keys)
+    assert any(
+        'no fold uses 3 of 10 videos: more/video_1, more/video_2' in note for note in given.dataset.notes
+    )
+    (tmp_path / 'splits.yml').write_text(f'train_keys: [{test[0]}]\ntest_keys: [{", ".join(test[1:])}]\n')
+    config.data.setting = 'augmented'
+    (fold,) = inputs.load_inputs(config, tmp_path).folds
+    # Splits that name none of them: all videos of extra files join, as ever.
+    assert len(fold.train) == 1 + 4
+
+
 def test_a_missing_data_file_is_explained(tmp_path):
     run = command('trsum_jax.main', '--config=configs/tvsum.py', f'--workdir={tmp_path}/w')
     assert run.returncode == 1

@@ -5,8 +5,9 @@
 
 ARRAYS is a folder of ID.npy, ID.npz, ID_NAME.npy or ID/NAME.npy, one .npz, or one HDF5 file with an
 array [n_steps, D] for each ID, which is a video's key, such as video_1, or its name. ANNOTATIONS.h5
-has users and shots in the field's layout. The frame of each row is told by arrays (--picks=NAME;
-those called picks are found without it), by --rate, by --every, or else it is the annotations' own.
+has users and shots in the field's layout; TVSum's .mat and .tsv and SumMe's folder GT have no shots. The
+frame of each row is told by arrays (--picks=NAME; those called picks are found without it), by --rate,
+by --every, or else it is the annotations' own.
 """
 
 if __name__ == '__main__':
@@ -24,6 +25,7 @@ import tabulate
 from absl import flags
 
 from trsum_jax.command import command_line
+from trsum_jax.data import annotations as annotations_lib
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import arrays as stored_arrays
@@ -52,7 +54,8 @@ def import_arrays(
 
     Args:
         arrays: a folder, a `.npz` or an HDF5 file; see `stored.arrays.find_arrays`.
-        annotations: a file in the field's layout; features in it are replaced.
+        annotations: a file in the field's layout, whose features are replaced; or what
+            `annotations.read_annotations` reads, without picks and shots.
         output: the feature file to write.
         steps: which frame each row of features is of; the annotations' own picks by default.
         array: which of a video's arrays are the features; see `joining.choose`.
@@ -107,7 +110,10 @@ def import_arrays(
 
 
 def _annotations(path: str | pathlib.Path, fps: float | None) -> Dataset:
-    dataset, faults = datasets.check_file(path, require_features=False, in_file=True)
+    if annotations_lib.is_distributed(path):
+        dataset, faults = annotations_lib.as_dataset(path), []
+    else:
+        dataset, faults = datasets.check_file(path, require_features=False, in_file=True)
     if faults:
         more = f' (and {len(faults) - 1} more)' if len(faults) > 1 else ''
         raise InputError(
@@ -170,7 +176,12 @@ def main(argv: Sequence[str]) -> None:
 def define_flags() -> None:
     """Declares the command's flags."""
     flags.DEFINE_string('arrays', None, 'folder, .npz or HDF5 file of arrays by id', required=True)
-    flags.DEFINE_string('annotations', None, "users and shots in the field's layout (.h5)", required=True)
+    flags.DEFINE_string(
+        'annotations',
+        None,
+        "users and shots in the field's layout (.h5), or as TVSum and SumMe have them",
+        required=True,
+    )
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     text = 'which arrays are the features, by what stands behind the id: embeddings of ID_embeddings.npy'
     flags.DEFINE_string('array', None, text)

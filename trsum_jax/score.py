@@ -29,6 +29,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string('output', 'scores.h5', 'Where the scores go: video_N/scores, at the picks.')
     flags.DEFINE_string('summaries', '', 'Where the chosen shots go, as JSON; not written by default.')
     flags.DEFINE_float('budget', 0.15, 'The share of a video that its summary may fill.')
+    flags.DEFINE_bool('any_encoder', False, 'Score features that nothing shows to be of the same encoder.')
     flags.DEFINE_bool('overwrite', False, 'Replace files that exist.')
     return flags.FLAGS
 
@@ -55,7 +56,10 @@ def main(argv: Sequence[str]) -> int:
     for note in dataset.notes:
         print(f'note: {note}')
     trained = scorer.load_trained(pathlib.Path(values.checkpoint))
-    scores = scorer.score(trained, dataset)
+    scores = scorer.score(trained, dataset, any_encoder=values.any_encoder)
+    doubt = scorer.encoder_doubt(trained, dataset.encoder, values.dataset)
+    if doubt and values.any_encoder:
+        print(f'note: scores mean something only if both are of one encoder: {doubt}')
     summaries.write_scores(targets['--output'], scores)
     if values.summaries:
         summaries.write_summaries(targets['--summaries'], dataset, scores, values.budget)

@@ -75,6 +75,7 @@ def summarize_all(
     config: 'ml_collections.ConfigDict | None' = None,
     people: str | pathlib.Path | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
+    any_encoder: bool = False,
 ) -> 'list[Summary]':
     """Summarizes videos with a model trained on them and without labels, or with one trained before.
 
@@ -93,6 +94,7 @@ def summarize_all(
         config: how to train, in place of `own_videos.small_config`.
         people: annotations (`people.read_people`) to compare with; nothing else is made of them.
         left_out: gets the videos that cannot be read, and why; where None, such a video is an error.
+        any_encoder: whether a checkpoint scores what another encoder, or one unknown, may have described.
 
     Returns:
         A summary for each of `videos` that can be read.
@@ -124,7 +126,13 @@ def summarize_all(
     if isinstance(encoder, str):
         encoder = loading.load(encoder)
     if trained is not None:
-        _check_encoder(trained, encoder.name)
+        doubt = scorer.encoder_doubt(trained, encoder.name, '--checkpoint')
+        if not any_encoder:
+            scorer.refuse_doubt(doubt)
+        elif doubt:
+            tell(trained.workdir, f'scores mean something only if {encoder.name} made what it was trained on')
+    elif any_encoder:
+        raise InputError('--any_encoder says something of a --checkpoint: name one too')
     judged = judging.read_people(people, _distinct(videos)) if people else {}
 
     def judge(path: pathlib.Path, video: 'Video') -> list[str]:
@@ -172,22 +180,6 @@ def summarize_all(
     return summaries
 
 
-def _check_encoder(trained: 'Trained', found: str) -> None:
-    place = f'--checkpoint={shown(trained.workdir)}'
-    if trained.encoder not in (None, found):
-        raise InputError(
-            f'{place}: was trained on features of the encoder {trained.encoder}, found {found}; choose that '
-            'one by --encoder, or another checkpoint'
-        )
-    if trained.encoder is None and found.startswith('descriptor'):
-        raise InputError(
-            f'{place}: was trained on a file that does not say its encoder, so not on {found}, which always '
-            'says so; choose the one that made it by --encoder, or another checkpoint'
-        )
-    if trained.encoder is None:
-        tell(trained.workdir, f'does not say its encoder; scores mean something only if that was {found}')
-
-
 def _with_checkpoint(
     trained: 'Trained', videos: 'dict[pathlib.Path, Video]', encoder: str
 ) -> dict[pathlib.Path, np.ndarray]:
@@ -197,9 +189,9 @@ def _with_checkpoint(
     found = {}
     for path, video in tqdm.tqdm(videos.items(), 'judging the videos', unit='video', delay=1, leave=False):
         # One at a time: a model of any size then holds one video's segments.
-        found[path] = scorer.score(trained, Dataset(shown(path), {video.key: video}, encoder=encoder))[
-            video.key
-        ]
+        dataset = Dataset(shown(path), {video.key: video}, encoder=encoder)
+        # What made the features was asked before they were made.
+        found[path] = scorer.score(trained, dataset, any_encoder=True)[video.key]
     return found
 
 
@@ -242,11 +234,14 @@ def define_flags() -> None:
     flags.DEFINE_string(
         'people',
         None,
-        "annotations (.h5 of the field, TVSum's .tsv or .mat): agreement with them, as a table",
+        "annotations (.h5 of the field, TVSum's .tsv or .mat, SumMe's GT): agreement, as a table",
     )
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
+    flags.DEFINE_bool(
+        'any_encoder', False, "let a checkpoint score another encoder's features, or unknown ones"
+    )
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
     flags.DEFINE_bool('strict', False, 'stop at a video that cannot be used; else it is left out')
     loading.define_flags()
@@ -291,6 +286,7 @@ def main(argv: Sequence[str]) -> int:
         seed=given.seed,
         people=given.people,
         left_out=left_out,
+        any_encoder=given.any_encoder,
     )
     places = dict(zip(videos, targets, strict=True))
     for summary in summaries:

@@ -142,7 +142,7 @@ def test_references_that_multiply(tmp_path):
     with h5py.File(path, 'r+') as file:
         file['tvsum50/user_anno'][1, 0] = file['tvsum50/user_anno'][0, 0]
     with pytest.raises(InputError, match='one user_anno for two videos'):
-        annotations.read_user_scores(path)
+        annotations.read_annotations(path)
 
 
 def test_real_scores_written_as_a_tsv_come_back(shared, tmp_path):
@@ -178,27 +178,31 @@ def test_user_scores_that_do_not_fit(tmp_path):
         ('a.tsv', 'id\tVT\t1,2\nid\tVT\t1,2,3\n', 'line 2: expected 2 scores as in .*found 3'),
         ('a.tsv', 'id\tVT\t1,nan\n', 'line 1: expected finite'),
         ('a.tsv', '\n', 'at least one video'),
-        ('a.mat', 'MATLAB 5.0 MAT-file', 'expected an HDF5 file'),
+        (
+            'a.mat',
+            'MATLAB 5.0 MAT-file',
+            r'MATLAB file \(v5 or v7\.3\) with .*, found one that cannot be read',
+        ),
     ],
 )
 def test_score_files_that_are_wrong(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(InputError, match=message) as caught:
-        annotations.read_user_scores(path)
+        annotations.read_annotations(path)
     assert str(path) in str(caught.value)
 
 
 def test_mat_files_that_are_wrong(tmp_path):
     with pytest.raises(InputError, match='no such file'):
-        annotations.read_user_scores(tmp_path / 'ydata-tvsum50.mat')
+        annotations.read_annotations(tmp_path / 'ydata-tvsum50.mat')
     with pytest.raises(InputError, match='struct tvsum50'):
-        annotations.read_user_scores(write_raw(tmp_path / 'other.mat', {'video_1': field_video()}))
+        annotations.read_annotations(write_raw(tmp_path / 'other.mat', {'video_1': field_video()}))
     path = write_mat(tmp_path / 'bad.mat')
     with h5py.File(path, 'r+') as file:
         file['#refs#/nframes1'][...] = 7
     with pytest.raises(InputError, match=r'AwmHb44, user_anno: expected \[users, 7\].*\(3, 6\)'):
-        annotations.read_user_scores(path)
+        annotations.read_annotations(path)
 
 
 def test_two_videos_do_not_share_ones_ratings(tmp_path):

@@ -142,7 +142,7 @@ def test_a_byte_order_mark_is_no_part_of_any_text(tmp_path):
         path.write_text(path.read_text(), encoding='utf-8-sig')
         assert path.read_bytes().startswith(b'\xef\xbb\xbf')
         assert repr(read(path)) == repr(before)
-    assert list(annotations.read_user_scores(path)) == list(RATINGS)
+    assert list(annotations.read_annotations(path)) == list(RATINGS)
 
 
 def test_text_of_any_size_is_not_read(tmp_path):
@@ -152,7 +152,7 @@ def test_text_of_any_size_is_not_read(tmp_path):
     with pytest.raises(InputError, match=r'of at most 67108864 bytes, found 1099511627776'):
         text_files.read_json(path, 'scores')
     with pytest.raises(InputError, match=r'at most 268435456 bytes'):
-        annotations.read_user_scores(path)
+        annotations.read_annotations(path)
 
 
 @pytest.mark.parametrize('name', ['features', 'picks', 'n_frames', 'n_steps', 'fps', 'user_summary'])
@@ -180,4 +180,4 @@ def test_an_empty_data_space_is_no_text_no_scores_and_no_ratings(tmp_path):
         for field in ('video', 'user_anno', 'nframes'):
             file[f'tvsum50/{field}'] = h5py.Empty('f4')
     with pytest.raises(InputError, match='found an empty data space as video'):
-        annotations.read_user_scores(tmp_path / 's.mat')
+        annotations.read_annotations(tmp_path / 's.mat')

@@ -1,4 +1,4 @@
-"""Folds: the field's JSON, folds made by seed, extra training videos."""
+"""Folds: files of splits, folds made by seed, extra training videos."""
 
 import json
 
@@ -45,9 +45,9 @@ def test_paths_before_keys_are_dropped_unless_they_are_part_of_the_key(tmp_path)
     ('content', 'message'),
     [
         ('[{"train_keys": [', 'found a fault in it'),
-        ('{"train_keys": [], "test_keys": []}', 'list of folds, found dict'),
+        ('{"train_keys": [], "test_keys": []}', 'train_keys: expected at least one'),
         ('[]', 'an empty list'),
-        ('[3]', 'fold 0 .*train_keys and test_keys, found int'),
+        ('[3]', 'fold 0 .*train_keys, test_keys and, .*, found int'),
         ([{'train': ['video_1'], 'test_keys': []}], r"found the keys \['test_keys', 'train'\]"),
         ([{'train_keys': 'video_1', 'test_keys': []}], 'train_keys: expected a list'),
         ([{'train_keys': ['video_1'], 'test_keys': [2]}], 'test_keys: expected a list'),
@@ -143,15 +143,86 @@ def test_validation_videos_are_named_and_neither_unused_nor_lost():
     assert repr(Fold(('a',), ('b',))) == "Fold(train=('a',), test=('b',))"
 
 
-def test_keys_of_several_datasets_are_refused_not_taken_for_ours(tmp_path):
-    path = tmp_path / 'augmented.json'
-    fold = {
-        'train_keys': ['../d/ovp.h5/video_1', '../d/tvsum.h5/video_2'],
-        'test_keys': ['../d/tvsum.h5/video_3'],
-    }
-    path.write_text(json.dumps([fold]))
-    with pytest.raises(InputError, match=r'keys of 2.*extra training files'):
-        splits.read_splits(path, ['video_1', 'video_2', 'video_3'])
+NAMES = ('summe', 'tvsum', 'ovp', 'youtube')
+FILES = {name: f'eccv16_dataset_{name}_google_pool5' for name in NAMES}
+
+
+def of(name, *numbers):
+    return [f'../datasets/{FILES[name]}.h5/video_{i}' for i in numbers]
+
+
+# As DSNet's: the file of each video stands before its key.
+AUGMENTED = {'train_keys': [*of('ovp', 4, 1), *of('tvsum', 2), *of('summe', 9)], 'test_keys': of('tvsum', 1)}
+TRANSFER = {'train_keys': [*of('youtube', 11), *of('ovp', 2)], 'test_keys': of('tvsum', 2, 1)}
+
+
+@pytest.mark.parametrize(
+    ('ovp', 'summe', 'dataset'),
+    [(FILES['ovp'], FILES['summe'], FILES['tvsum']), ('my_OVP', 'dino-summe', 'features')],
+)
+def test_keys_of_other_files_are_their_videos(tmp_path, ovp, summe, dataset):
+    """A file is found by its name, or by the name of its dataset; the tested one is ours by any name."""
+    path = written(tmp_path / 's.yml', [AUGMENTED])
+    extras = {summe: ['video_9'], ovp: ['video_1', 'video_4'], 'other': ['video_1']}
+    (fold,) = splits.read_splits(path, KEYS[:2], dataset=f'{dataset}.h5', extras=extras)
+    assert fold == Fold((f'{ovp}/video_4', f'{ovp}/video_1', 'video_2', f'{summe}/video_9'), ('video_1',))
+    assert (
+        splits.describe([fold]) == 'one split: 1 of 2 videos tested, augmented by 3 videos of other datasets'
+    )
+    with pytest.raises(InputError, match=r'train_keys: .*1 unknown: \.\./datasets/.*ovp.*/video_4'):
+        splits.read_splits(path, KEYS[:2], extras=extras | {ovp: ['video_1']})
+
+
+def test_extra_files_that_are_not_given_are_named_with_the_setting(tmp_path):
+    wanted = {'augmented': (AUGMENTED, ('ovp', 'summe')), 'transfer': (TRANSFER, ('youtube', 'ovp'))}
+    for setting, (entry, names) in wanted.items():
+        path = written(tmp_path / 's.json', entry)
+        files = ', '.join(f"'{FILES[name]}.h5'" for name in names)
+        told = rf'found no .*extra_files="\({files},\)" --config.data.setting={setting}$'
+        with pytest.raises(InputError, match=told):
+            splits.read_splits(path, KEYS[:2], extras={})
+        # Who does not train needs none of them.
+        (fold,) = splits.read_splits(path, KEYS[:2])
+        assert fold.train[0] == f'{FILES[names[0]]}/video_{4 if setting == "augmented" else 11}'
+    assert splits.describe([fold]) == 'transfer: trained on 2 videos of other datasets, tested on 2'
+
+
+@pytest.mark.parametrize(
+    ('entry', 'message'),
+    [
+        (AUGMENTED | {'test_keys': [*of('tvsum', 1), *of('ovp', 5)]}, 'one dataset as test_keys .*keys of 2'),
+        (AUGMENTED | {'val_keys': of('ovp', 5)}, 'one dataset as test_keys .*keys of 2'),
+        (AUGMENTED | {'test_keys': []}, 'expected videos of one dataset, found keys of 3.*data.extra_files'),
+        (AUGMENTED | {'test_keys': of('summe', 9)}, 'found keys of .*summe.*by its name another'),
+    ],
+)
+def test_videos_of_other_files_are_only_trained_on(tmp_path, entry, message):
+    with pytest.raises(InputError, match=message):
+        splits.read_splits(written(tmp_path / 's.json', entry), KEYS, dataset='my_tvsum.h5', extras={})
+
+
+def test_validation_videos_are_in_no_other_part(tmp_path):
+    entry = {'train_keys': KEYS[:3], 'val_keys': KEYS[3:5], 'test_keys': KEYS[5:]}
+    path = written(tmp_path / 's.json', entry)
+    assert splits.read_splits(path, KEYS) == [Fold(tuple(KEYS[:3]), tuple(KEYS[5:]), tuple(KEYS[3:5]))]
+    for other, words in (('train_keys', 'does not train on'), ('test_keys', 'does not test on')):
+        written(path, entry | {other: [*entry[other], KEYS[3]]})
+        with pytest.raises(InputError, match=rf'validation videos that the fold {words}, .*: {KEYS[3]}'):
+            splits.read_splits(path, KEYS)
+
+
+def test_splits_as_lines_are_of_the_dataset_that_they_name(tmp_path):
+    path = written(
+        tmp_path / 's.txt', 'SumMe/split0/video_1,video_3/video_2\nSumMe/split1/video_2,video_3/video_1'
+    )
+    for dataset in ('features.h5', f'{FILES["summe"]}.h5'):
+        folds = splits.read_splits(path, KEYS[:3], dataset=dataset)
+        assert folds == [
+            Fold(('video_1', 'video_3'), ('video_2',)),
+            Fold(('video_2', 'video_3'), ('video_1',)),
+        ]
+    with pytest.raises(InputError, match='found keys of SumMe, by its name another dataset'):
+        splits.read_splits(path, KEYS[:3], dataset=f'{FILES["tvsum"]}.h5')
 
 
 def test_the_splits_of_another_dataset_are_refused(shared):

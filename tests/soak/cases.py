@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Of a hundred trials. Commands that start JAX take seconds, the others and the readers a tenth of one.
@@ -28,6 +29,7 @@ CONTAINERS = {
     '.mpg': ('mpeg2video', 'mp2'),
     '.3gp': ('mpeg4', 'aac'),
 }
+FORMS = ('json', 'yml', 'txt')
 SHAPES = {'w': (40, 6), 'v': (3, 3, 4, 4)}
 TYPOS = (
     *('--config.summarizer.epohs=3', '--config.summarizer.epochs=many', '--config.seeds=(a,)'),
@@ -37,7 +39,19 @@ TYPOS = (
     *('--config.decomposition.length=0', '--config.method=tr-sum', '--config.data.synthetic.videos=-3'),
 )
 _NAMES = (
-    *('data.h5', 'scores.h5', 'scores.json', 'splits.json', 'rated.h5', 'anno.tsv', 'anno.mat', 'zip.pth'),
+    *(
+        'data.h5',
+        'scores.h5',
+        'scores.json',
+        'splits.json',
+        'splits.yml',
+        'splits.txt',
+        'rated.h5',
+        'anno.tsv',
+        'anno.mat',
+        'old.mat',
+        'zip.pth',
+    ),
     *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir', 'rows.npy', 'rows.npz'),
     *(f'film{suffix}' for suffix in CONTAINERS),
 )
@@ -117,6 +131,7 @@ def make_sound(work: pathlib.Path) -> None:
     """Makes sound inputs of all kinds in a folder."""
     from feature_files import field_video, write_raw
 
+    from tests.data.foreign.test_matlab import v5_of_tvsum
     from tests.data.test_annotations import RATINGS, rated_file, write_mat, write_tsv
     from tests.video.encoders.test_onnx import means
     from tests.video.encoders.test_torch_file import tensor, written
@@ -135,9 +150,16 @@ def make_sound(work: pathlib.Path) -> None:
         {'train_keys': keys[2:], 'test_keys': keys[:2]},
     ]
     paths['splits.json'].write_text(json.dumps(folds))
+    paths['splits.yml'].write_text(yaml.safe_dump(folds))
+    lines = [
+        f'X/{i}/{",".join(fold["train_keys"])}/{",".join(fold["test_keys"])}\n'
+        for i, fold in enumerate(folds)
+    ]
+    paths['splits.txt'].write_text(''.join(lines))
     rated_file(paths['rated.h5'], **dict(zip(keys, RATINGS, strict=False)))
     write_tsv(paths['anno.tsv'])
     write_mat(paths['anno.mat'])
+    v5_of_tvsum(paths['old.mat'])
     np.save(paths['rows.npy'], rng.random((6, 5)))
     np.savez_compressed(paths['rows.npz'], a=rng.random((6, 5)))
     arrays = {'0': rng.random(240).astype(np.float32), '1': rng.random(144).astype(np.float32)}
@@ -284,9 +306,10 @@ def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str,
     found = [
         ('data.h5', datasets.read_dataset),
         ('features.h5', datasets.check_file),
-        ('splits.json', lambda path: splits.read_splits(path, list(known.videos))),
+        *((f'splits.{form}', lambda path: splits.read_splits(path, list(known.videos))) for form in FORMS),
         ('scores.h5', scores), ('scores.json', scores),
-        ('anno.tsv', annotations.read_user_scores), ('anno.mat', annotations.read_user_scores),
+        ('anno.tsv', annotations.read_annotations), ('anno.mat', annotations.read_annotations),
+        ('old.mat', annotations.read_annotations),
         ('rows.npy', numpy_files.read_npy), ('rows.npz', lambda path: numpy_files.read_npz(path, 'a')),
         ('zip.pth', weights), ('legacy.pth', weights), ('model.onnx', model),
     ]  # fmt: skip

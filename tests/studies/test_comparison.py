@@ -105,7 +105,7 @@ def test_every_training_is_tested_on_every_other(finished):
 
 
 def test_what_a_training_cannot_score_stays_empty_and_is_told(finished, monkeypatch, capsys):
-    def refuse(scorer, dataset):
+    def refuse(scorer, dataset, any_encoder):
         raise InputError('expected features 6 wide')
 
     monkeypatch.setattr(transfer.scorer, 'score_runs', refuse)

@@ -4,12 +4,12 @@ import collections
 import dataclasses
 import os
 import pathlib
-import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from trsum_jax.data.stored import text_files
+from trsum_jax.data.foreign import split_files
+from trsum_jax.data.foreign.split_files import Split
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 
@@ -33,36 +33,105 @@ class Fold:
     validation: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
 
-def _fold(entry: object, known: set[str], where: str) -> Fold:
-    """One checked entry of a splits file."""
-    if not isinstance(entry, dict) or not {'train_keys', 'test_keys'} <= entry.keys():
-        found = f'the keys {sorted(entry)[:10]}' if isinstance(entry, dict) else type(entry).__name__
-        expected = 'an object with train_keys and test_keys'
-        raise InputError(f'{where}: expected {expected}, found {shown(found)}')
-    sides = []
-    for side in ('train_keys', 'test_keys'):
-        names = entry[side]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            found = shown(reprlib.repr(names))
-            raise InputError(f'{where}, {side}: expected a list of video keys, found {found}')
-        keys = tuple(name if name in known else name.rsplit('/', 1)[-1] for name in names)
-        unknown = [name for name, key in zip(names, keys, strict=True) if key not in known]
+class _Names:
+    """Which video each name of a splits file means."""
+
+    def __init__(
+        self,
+        path: str,
+        folds: Sequence[Split],
+        known: set[str],
+        dataset: str,
+        extras: Mapping[str, Collection[str]] | None,
+    ):
+        """Finds out which of the files that names have before them is the dataset's own.
+
+        Raises:
+            InputError: tests on videos of several files, or of another of the field's datasets.
+        """
+        self._path, self._known, self._extras = path, known, extras
+        self.wanted: dict[str, None] = {}
+        held_out, trained = (
+            dict.fromkeys(filter(None, (self._file(name) for fold in folds for name in side(fold))))
+            for side in (lambda fold: [*fold.test, *fold.validation], lambda fold: fold.train)
+        )
+        files = sorted(held_out or trained)
+        stem = pathlib.Path(dataset).stem
+        named = [file for file in files if not held_out and pathlib.Path(file).stem == stem]
+        if len(files) > 1 and len(named) != 1:
+            what = 'videos of one dataset as test_keys and val_keys' if held_out else 'videos of one dataset'
+            raise InputError(
+                f'{path}: expected {what}, found keys of {len(files)}: {_listing(files, 4)}. Name the other '
+                'files as extra training files (data.extra_files, data.setting augmented or transfer) and '
+                'test on this dataset alone'
+            )
+        self._own = (named or files or [None])[0]
+        ours, theirs = _sets_in(dataset), _sets_in(self._own or '')
+        if ours and theirs and not ours & theirs:
+            raise InputError(
+                f'{path}: expected videos of {shown(dataset)}, found keys of {shown(self._own)}, by its name '
+                'another dataset; give the splits of this one, or take the path from its keys'
+            )
+
+    def _file(self, name: str) -> str:
+        """The file before a name, such as `x.h5` of `../x.h5/video_1`; none in a name as it is."""
+        return name.split('/')[-2] if name not in self._known and '/' in name else ''
+
+    def key(self, name: str) -> str:
+        """The key of a video: the dataset's own, or `STEM/KEY` as `datasets.merge` names an extra file's."""
+        file = self._file(name)
+        if file in ('', self._own):
+            return name if name in self._known else name.rsplit('/', 1)[-1]
+        return f'{self._extra(file)}/{name.rsplit("/", 1)[-1]}'
+
+    def is_known(self, key: str) -> bool:
+        """Whether there is such a video; those of extra files are not looked for where there are none."""
+        stem, divided, rest = key.rpartition('/')
+        if key in self._known or not divided:
+            return key in self._known
+        return self._extras is None or stem in self.wanted or rest in self._extras[stem]
+
+    def _extra(self, file: str) -> str:
+        """The stem of the extra file that is meant: by its own name, or by its dataset's."""
+        stem = pathlib.Path(file).stem
+        if self._extras is None or stem in self._extras:
+            return stem
+        same = [one for one in self._extras if _sets_in(one) and _sets_in(one) == _sets_in(file)]
+        if len(same) == 1:
+            return same[0]
+        self.wanted[file] = None
+        return file
+
+
+def _sets_in(name: str) -> set[str]:
+    return {one for one in _FIELDS_SETS if one in name.lower()}
+
+
+def _fold(split: Split, names: _Names, example: str) -> Fold:
+    """One checked fold of a splits file."""
+    sides = {}
+    for side, told in (('train', split.train), ('test', split.test), ('validation', split.validation)):
+        where = f'{split.where}, {"val" if side == "validation" else side}_keys'
+        keys = tuple(map(names.key, told))
+        unknown = [name for name, key in zip(told, keys, strict=True) if not names.is_known(key)]
         if unknown:
-            example = f'such as {min(known)}' if known else 'of which there are none'
             found = f'{len(unknown)} unknown: {_listing(unknown)}'
-            raise InputError(f'{where}, {side}: expected videos of the dataset, {example}, found {found}')
+            raise InputError(f'{where}: expected videos of the dataset, {example}, found {found}')
         twice = sorted(key for key, times in collections.Counter(keys).items() if times > 1)
         if twice:
-            raise InputError(f'{where}, {side}: expected every video once, found twice: {_listing(twice)}')
-        sides.append(keys)
-    train, test = sides
-    if not train:
-        raise InputError(f'{where}, train_keys: expected at least one video, found none')
-    both = sorted(set(train) & set(test))
-    if both:
-        expected = 'test videos that the fold does not train on'
-        raise InputError(f'{where}: expected {expected}, found in both: {", ".join(both[:5])}')
-    return Fold(train, test)
+            raise InputError(f'{where}: expected every video once, found twice: {_listing(twice)}')
+        sides[side] = keys
+    if not sides['train']:
+        raise InputError(f'{split.where}, train_keys: expected at least one video, found none')
+    held_out = {'test': 'test videos', 'validation': 'validation videos'}
+    for side, words in held_out.items():
+        if both := sorted(set(sides['train']) & set(sides[side])):
+            expected = f'{words} that the fold does not train on'
+            raise InputError(f'{split.where}: expected {expected}, found in both: {_listing(both)}')
+    if both := sorted(set(sides['test']) & set(sides['validation'])):
+        expected = 'validation videos that the fold does not test on'
+        raise InputError(f'{split.where}: expected {expected}, found in both: {_listing(both)}')
+    return Fold(**sides)
 
 
 def read_splits(
@@ -71,64 +140,49 @@ def read_splits(
     *,
     dataset: str | os.PathLike = '',
     partial: bool = False,
+    extras: Mapping[str, Collection[str]] | None = None,
 ) -> list[Fold]:
-    """Reads the field's JSON of splits, `[{"train_keys": [...], "test_keys": [...]}, …]`.
+    """Reads a file of splits: JSON, YAML or lines of text, as `split_files.read_split_file` says.
 
     Args:
-        path: the file; its keys may have a path before them (`../datasets/x.h5/video_1`).
+        path: the file; its keys may have a path before them (`../datasets/x.h5/video_1`). The file that test
+            and validation keys name is the dataset, whatever it is called here; all others are extra files.
         dataset_keys: the videos that exist.
         dataset: their file; keys with the path of another of the field's datasets are not its.
         partial: whether videos may be left out of all folds. Otherwise a file that leaves some out is taken
             for another dataset's: SumMe's videos bear the names of half of TVSum's.
+        extras: the videos of each extra training file, by the file's name without its ending; None where
+            nobody trains, so that these videos need not be there.
 
     Returns:
-        The folds, in the order of the file.
+        The folds, in the order of the file. Videos of extra files are called as `datasets.merge` calls them.
 
     Raises:
         InputError: no such file, another form, unknown videos, a fold that tests on a training video or
-            trains on none, keys of several datasets or of another one, videos that no fold uses.
+            trains on none, test keys of several datasets or of another one, an extra file that is not given,
+            videos that no fold uses.
     """
-    entries = text_files.read_json(path, 'a JSON file of splits')
-    path = shown(path)
-    if not isinstance(entries, list) or not entries:
-        found = 'an empty list' if entries == [] else type(entries).__name__
-        raise InputError(f'{path}: expected a list of folds, found {found}')
+    found, said = split_files.read_split_file(path), shown(path)
     keys = list(dataset_keys)
-    _refuse_other_sets(entries, set(keys), path, pathlib.Path(dataset).name)
-    folds = [_fold(entry, set(keys), f'{path}, fold {i} (counted from 0)') for i, entry in enumerate(entries)]
+    known = set(keys)
+    names = _Names(said, found, known, pathlib.Path(dataset).name, extras)
+    example = f'such as {keys[0]}' if keys else 'of which there are none'
+    folds = [_fold(split, names, example) for split in found]
+    if names.wanted:
+        setting = 'augmented' if any(known & set(fold.train) for fold in folds) else 'transfer'
+        listed = ', '.join(map(repr, names.wanted))
+        raise InputError(
+            f'{said}: expected the files that its folds train on too, found no {_listing(list(names.wanted))}'
+            f'; give their places with --config.data.extra_files="({listed},)" '
+            f'--config.data.setting={setting}'
+        )
     if (left := unused(folds, keys)) and not partial:
         raise InputError(
-            f'{path}: expected folds of all {len(keys)} videos of the dataset, found that no fold uses '
+            f'{said}: expected folds of all {len(keys)} videos of the dataset, found that no fold uses '
             f'{len(left)}: {_listing(left, 50)}. If this is not the file of another dataset, say that it '
             'leaves videos out: --partial_splits (evaluate), --config.data.partial_splits=True (main)'
         )
     return folds
-
-
-def _refuse_other_sets(entries: list, known: set[str], path: str, dataset: str) -> None:
-    """Looks at the files that keys name before the videos."""
-    names = [
-        name
-        for entry in entries
-        if isinstance(entry, dict)
-        for side in ('train_keys', 'test_keys')
-        for name in (entry[side] if isinstance(entry.get(side), list) else [])
-        if isinstance(name, str) and name not in known and '/' in name
-    ]
-    files = sorted({name.split('/')[-2] for name in names})
-    if len(files) > 1:
-        raise InputError(
-            f'{path}: expected videos of one dataset, found keys of {len(files)}: '
-            f'{_listing(files, 4)}. Name the other files as extra training files '
-            '(data.extra_files, data.setting augmented or transfer) and only this dataset in the splits.'
-        )
-    ours = {name for name in _FIELDS_SETS if name in dataset.lower()}
-    theirs = {name for name in _FIELDS_SETS if name in ''.join(files).lower()}
-    if ours and theirs and not ours & theirs:
-        raise InputError(
-            f'{path}: expected videos of {shown(dataset)}, found keys of {shown(files[0])}, by its name '
-            'another dataset; give the splits of this one, or take the path from its keys'
-        )
 
 
 def _listing(names: Sequence[str], most: int = 5) -> str:

@@ -59,9 +59,9 @@ FIELDS = {
     'seeds': Field((0,), 'one run of every fold for each; whole numbers from 0'),
     #
     'data.file': Field('', 'the feature file'),
-    'data.user_scores': Field('', "TVSum's ydata-anno.tsv or ydata-tvsum50.mat"),
+    'data.user_scores': Field('', "TVSum's ydata-anno.tsv or ydata-tvsum50.mat, or SumMe's folder GT"),
     'data.shots': Field('file', 'where shots are from', choices=('file', 'kts', 'uniform')),
-    'data.splits': Field('', "the field's JSON; empty: disjoint folds made here"),
+    'data.splits': Field('', 'a file of folds: .json, .yml or .txt; empty: disjoint folds made here'),
     'data.partial_splits': Field(False, 'whether splits may leave videos out of all folds'),
     'data.folds': Field(5, '0: train on all videos, hold none out', least=0),
     'data.split_seed': Field(0, 'of the folds made here', least=0),

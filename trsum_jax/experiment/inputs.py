@@ -47,26 +47,47 @@ def load_inputs(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> fol
             'config.data.extra_files: the canonical setting trains on the dataset alone; set '
             '--config.data.setting=augmented or transfer, or name no extra files'
         )
-    if settings.splits:
-        folds = splits.read_splits(
-            settings.splits, keys, dataset=dataset.path, partial=settings.partial_splits
-        )
-        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *splits.unused_note(folds, keys)))
-    elif settings.folds == 0:
-        folds = splits.train_on_all(keys)
-    else:
-        folds = splits.disjoint_folds(keys, settings.folds, settings.split_seed)
+    extra_keys: tuple[str, ...] = ()
     if settings.setting != 'canonical':
         extras = [datasets.read_dataset(_existing(path), **_how(settings)) for path in settings.extra_files]
         dataset = datasets.merge(dataset, extras)
-        extra_keys = tuple(key for key in dataset.videos if key not in keys)
+        extra_keys = tuple(list(dataset.videos)[len(keys) :])
         _refuse_copies(dataset, keys, extra_keys)
-        if settings.setting == 'augmented':
-            folds = splits.augment(folds, extra_keys)
-        else:
-            folds = splits.transfer(keys, extra_keys)
+    folds, named = _folds(settings, dataset.path, keys, extra_keys)
+    if named:
+        right = 'augmented' if any(set(fold.train) - set(extra_keys) for fold in folds) else 'transfer'
+        if settings.setting != right:
+            raise InputError(
+                f'config.data.setting: expected {right}, as {settings.splits} names the extra videos '
+                f'that its folds train on, found {settings.setting}'
+            )
+    elif settings.setting == 'augmented':
+        folds = splits.augment(folds, extra_keys)
+    elif settings.setting == 'transfer':
+        folds = splits.transfer(keys, extra_keys)
+    if settings.splits:
+        unused = splits.unused_note(folds, tuple(dataset.videos))
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *unused))
     given = folded.Inputs(dataset, keys, folds, splits.describe(folds))
     return dataclasses.replace(given, rows=_rows(config, given)) if config.evaluation.rows else given
+
+
+def _folds(
+    settings: ml_collections.ConfigDict, path: str, keys: tuple[str, ...], extra_keys: tuple[str, ...]
+) -> tuple[list[splits.Fold], bool]:
+    """The folds of the dataset, and whether they name the extra videos that they train on themselves."""
+    if not settings.splits:
+        if settings.folds == 0:
+            return splits.train_on_all(keys), False
+        return splits.disjoint_folds(keys, settings.folds, settings.split_seed), False
+    extras: dict[str, set[str]] = {pathlib.Path(file).stem: set() for file in settings.extra_files}
+    for key in extra_keys:
+        stem, _, own = key.partition('/')
+        extras[stem].add(own)
+    folds = splits.read_splits(
+        settings.splits, keys, dataset=path, partial=settings.partial_splits, extras=extras
+    )
+    return folds, any(set(fold.train) & set(extra_keys) for fold in folds)
 
 
 def _rows(config: ml_collections.ConfigDict, given: folded.Inputs) -> dict:

@@ -164,12 +164,54 @@ def known_videos(trained: Trained, dataset: Dataset) -> list[str]:
     return [key for key, video in dataset.videos.items() if folded.digest(video) in trained.digests]
 
 
-def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
+def encoder_doubt(trained: Trained, encoder: str | None, where: str) -> str:
+    """Why features may be of another encoder than those of the training.
+
+    Args:
+        trained: from `load_trained`.
+        encoder: what made the features; None where nothing says so.
+        where: the features, for the message.
+
+    Returns:
+        One sentence; '' where both name the same encoder.
+    """
+    if encoder is not None and encoder == trained.encoder:
+        return ''
+    told = encoder or 'features that do not say what made them'
+    if trained.encoder is not None:
+        return (
+            f'{where}: expected features of the encoder {trained.encoder}, as {trained.workdir} was trained '
+            f'on, found {told}; take that one by --encoder (of extract and summarize), or train on these'
+        )
+    return (
+        f'{where}: expected features of the very encoder that made those of {trained.workdir}, which was '
+        f"trained on a file that does not say it, as none of the field's does; found {told}"
+    )
+
+
+def refuse_doubt(doubt: str) -> None:
+    """Stops where features may be of another encoder.
+
+    Args:
+        doubt: from `encoder_doubt`.
+
+    Raises:
+        InputError: there is one.
+    """
+    if doubt:
+        raise InputError(
+            f'{doubt}. Scores of features of another encoder mean nothing; if you know that it is the same, '
+            '--any_encoder scores them'
+        )
+
+
+def score(trained: Trained, dataset: Dataset, *, any_encoder: bool = False) -> dict[str, np.ndarray]:
     """The importance of every step of every video, averaged over all runs of the training.
 
     Args:
         trained: from `load_trained`.
         dataset: videos with features of the training's width, by the same encoder.
+        any_encoder: as for `score_runs`.
 
     Returns:
         By video key, [n_steps] float32.
@@ -177,28 +219,30 @@ def score(trained: Trained, dataset: Dataset) -> dict[str, np.ndarray]:
     Raises:
         InputError: as `score_runs`.
     """
-    runs = score_runs(trained, dataset)
+    runs = score_runs(trained, dataset, any_encoder=any_encoder)
     return {key: np.mean([run[key] for run in runs], axis=0) for key in dataset.videos}
 
 
-def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]]:
+def score_runs(
+    trained: Trained, dataset: Dataset, *, any_encoder: bool = False
+) -> list[dict[str, np.ndarray]]:
     """The importance of every step of every video by every run of the training.
 
     Args:
         trained: from `load_trained`.
         dataset: videos with features of the training's width, by the same encoder.
+        any_encoder: whether features are scored that nothing shows to be of the training's encoder: neither
+            one name in both files, nor a video that is in both.
 
     Returns:
         For every run, by video key, [n_steps] float32.
 
     Raises:
-        InputError: features of another encoder (where both are known) or of another width.
+        InputError: features that may be of another encoder, unless `any_encoder`; another width.
     """
-    if trained.encoder and dataset.encoder and trained.encoder != dataset.encoder:
-        raise InputError(
-            f'{dataset.path}: expected features of the encoder {trained.encoder}, as {trained.workdir} was '
-            f'trained on, found {dataset.encoder}; extract them anew with that encoder, or train on these'
-        )
+    doubt = '' if any_encoder else encoder_doubt(trained, dataset.encoder, dataset.path)
+    if None not in (dataset.encoder, trained.encoder):
+        refuse_doubt(doubt)
     videos = list(dataset.videos.values())
     width = videos[0].features.shape[1]
     if width != trained.width:
@@ -206,6 +250,8 @@ def score_runs(trained: Trained, dataset: Dataset) -> list[dict[str, np.ndarray]
             f'{dataset.path}: expected features {trained.width} wide, as {trained.workdir} was trained on, '
             f'found {width}'
         )
+    if doubt and not known_videos(trained, dataset):
+        refuse_doubt(doubt)
     decomposition = trained.config.decomposition
     segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
 

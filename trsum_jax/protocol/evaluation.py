@@ -14,8 +14,8 @@ METRICS = ('f_avg', 'f_max', 'kendall_tau', 'spearman_rho')
 SUMMARY = 'summary'
 RANK_FORMS = ('per-user', 'mean-user', SUMMARY)
 NOT_NEUTRAL = (
-    "Ranks by `summary` are not neutral: random scores can be far above 0, most of all where users' summaries "
-    'were made by the same knapsack, since both take short shots. Compare with the row `random`.'
+    "Ranks by `summary` are not neutral: random scores can be far above 0, most of all where users' "
+    'summaries were made by the same knapsack, since both take short shots. Compare with the row `random`.'
 )
 BUDGET = 0.15
 

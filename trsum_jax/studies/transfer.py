@@ -40,7 +40,9 @@ def measure_transfer(
             if known := scorer.known_videos(one, given.dataset):
                 processes.say(f'note: {name} on {tested}: {len(known)} videos are in both; left out')
             try:
-                runs = scorer.score_runs(one, given.dataset)
+                # Files of the field say no encoder; a file that says one, and one that does not, differ.
+                same = one.encoder == given.dataset.encoder
+                runs = scorer.score_runs(one, given.dataset, any_encoder=same)
             except InputError as error:
                 processes.say(f'note: {name} cannot be tested on {tested}: {error}')
                 continue

@@ -25,7 +25,7 @@ def read_people(path: str | os.PathLike, films: Sequence[pathlib.Path]) -> dict[
 
     Args:
         path: a file in the field's layout, with `user_summary` or `user_scores` (features are not needed); or
-            TVSum's `ydata-anno.tsv` or `ydata-tvsum50.mat`.
+            what `annotations.read_annotations` reads.
         films: the video files. `Jumps.webm` is the video of the name (`video_name`) or key `Jumps`.
 
     Returns:
@@ -34,14 +34,12 @@ def read_people(path: str | os.PathLike, films: Sequence[pathlib.Path]) -> dict[
     Raises:
         InputError: a file that cannot be read, two of its videos for one film, or nobody for any of them.
     """
-    hdf5.regular(path, 'a file of annotations')
-    if hdf5.is_hdf5(path) and pathlib.Path(path).suffix.lower() != '.mat':
-        known = list(datasets.read_dataset(path, require_features=False).videos.values())
+    if not pathlib.Path(path).is_dir():
+        hdf5.regular(path, 'a file of annotations')
+    if annotations.is_distributed(path) or not hdf5.is_hdf5(path):
+        known = list(annotations.read_annotations(path).values())
     else:
-        known = [
-            Video(name, np.zeros(0, np.int64), scores.shape[1], user_scores=scores)
-            for name, scores in annotations.read_user_scores(path).items()
-        ]
+        known = list(datasets.read_dataset(path, require_features=False).videos.values())
     found = {}
     for film in films:
         names = {film.name, annotations.bare_name(film.name)}

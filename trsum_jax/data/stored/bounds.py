@@ -36,5 +36,7 @@ MOST_REFERENCES = 10_000
 
 # Text is read whole. JSON takes up to 25 times its size: 3 million scores; more fit HDF5.
 LARGEST_JSON = 64 << 20
+# YAML is slow to read: 300,000 names.
+LARGEST_YAML = 8 << 20
 # TVSum's ratings are 14 MB.
 LARGEST_TABLE = 256 << 20

@@ -243,6 +243,11 @@ def _picks(n_steps: int, video: Video, steps: Steps) -> np.ndarray:
     elif steps.every is not None:
         apart, told = steps.every, f'one every {steps.every} frames'
     else:
+        if not video.n_steps:
+            raise _Fault(
+                'expected to be told which frame each row is of, as the annotations have no picks; give '
+                '--picks, --rate or --every'
+            )
         if n_steps != video.n_steps:
             raise _Fault(
                 f'expected {video.n_steps} rows, one for each of the picks of the annotations, found '

@@ -1,0 +1,1 @@
+"""Files in the forms that other projects and datasets keep them in."""
