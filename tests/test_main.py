@@ -17,7 +17,7 @@ from trsum_jax.experiment import inputs, preparation, scorer
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
-from trsum_jax.results import filenames, metric_log, report, summaries
+from trsum_jax.results import filenames, report, summaries
 from trsum_jax.training import runs
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
@@ -320,23 +320,9 @@ def test_scoring_the_training_videos_says_that_they_are(finished, tmp_path):
     assert len(scorer.known_videos(trained, datasets.read_dataset(finished[1] / 'synthetic.h5'))) == 6
 
 
-def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
-    path = tmp_path / 'metrics.jsonl'
-    metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [runs.Place(0, 0)])
-    path.write_text(path.read_text() + '{"stage": "gen')
-    assert metric_log.read(path, 'generator')['loss'].tolist() == [[0.5]]
-    metric_log.keep(path, 'summarizer', 0)
-    assert len(path.read_text().splitlines()) == 1
-
-
 def test_times_follow_the_presentation_times_of_the_frames():
     video = Video('v', np.array([0]), 4, fps=2.0, frame_times=np.array([0.0, 0.1, 0.7, 2.0]))
     assert [summaries.second_of(video, frame) for frame in (0, 2, 4)] == [0.0, 0.7, 2.5]
-
-
-def test_nan_becomes_null_in_strict_json(tmp_path):
-    write_json(tmp_path / 'x.json', {'a': float('nan')})
-    assert json.loads((tmp_path / 'x.json').read_text(), parse_constant=pytest.fail) == {'a': None}
 
 
 def test_the_score_command_writes_what_evaluate_reads(finished, tmp_path):
