@@ -246,10 +246,14 @@ def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
         preparation.prepare(config, tmp_path)
 
 
-def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished):
+@pytest.mark.parametrize('most_mb', [scorer._MOST_MB, 1e-9])
+def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished, monkeypatch, most_mb):
+    # In parts no larger than the longest video, and as a whole.
+    monkeypatch.setattr(scorer, '_MOST_MB', most_mb)
     config, workdir, _ = finished
-    dataset = datasets.read_dataset(workdir / 'synthetic.h5')
+    dataset = datasets.read_dataset(workdir / 'synthetic.h5', in_file=True)
     found = scorer.score(scorer.load_trained(workdir), dataset)
+    assert list(found) == list(dataset.videos)
     start = preparation.prepare(config, workdir)
     runs = start.score(train(start), False)['trsum']
     for key in dataset.videos:

@@ -133,7 +133,8 @@ def read_groups(
             if (width := _width(group)) is not None:
                 widths[key] = width
             if in_file and checked.video is not None and checked.video.features is not None:
-                features = Stored(path, key, checked.video.features.shape)
+                features = checked.video.features
+                features = Stored(path, key, features.shape, features, group['features'])
                 checked = checked._replace(video=dataclasses.replace(checked.video, features=features))
             read[key] = checked
     half_open = are_half_open(checked.shots for checked in read.values())
