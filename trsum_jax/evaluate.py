@@ -250,7 +250,8 @@ def main(argv: Sequence[str]) -> None:
         raise InputError('--partial_splits says something of --splits: name that file too')
     if args.summaries and all(video.change_points is None for video in dataset.videos.values()):
         raise InputError(f'{shown(args.dataset)}: no video has change_points, which --summaries needs')
-    needed = list(dict.fromkeys(key for fold in folds for key in fold))
+    tested = dict.fromkeys(key for fold in folds for key in fold)
+    needed = list(tested)
     if not needed:
         raise InputError(f'{shown(args.splits)}: expected folds with test_keys, found none in any fold')
     scores = read_scores(args.scores, dataset.videos, needed) if args.scores else None
@@ -266,7 +267,7 @@ def main(argv: Sequence[str]) -> None:
         seed=args.seed,
     )
     results = {'scores': args.scores, 'splits': description} | results
-    if scores and (extra := [key for key in scores if key not in needed]):
+    if scores and (extra := [key for key in scores if key not in tested]):
         results['notes'].append(f'videos that no fold tests on are left out of the means: {listing(extra)}')
 
     rows = ({'scores': results['mean']} if scores else {}) | results['rows'] | results['baselines']

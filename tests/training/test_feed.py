@@ -1,6 +1,7 @@
 """A dataset read in chunks against the same on the device as a whole."""
 
 import builtins
+import hashlib
 import itertools
 import json
 
@@ -17,6 +18,7 @@ from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.experiment import preparation
 from trsum_jax.experiment.run import run_experiment, train
+from trsum_jax.files import read_json
 from trsum_jax.results import filenames
 from trsum_jax.runtime import sharding
 from trsum_jax.training import feed, runs
@@ -60,6 +62,16 @@ def test_features_stay_in_the_file(streamed):
     config, workdir = streamed
     start = preparation.prepare(config, workdir)
     assert all(isinstance(video.features, Stored) for video in start.given.dataset.videos.values())
+
+
+def test_until_it_is_planned_the_file_is_read_by_its_check_alone(data, tmp_path, monkeypatch):
+    config = config_of(data, **{'data.stream_mb': 40 * VIDEO_MB})
+    monkeypatch.setattr(Stored, '__array__', lambda *given: pytest.fail('read again'))
+    given = preparation.load_recorded(config, tmp_path)
+    monkeypatch.undo()
+    told = read_json(tmp_path / filenames.RECORD)['videos']
+    for key, video in given.dataset.videos.items():
+        assert told[key] == hashlib.sha256(np.asarray(video.features).tobytes()).hexdigest()
 
 
 def test_every_epoch_takes_every_training_segment_once_within_the_bound(streamed, data):

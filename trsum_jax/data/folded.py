@@ -1,6 +1,7 @@
 """Videos with their folds: what an experiment trains on and is evaluated on."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -33,6 +34,11 @@ class Inputs:
     def labelled(self) -> bool:
         """Whether there are people to compare with; without them there are no baselines."""
         return any(self.dataset.videos[key].has_users for key in self.keys)
+
+    @functools.cached_property
+    def tested(self) -> list[frozenset[str]]:
+        """The test videos of each fold, to be asked for one among tens of thousands."""
+        return [frozenset(fold.test) for fold in self.folds]
 
     def digests_of_rows(self) -> dict[str, str]:
         """SHA-256 of each row's scores, by name: a table with other rows is another table."""

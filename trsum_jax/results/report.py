@@ -260,7 +260,7 @@ def mean_scores(
 
 def holding_out(inputs: Inputs, key: str, grid: Sequence[Place]) -> list[int]:
     """The runs in which a video is a test video."""
-    return [i for i, place in enumerate(grid) if key in inputs.folds[place.fold].test]
+    return [i for i, place in enumerate(grid) if key in inputs.tested[place.fold]]
 
 
 def csv_rows(
@@ -300,7 +300,7 @@ def _mean_over(several: Any) -> dict[str, float]:
 
 
 def _members(inputs: Inputs, fold: int, part: str) -> list[str]:
-    chosen = inputs.folds[fold].test if part == 'test' else inputs.folds[fold].train
+    chosen = inputs.tested[fold] if part == 'test' else frozenset(inputs.folds[fold].train)
     return [key for key in inputs.keys if key in chosen]
 
 
