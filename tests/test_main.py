@@ -108,14 +108,6 @@ def test_a_table_of_one_rating_and_of_ranks_of_summaries_without_baselines():
         assert set(results['seeds']) == {'count', *evaluation.METRICS, 'map_50', 'map_15'}
 
 
-def test_validation_videos_are_for_all_folds_or_for_none():
-    with_some, without = splits.Fold(('a',), ('b',), ('c',)), splits.Fold(('a',), ('b',))
-    for folds in ([with_some] * 2, [without] * 2):
-        preparation.refuse_some_validation(folds, 's.json')
-    with pytest.raises(InputError, match=r's.json: expected validation videos in every fold .* fold 1 '):
-        preparation.refuse_some_validation([with_some, without], 's.json')
-
-
 def test_the_mean_is_that_of_the_folds_test_videos(finished):
     config, workdir, _ = finished
     results = read_json(workdir / 'results.json')
@@ -332,11 +324,6 @@ def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
 def test_times_follow_the_presentation_times_of_the_frames():
     video = Video('v', np.array([0]), 4, fps=2.0, frame_times=np.array([0.0, 0.1, 0.7, 2.0]))
     assert [summaries.second_of(video, frame) for frame in (0, 2, 4)] == [0.0, 0.7, 2.5]
-
-
-def test_nan_becomes_null_in_strict_json(tmp_path):
-    write_json(tmp_path / 'x.json', {'a': float('nan')})
-    assert json.loads((tmp_path / 'x.json').read_text(), parse_constant=pytest.fail) == {'a': None}
 
 
 def test_the_score_command_writes_what_evaluate_reads(finished, tmp_path):

@@ -10,14 +10,22 @@ from forked import command, run_all
 from tiny import RECIPE, tiny_config
 
 from trsum_jax import main, score
-from trsum_jax.data import datasets
+from trsum_jax.data import datasets, splits
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import inputs, run, scorer
+from trsum_jax.experiment import inputs, preparation, run, scorer
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
+
+
+def test_validation_videos_are_for_all_folds_or_for_none():
+    with_some, without = splits.Fold(('a',), ('b',), ('c',)), splits.Fold(('a',), ('b',))
+    for folds in ([with_some] * 2, [without] * 2):
+        preparation.refuse_some_validation(folds, 's.json')
+    with pytest.raises(InputError, match=r's.json: expected validation videos in every fold .* fold 1 '):
+        preparation.refuse_some_validation([with_some, without], 's.json')
 
 
 def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):
