@@ -129,6 +129,8 @@ def test_other_layouts_train_score_and_evaluate_as_they_are(tmp_path, monkeypatc
         scores = folder / 'scores.h5'
         values = types.SimpleNamespace(checkpoint=tmp_path / 'run', dataset=path, features=files)
         values.output, values.summaries, values.budget, values.overwrite = scores, '', 0.15, False
+        # Of another layout's features than it was trained on.
+        values.any_encoder = True
         monkeypatch.setattr(score.flags, 'FLAGS', values)
         assert score.main(['score']) == 0
         flags = [f'--features={one}' for one in files]
