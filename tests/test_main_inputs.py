@@ -16,6 +16,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.experiment import inputs, preparation, run, scorer
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
+from trsum_jax.training import corpus
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
 
@@ -123,7 +124,8 @@ def test_other_layouts_train_score_and_evaluate_as_they_are(tmp_path, monkeypatc
         config = tiny_config(**fields, **{'data.generate': False, 'evaluation.baselines': False})
         given = inputs.load_inputs(config, folder)
         assert given.labelled
-        assert {video.features.shape for video in given.dataset.videos.values()} == {(24, 12)}
+        frames = corpus.arrays(list(given.dataset.videos.values()), 8, ('sequential',)).frames
+        assert frames.shape == (3 * 24, 12)
         if not told:
             told.append(run_experiment(config, tmp_path / 'run'))
         scores = folder / 'scores.h5'
