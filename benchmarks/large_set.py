@@ -68,6 +68,19 @@ def bytes_read() -> int:
     return int(told['rchar'])
 
 
+def processor_seconds() -> float:
+    """Of this process, and of the one that looks through files before it."""
+    ticks = 0
+    for status in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            pid, parent = status.parent.name, status.read_text().rpartition(')')[2].split()
+        except OSError:
+            continue
+        if str(os.getpid()) in (pid, parent[1]):
+            ticks += int(parent[11]) + int(parent[12])
+    return ticks / os.sysconf('SC_CLK_TCK')
+
+
 class Phases:
     """Runs one phase after another and notes what each took."""
 
@@ -77,13 +90,15 @@ class Phases:
     def run(self, name: str, phase: Callable[[], object]) -> object:
         """The result of a phase, whose row is noted."""
         drop(self._path)
-        before, started = bytes_read(), time.perf_counter()
+        before, started, busy = bytes_read(), time.perf_counter(), processor_seconds()
         found = phase()
         took = time.perf_counter() - started
         times = (bytes_read() - before) / self._path.stat().st_size
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        self.rows.append({'phase': name, 's': took, 'times the file': times, 'peak MB so far': peak})
-        print(f'{name}: {took:.1f} s, {times:.2f} times the file, peak {peak:.0f} MB', flush=True)
+        busy = processor_seconds() - busy
+        row = {'s': took, 'processor s': busy, 'times the file': times, 'peak MB so far': peak}
+        self.rows.append({'phase': name} | row)
+        print(name, {key: round(value, 2) for key, value in row.items()}, flush=True)
         return found
 
 

@@ -17,7 +17,7 @@ from trsum_jax.experiment import inputs, preparation, scorer
 from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.files import read_json, write_json
 from trsum_jax.protocol import evaluation
-from trsum_jax.results import filenames, metric_log, report, summaries
+from trsum_jax.results import filenames, report, summaries
 from trsum_jax.training import runs
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
@@ -238,10 +238,14 @@ def test_changed_data_under_the_same_config_are_refused(finished, tmp_path):
         preparation.prepare(config, tmp_path)
 
 
-def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished):
+@pytest.mark.parametrize('most_mb', [scorer._MOST_MB, 1e-9])
+def test_scoring_from_a_checkpoint_gives_the_mean_over_runs(finished, monkeypatch, most_mb):
+    # In parts no larger than the longest video, and as a whole.
+    monkeypatch.setattr(scorer, '_MOST_MB', most_mb)
     config, workdir, _ = finished
-    dataset = datasets.read_dataset(workdir / 'synthetic.h5')
+    dataset = datasets.read_dataset(workdir / 'synthetic.h5', in_file=True)
     found = scorer.score(scorer.load_trained(workdir), dataset)
+    assert list(found) == list(dataset.videos)
     start = preparation.prepare(config, workdir)
     runs = start.score(train(start), False)['trsum']
     for key in dataset.videos:
@@ -310,15 +314,6 @@ def test_scoring_the_training_videos_says_that_they_are(finished, tmp_path):
     datasets.write_dataset(tmp_path / 'new.h5', generate(Recipe(**RECIPE | {'seed': 8})))
     assert scorer.known_videos(trained, datasets.read_dataset(tmp_path / 'new.h5')) == []
     assert len(scorer.known_videos(trained, datasets.read_dataset(finished[1] / 'synthetic.h5'))) == 6
-
-
-def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
-    path = tmp_path / 'metrics.jsonl'
-    metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [runs.Place(0, 0)])
-    path.write_text(path.read_text() + '{"stage": "gen')
-    assert metric_log.read(path, 'generator')['loss'].tolist() == [[0.5]]
-    metric_log.keep(path, 'summarizer', 0)
-    assert len(path.read_text().splitlines()) == 1
 
 
 def test_times_follow_the_presentation_times_of_the_frames():

@@ -83,6 +83,9 @@ def evaluate(
             if evaluation.is_constant(summaries[key] if by_summary else steps):
                 constant.append(key)
         if key in tested:
+            if video.features is not None:
+                # Read once for all rows, and not kept.
+                video = dataclasses.replace(video, features=np.asarray(video.features))
             for name, of in others.items():
                 measured.setdefault(name, {})[key] = evaluation.evaluate_video(video, of[key], **options)
             for name, metrics in baselines.without_model(video, draws=draws, seed=seed, **options).items():
@@ -231,7 +234,11 @@ def main(argv: Sequence[str]) -> None:
     )
 
     dataset = datasets.read_dataset(
-        args.dataset, require_features=False, user_scores=args.user_scores, features=args.features
+        args.dataset,
+        require_features=False,
+        user_scores=args.user_scores,
+        features=args.features,
+        in_file=True,
     )
     folds, description = [list(dataset.videos)], f'all {len(dataset.videos)} videos as one fold'
     if args.splits:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         overwrite=values.overwrite,
         makes_folders=True,
     )
-    dataset = datasets.read_dataset(values.dataset, features=values.features)
+    dataset = datasets.read_dataset(values.dataset, features=values.features, in_file=True)
     for note in dataset.notes:
         print(f'note: {note}')
     trained = scorer.load_trained(pathlib.Path(values.checkpoint))

@@ -87,7 +87,10 @@ def main(argv: Sequence[str]) -> int:
     for path in argv[1:]:
         try:
             dataset, faults = datasets.check_file(
-                path, require_features=not flags.FLAGS.annotations_only, features=flags.FLAGS.features
+                path,
+                in_file=True,
+                require_features=not flags.FLAGS.annotations_only,
+                features=flags.FLAGS.features,
             )
         except InputError as error:
             dataset, faults = None, [str(error).removeprefix(f'{path}: ')]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 import stopping
 from soak import interruptions
@@ -17,6 +18,7 @@ from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 from trsum_jax.results import filenames, metric_log
 from trsum_jax.runtime import checkpoint
+from trsum_jax.training import runs
 
 pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
 CONFIG = 'tests/tiny.py'
@@ -313,3 +315,12 @@ def test_a_log_without_the_epochs_of_its_checkpoint_is_named(config, in_peace, t
     shutil.rmtree(workdir / filenames.CHECKPOINTS / 'summarizer')
     run_experiment(config, workdir)
     assert interruptions.differences(in_peace, workdir) == []
+
+
+def test_a_log_cut_in_mid_line_loses_that_line_alone(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    metric_log.append(path, 'generator', 1, {'loss': np.array([0.5])}, [runs.Place(0, 0)])
+    path.write_text(path.read_text() + '{"stage": "gen')
+    assert metric_log.read(path, 'generator')['loss'].tolist() == [[0.5]]
+    metric_log.keep(path, 'summarizer', 0)
+    assert len(path.read_text().splitlines()) == 1

@@ -58,17 +58,21 @@ class _Parts:
         self.arrays: dict[str, np.ndarray] = {}
         for name in (name for name in (*_NUMBERS, *further) if name in self.present):
             try:
-                item = group[name]
-                if not isinstance(item, h5py.Dataset):
+                # A file has hundreds of thousands of them: h5py's own objects take five times as long.
+                item = h5py.h5o.open(group.id, name.encode())
+                if not isinstance(item, h5py.h5d.DatasetID):
                     self.fault(name, 'numbers', 'a group')
-                elif item.shape is None:
+                elif item.get_space().get_simple_extent_type() == h5py.h5s.NULL:
                     self.fault(name, 'numbers', 'an empty data space')
                 elif item.dtype.kind not in 'biuf':
                     self.fault(name, 'numbers', f'type {item.dtype}')
                 elif max(item.shape or (0,), default=0) > bounds.MOST_FRAMES:
                     self.fault(name, f'at most {bounds.MOST_FRAMES} in each dimension', f'shape {item.shape}')
                 else:
-                    self.arrays[name] = np.asarray(item[()])
+                    array = np.zeros(item.shape, item.dtype)
+                    if array.size:
+                        item.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+                    self.arrays[name] = array
             except DAMAGED as error:
                 self.fault(name, 'readable data', f'a damaged part of the file ({error})')
 

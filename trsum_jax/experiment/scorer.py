@@ -21,9 +21,12 @@ from trsum_jax.experiment.config import bind, how_here
 from trsum_jax.experiment.preparation import Experiment
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.results import filenames
-from trsum_jax.runtime import checkpoint, compilation, locking
-from trsum_jax.training import corpus, grid, scoring
+from trsum_jax.runtime import checkpoint, compilation, locking, sharding
+from trsum_jax.training import corpus, feed, grid, scoring
 from trsum_jax.training.runs import Run
+
+# Of features that are scored at once.
+_MOST_MB = 512.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,8 +255,10 @@ def score_runs(
         )
     if doubt and not known_videos(trained, dataset):
         refuse_doubt(doubt)
-    decomposition = trained.config.decomposition
-    segments = corpus.build(videos, decomposition.length, tuple(decomposition.views))
+    length, views = trained.config.decomposition.length, tuple(trained.config.decomposition.views)
+    steps = np.array([video.n_steps for video in videos])
+    most = max(_MOST_MB, 4 * width * steps.max() / 2**20)
+    chunks = feed.plan([video.id for video in videos], steps, width, most)
 
     def importance(learned, corpus):
         params, standard = learned
@@ -263,8 +268,15 @@ def score_runs(
     every, learned = scoring.jit_over_runs(importance, how), (trained.params, trained.standard)
     # One after another they are one program too, and it is seen how far they are.
     rows = [slice(i, i + 1) for i in range(len(trained.places))] if how == 'map' else [slice(None)]
-    found = [
-        np.asarray(every(jax.tree.map(operator.itemgetter(own), learned), segments))
-        for own in tqdm(rows, f'scoring {len(videos)} videos', unit='run', delay=1, disable=None, leave=False)
-    ]
-    return [corpus.per_video(videos, of_run) for of_run in np.concatenate(found)]
+    found: list[dict[str, np.ndarray]] = [{} for _ in trained.places]
+    told = {'desc': f'scoring {len(videos)} videos', 'unit': 'run', 'delay': 1, 'leave': False}
+    with tqdm(total=len(rows) * len(chunks), disable=None, **told) as bar:
+        for own_videos, segments in feed.chunks_of(videos, chunks, length, views):
+            placed = sharding.place(segments, sharding.one_device(), sharding.SHARED)
+            n_steps = sum(video.n_steps for video in own_videos)
+            for own in rows:
+                values = np.asarray(every(jax.tree.map(operator.itemgetter(own), learned), placed))
+                for of_run, scores in zip(found[own], values[..., :n_steps], strict=True):
+                    of_run |= corpus.per_video(own_videos, scores)
+                bar.update()
+    return [{video.key: of_run[video.key] for video in videos} for of_run in found]

@@ -215,11 +215,7 @@ class Stream:
         read = corpus.arrays([self._videos[i] for i in numbers], self._length, self._views)
         local = read.video
         read = read._replace(video=np.asarray(numbers, np.int32)[local])
-        read = Corpus(*(
-            _filled(leaf, self._frames if name in ('frames', 'change', 'side') else self._segments)
-            for name, leaf in read._asdict().items()
-            if name != 'standard'
-        ))  # fmt: skip
+        read = _filled_to(read, self._frames, self._segments)
         each = zip(self._parts, self._longest, strict=True)
         return read, [runs.members(part[:, numbers][:, local], longest) for part, longest in each]
 
@@ -266,6 +262,36 @@ def plan(names: Sequence[str], steps: np.ndarray, width: int, most_mb: float) ->
         if max(frames for frames, _ in filled) <= most:
             return [sorted(chunk) for chunk in chunks]
         count += 1
+
+
+def chunks_of(
+    videos: list[Video], chunks: list[list[int]], length: int, views: tuple[str, ...]
+) -> Iterator[tuple[list[Video], Corpus]]:
+    """The segments of one chunk after another, all filled up to one shape.
+
+    Args:
+        videos: as for `corpus.arrays`; their features may be `Stored`.
+        chunks: from `plan`.
+        length: L.
+        views: the views to take.
+
+    Yields:
+        The videos of a chunk, and their segments on the host.
+    """
+    counts = {n: len(decompose(n, length, views)) for n in {video.n_steps for video in videos}}
+    parts = [[videos[i] for i in chunk] for chunk in chunks]
+    frames = max(sum(video.n_steps for video in part) for part in parts)
+    segments = max(sum(counts[video.n_steps] for video in part) for part in parts)
+    for part in parts:
+        yield part, _filled_to(corpus.arrays(part, length, views), frames, segments)
+
+
+def _filled_to(read: Corpus, frames: int, segments: int) -> Corpus:
+    return Corpus(*(
+        _filled(leaf, frames if name in ('frames', 'change', 'side') else segments)
+        for name, leaf in read._asdict().items()
+        if name != 'standard'
+    ))  # fmt: skip
 
 
 def _filled(leaf: np.ndarray, length: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """HDF5 files from strangers: what claims too much, leads elsewhere, or is beyond the library is refused."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -257,6 +258,23 @@ def test_a_file_is_looked_through_again_only_when_it_changed(tmp_path, monkeypat
     assert asked[2:] == [path, path]
 
 
+@pytest.mark.parametrize(
+    'how', [{}, {'chunks': (2, 5)}, {'compression': 'gzip'}, {'dtype': 'f8'}, {'dtype': '>f4'}]
+)
+def test_features_in_the_file_are_those_that_the_library_reads(tmp_path, monkeypatch, how):
+    features = field_video()['features']
+    with h5py.File(tmp_path / 'x.h5', 'w', userblock_size=512) as file:
+        file.create_dataset('video_1/features', data=features, **how)
+    (video,) = datasets.read_dataset(tmp_path / 'x.h5', in_file=True).videos.values()
+    assert video.features.digest() == hashlib.sha256(features.tobytes()).hexdigest()
+    if not how:
+        monkeypatch.setattr(Stored, '_by_library', None)
+    for _ in range(2):
+        found = np.asarray(video.features)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, features)
+
+
 def test_features_that_changed_under_way(tmp_path):
     path = write_raw(tmp_path / 'x.h5', {'video_1': field_video()})
     stored = Stored(path, 'video_1', (N_STEPS, 5))
@@ -267,3 +285,8 @@ def test_features_that_changed_under_way(tmp_path):
     write_raw(path, {'video_2': field_video()})
     with pytest.raises(InputError, match='found none that can be read'):
         np.asarray(stored)
+    path = write_raw(tmp_path / 'y.h5', {'video_1': field_video()})
+    (video,) = datasets.read_dataset(path, in_file=True).videos.values()
+    write_raw(path, {'video_1': field_video() | {'features': unit_rows(4)}})
+    with pytest.raises(InputError, match=r'video_1/features \(6, 5\) as it was before, found \(4, 5\)'):
+        np.asarray(video.features)

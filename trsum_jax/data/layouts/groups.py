@@ -135,7 +135,7 @@ def read_groups(
             if width is not None:
                 widths[key] = width
             if in_file and features is not None:
-                stored = Stored(path, key, features.shape)
+                stored = Stored(path, key, features.shape, features, group['features'])
                 checked = checked._replace(video=dataclasses.replace(checked.video, features=stored))
             read[key] = checked
     half_open = are_half_open(checked.shots for checked in read.values())

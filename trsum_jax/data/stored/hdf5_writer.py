@@ -4,12 +4,16 @@ import contextlib
 import io
 import os
 import pathlib
+import time
 from collections.abc import Callable, Iterator
 
 import h5py
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import replacing, shown
+
+# Seconds after which it is seen whether a disk is full.
+_PATIENCE = 0.5
 
 
 @contextlib.contextmanager
@@ -20,16 +24,21 @@ def writing(path: str | os.PathLike) -> Iterator[tuple[h5py.File, Callable[[], N
         path: the file; its folder is made where it is missing.
 
     Yields:
-        The open file, and a function that raises at once where something could not be written so far: for
+        The open file, and a function that raises soon where something could not be written so far: for
         long work between two parts.
 
     Raises:
         InputError: the file cannot be written, as on a full disk.
     """
     with replacing(path) as temporary, _Draft(temporary) as draft:
+        flushed = time.monotonic()
 
         def check() -> None:
-            file.flush()
+            nonlocal flushed
+            # The list of all names is written each time: after every video it would be most of the work.
+            if time.monotonic() - flushed > _PATIENCE:
+                file.flush()
+                flushed = time.monotonic()
             if draft.fault is not None:
                 raise _cannot(path, draft.fault)
 
