@@ -108,14 +108,6 @@ def test_a_table_of_one_rating_and_of_ranks_of_summaries_without_baselines():
         assert set(results['seeds']) == {'count', *evaluation.METRICS, 'map_50', 'map_15'}
 
 
-def test_validation_videos_are_for_all_folds_or_for_none():
-    with_some, without = splits.Fold(('a',), ('b',), ('c',)), splits.Fold(('a',), ('b',))
-    for folds in ([with_some] * 2, [without] * 2):
-        preparation.refuse_some_validation(folds, 's.json')
-    with pytest.raises(InputError, match=r's.json: expected validation videos in every fold .* fold 1 '):
-        preparation.refuse_some_validation([with_some, without], 's.json')
-
-
 def test_the_mean_is_that_of_the_folds_test_videos(finished):
     config, workdir, _ = finished
     results = read_json(workdir / 'results.json')

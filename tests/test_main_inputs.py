@@ -10,14 +10,23 @@ from forked import command, run_all
 from tiny import RECIPE, tiny_config
 
 from trsum_jax import main, score
-from trsum_jax.data import datasets
+from trsum_jax.data import datasets, splits
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import inputs, run, scorer
+from trsum_jax.experiment import inputs, preparation, run, scorer
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
+from trsum_jax.training import corpus
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
+
+
+def test_validation_videos_are_for_all_folds_or_for_none():
+    with_some, without = splits.Fold(('a',), ('b',), ('c',)), splits.Fold(('a',), ('b',))
+    for folds in ([with_some] * 2, [without] * 2):
+        preparation.refuse_some_validation(folds, 's.json')
+    with pytest.raises(InputError, match=r's.json: expected validation videos in every fold .* fold 1 '):
+        preparation.refuse_some_validation([with_some, without], 's.json')
 
 
 def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):
@@ -115,12 +124,15 @@ def test_other_layouts_train_score_and_evaluate_as_they_are(tmp_path, monkeypatc
         config = tiny_config(**fields, **{'data.generate': False, 'evaluation.baselines': False})
         given = inputs.load_inputs(config, folder)
         assert given.labelled
-        assert {video.features.shape for video in given.dataset.videos.values()} == {(24, 12)}
+        frames = corpus.arrays(list(given.dataset.videos.values()), 8, ('sequential',)).frames
+        assert frames.shape == (3 * 24, 12)
         if not told:
             told.append(run_experiment(config, tmp_path / 'run'))
         scores = folder / 'scores.h5'
         values = types.SimpleNamespace(checkpoint=tmp_path / 'run', dataset=path, features=files)
         values.output, values.summaries, values.budget, values.overwrite = scores, '', 0.15, False
+        # Of another layout's features than it was trained on.
+        values.any_encoder = True
         monkeypatch.setattr(score.flags, 'FLAGS', values)
         assert score.main(['score']) == 0
         flags = [f'--features={one}' for one in files]

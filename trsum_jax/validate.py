@@ -105,7 +105,10 @@ def main(argv: Sequence[str]) -> int:
             print(f'{shown(path)}: sound')
             print(describe(dataset))
     if no_features:
-        print('files of annotations without features: --annotations_only checks the rest')
+        print(
+            'files of annotations without features: --annotations_only checks the rest, --features=FILE '
+            'names features in files of their own'
+        )
     return 1 if n_unsound else 0
 
 

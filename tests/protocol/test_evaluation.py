@@ -250,7 +250,9 @@ def test_the_form_summary_by_the_published_formula():
     rated = {'user_scores': np.random.default_rng(0).random((3, 20)).astype(np.float32)}
     # Shots of 5, 5, 2 and 8 frames: the second and the third are taken within 8 frames.
     summary = np.array([0] * 5 + [1] * 7 + [0] * 8)
-    for video in (small_video(), small_video(**rated)):
+    # Some frames are chosen by two, some by one.
+    both = {'user_summary': np.array([[0] * 8 + [1] * 6 + [0] * 6, [0] * 11 + [1] * 9], np.float32)}
+    for video in (small_video(**both), small_video(**both, **rated)):
         users = video.user_summary.mean(axis=0)
         found = evaluation.evaluate_video(video, np.arange(10.0), budget=0.4, rank_form='summary')
         # Of ranks from the top, as it is published, and of values, which is the same.

@@ -53,6 +53,7 @@ _NAMES = (
         'zip.pth',
     ),
     *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir', 'rows.npy', 'rows.npz'),
+    *('mr_hisum.h5', 'mosu_gt.h5', 'visual.h5', 'test_videoxum.json'),
     *(f'film{suffix}' for suffix in CONTAINERS),
 )
 
@@ -129,7 +130,7 @@ def sound_inputs(work: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def make_sound(work: pathlib.Path) -> None:
     """Makes sound inputs of all kinds in a folder."""
-    from feature_files import field_video, write_raw
+    from feature_files import OTHER_LAYOUTS, field_video, write_raw
 
     from tests.data.foreign.test_matlab import v5_of_tvsum
     from tests.data.test_annotations import RATINGS, rated_file, write_mat, write_tsv
@@ -143,6 +144,8 @@ def make_sound(work: pathlib.Path) -> None:
     paths = {name: sound / name for name in _NAMES}
     videos = {key: field_video(i) for i, key in enumerate(keys)}
     write_raw(paths['data.h5'], videos)
+    for write in OTHER_LAYOUTS:
+        write(sound, dict.fromkeys(keys, 24), 12)
     write_raw(paths['scores.h5'], {key: {'scores': rng.random(6)} for key in keys})
     paths['scores.json'].write_text(json.dumps({key: rng.random(83).round(3).tolist() for key in keys}))
     folds = [
@@ -303,8 +306,16 @@ def readers(sound: dict[str, pathlib.Path], films: list[str]) -> list[tuple[str,
 
         return [picture.shape for *_, picture in VideoReader(path).sample(2.0)]
 
+    def modality(path):
+        return datasets.read_dataset(sound['mosu_gt.h5'], features=[path])
+
+    def json_of_videos(path):
+        return datasets.check_file(path, features=[str(sound['test_videoxum.json'].parent / 'blip')])
+
     found = [
         ('data.h5', datasets.read_dataset),
+        ('mr_hisum.h5', datasets.read_dataset), ('visual.h5', modality),
+        ('test_videoxum.json', json_of_videos),
         ('features.h5', datasets.check_file),
         *((f'splits.{form}', lambda path: splits.read_splits(path, list(known.videos))) for form in FORMS),
         ('scores.h5', scores), ('scores.json', scores),

@@ -150,6 +150,8 @@ def read_dataset(
             # It knows of no second modality.
             lists = f': `python -m trsum_jax.validate{flag} {path}` lists them all' if not side else ''
             more = f' (and {len(faults) - 1} more{lists})'
+        if faults[0].endswith('/features: expected [n_steps, D] float32, found no such key'):
+            more += '; features in files of their own are named by data.features, or --features'
         raise InputError(f'{path}: {faults[0]}{more}')
     if user_scores is not None:
         dataset = annotations.merge_user_scores(dataset, user_scores)

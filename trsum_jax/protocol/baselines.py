@@ -49,7 +49,7 @@ def evaluate_random(
     Returns:
         As `evaluation.evaluate_video`.
     """
-    options = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
+    options: dict[str, Any] = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
     results = [evaluation.evaluate_video(video, random_scores(video, rng), **options) for _ in range(draws)]
     return {metric: evaluation.mean_defined([r[metric] for r in results]) for metric in results[0]}
 
@@ -232,7 +232,7 @@ def without_model(
         features) and `human`, each with the `evaluation.METRICS`, and those with scores also with the others
         of `evaluation.evaluate_video`.
     """
-    options = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
+    options: dict[str, Any] = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
     rows = {'random': random_row(video, draws=draws, seed=seed, **options)}
     if video.change_points is not None:
         rows['uniform'] = evaluate_summary(video, uniform_choice(video, budget), rank_form)

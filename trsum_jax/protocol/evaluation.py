@@ -204,13 +204,14 @@ def rank_references(video: Video, rank_form: str = 'per-user') -> np.ndarray | N
     """
     if rank_form not in RANK_FORMS:
         raise ValueError(f'rank_form must be one of {RANK_FORMS}, found {rank_form!r}')
-    if rank_against(video, rank_form) is None:
-        return None
     if rank_form == SUMMARY:
-        return np.mean(video.user_summary, axis=0, dtype=np.float64, keepdims=True)
+        if video.user_summary is None or video.change_points is None:
+            return None
+        return np.asarray(video.user_summary, np.float64).mean(axis=0, keepdims=True)
     if video.user_scores is not None:
         return np.asarray(video.user_scores[:, video.picks], np.float64)
-    assert video.user_summary is not None, 'it has users'
+    if video.user_summary is None:
+        return None
     users = np.asarray(video.user_summary[:, video.picks], np.float64)
     return users.mean(axis=0, keepdims=True) if rank_form == 'mean-user' else users
 

@@ -51,7 +51,7 @@ def test_triplesumms_annotations_are_inclusive_and_have_no_features(tmp_path):
     np.testing.assert_array_equal(video.change_points, [[0, 2], [3, 5], [6, 8]])
     np.testing.assert_array_equal(video.user_scores[0], annotations['video_2']['gt_score'])
     assert 'half-open' not in '; '.join(dataset.notes)
-    with pytest.raises(InputError, match='features: expected'):
+    with pytest.raises(InputError, match=r'/features: .*own are named by data\.features, or --features'):
         datasets.read_dataset(path)
 
 

@@ -62,7 +62,8 @@ def test_of_two_arrays_in_a_file_one_is_named(files):
     [
         ({}, '/: expected a list of videos with video_id and vsum_onehot, found a JSON dict'),
         ([entry(None, 5)], 'video 0 (counted from 0)/video_id: expected a name of its own, found none'),
-        ([entry('a', 5), entry('a', 5)], 'found a twice'),
+        ([entry(['a'], 5)], "video 0 (counted from 0)/video_id: expected a name of its own, found ['a']"),
+        ([entry('a', 5), entry('a', 5)], "found 'a' twice"),
         (
             [entry('a', 5, vsum_onehot=None)],
             'a/vsum_onehot: expected 0 and 1, [n_users, T], found no such key',

@@ -130,12 +130,13 @@ def read_groups(
                 continue
             checked = checks.read_video(group, require_features=require_features, side=side)
             n_faults += len(checked.before) + len(checked.after)
-            if (width := _width(group)) is not None:
+            features = None if checked.video is None else checked.video.features
+            width = _width(group) if features is None else features.shape[1]
+            if width is not None:
                 widths[key] = width
-            if in_file and checked.video is not None and checked.video.features is not None:
-                features = checked.video.features
-                features = Stored(path, key, features.shape, features, group['features'])
-                checked = checked._replace(video=dataclasses.replace(checked.video, features=features))
+            if in_file and features is not None:
+                stored = Stored(path, key, features.shape, features, group['features'])
+                checked = checked._replace(video=dataclasses.replace(checked.video, features=stored))
             read[key] = checked
     half_open = are_half_open(checked.shots for checked in read.values())
     one_reference = not any(checked.video.has_users for checked in read.values() if checked.video)

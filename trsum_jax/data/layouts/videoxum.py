@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import reprlib
 
 import numpy as np
 
@@ -24,9 +25,12 @@ def is_json(path: str | os.PathLike) -> bool:
         False too for what cannot be read.
     """
     try:
+        # To open a pipe would wait for who writes to it.
+        if not pathlib.Path(path).is_file():
+            return False
         with pathlib.Path(path).open('rb') as file:
             return file.read(64).removeprefix(b'\xef\xbb\xbf').lstrip()[:1] in (b'[', b'{')
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
@@ -56,7 +60,8 @@ def read_videoxum(path: str | os.PathLike) -> tuple[Dataset, list[str]]:
             break
         key = entry.get('video_id') if isinstance(entry, dict) else None
         if not isinstance(key, str) or not is_plain(key) or key in videos:
-            found = 'none' if key is None else f'{shown(str(key)[:100])}{" twice" if key in videos else ""}'
+            twice = ' twice' if isinstance(key, str) and key in videos else ''
+            found = 'none' if key is None else f'{shown(reprlib.repr(key))}{twice}'
             faults.append(f'video {i} (counted from 0)/video_id: expected a name of its own, found {found}')
             continue
         summaries, fault = _summaries(entry)
@@ -89,5 +94,6 @@ def _summaries(entry: dict) -> tuple[np.ndarray | None, str]:
         return None, f'{wanted}, found {summaries[user, step]} (user {user}, step {step})'
     frames = entry.get('sampled_frames', summaries.shape[1])
     if frames != summaries.shape[1]:
-        return None, f'vsum_onehot: expected {frames} steps (sampled_frames), found {summaries.shape[1]}'
+        told = shown(reprlib.repr(frames))
+        return None, f'vsum_onehot: expected {told} steps (sampled_frames), found {summaries.shape[1]}'
     return summaries.astype(np.float32), ''

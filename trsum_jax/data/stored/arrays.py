@@ -1,5 +1,6 @@
 """Arrays of any names: a folder of `.npy` and `.npz`, one `.npz`, or one HDF5 file, as names and readers."""
 
+import collections
 import functools
 import itertools
 import os
@@ -45,7 +46,7 @@ def find_arrays(path: str | os.PathLike) -> Arrays:
             f'array for each video, found {held}'
         )
     names = [name for name, _ in found]
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+    if twice := [name for name, times in collections.Counter(names).items() if times > 1]:
         raise InputError(
             f'{shown(path)}: expected one array of each name, found two of {shown(twice[0])}, as in .npy and '
             '.npz; keep one of them'
