@@ -249,6 +249,9 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
         assert_near(after.spread.value, [0.7 * 0.04 + 0.3 * squares.mean() if known else squares.mean()])
         assert after.spread.seen.tolist() == [True]
     assert bool(after.spread) == in_units
+    # The generator stays outside; the standard is kept.
+    assert after.generator == ()
+    jax.tree.map(np.testing.assert_array_equal, after.standard, run.standard)
     p = [sigmoid(one) for one in policy(params)]
     assert_near(told, {
         'reward': mean_reward, 'reward_std': rewards.std(axis=1),

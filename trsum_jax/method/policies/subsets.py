@@ -130,7 +130,7 @@ def sample_subsets(
 
     def decide(left: jax.Array, frame: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         logit, real, up_to_it, before, after, u = frame
-        # With none left the last column is read, of as many as there are positions: before any of them, never.
+        # With none left the last column is read: as many as there are positions, which is never yet.
         taken = u < jnp.exp(jax.nn.log_sigmoid(logit) + before[left - 1] - after[left])
         # Rounding must not take a frame too few.
         taken = real & (taken | (left == up_to_it))
