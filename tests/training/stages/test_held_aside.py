@@ -18,8 +18,9 @@ from trsum_jax.experiment.run import run_experiment
 from trsum_jax.method import masking
 from trsum_jax.results import filenames
 from trsum_jax.runtime import checkpoint
-from trsum_jax.training import corpus, runs
+from trsum_jax.training import corpus, runs, trsum
 from trsum_jax.training.epoch import Span
+from trsum_jax.training.stages import held_aside
 from trsum_jax.training.stages.held_aside import Kept
 
 VIDEOS = generate(Recipe(videos=8, width=6, steps=(7, 20), shot_steps=(2, 5), pool=20, users=3, seed=3))
@@ -157,6 +158,54 @@ def test_after_its_patience_a_run_stays_as_it_is(plain):
         until, _ = plain.train(plain.stage1, epochs=end)
         for one, two in zip(jax.tree.leaves(states), jax.tree.leaves(until), strict=True):
             np.testing.assert_array_equal(one[i], two[i])
+
+
+def test_what_is_kept_by_hand(monkeypatch):
+    stage = setting(**{'generator.patience': 2}).bound.stages[0]
+    run = runs.Run(None, np.zeros(7, np.int32), np.ones(7, np.float32), aside=(np.zeros(1), np.ones(1)))
+    steps = stage.steps(run)
+    found = []
+    monkeypatch.setattr(held_aside, '_judged', lambda judge, params, corpus, run: found[0])
+
+    @jax.jit
+    def closed(state, params, sums, row, last, passes):
+        """The end of a span, with what is judged given."""
+        found[:] = [sums]
+        state = state._replace(learner=trsum.GeneratorState(params, ()))
+        return stage.close(state, Span(0, 0, last, row, passes), None, run)
+
+    def after(state, name, losses, row=0, last=steps, passes=1, segments=2.0):
+        sums = np.array([*(segments * np.array(losses)), segments], np.float32)
+        state, told = closed(state, name, sums, row, last, passes)
+        names = ('loss_aside', 'loss_aside_segment_mean', 'loss_aside_copy_nearest')
+        assert set(told) == {*names, 'epochs_since_best'}
+        assert told['epochs_since_best'] == state.since
+        return state, [told[name].item() for name in names], (state.params.item(), state.loss.item())
+
+    state = Kept(np.float32(0), np.float32(np.inf), np.int32(0), np.zeros(4, np.float32), None)
+    state, told, kept = after(state, 1.0, [2, 8, 9])
+    assert (told, kept, state.since) == ([2, 8, 9], (1, 2), 0)
+    for name, loss in ((2.0, 3), (3.0, 1)):  # worse, and better again
+        state, told, kept = after(state, name, [loss, 0, 0])
+        assert told == [loss, 0, 0]
+    assert (kept, state.since) == ((3, 1), 0)
+    # Of two chunks the first is added, and not judged by; in the midst of a pass nothing is.
+    half, told, kept = after(state, 4.0, [0, 4, 8], passes=2)
+    assert (told, kept, half.since) == ([0, 4, 8], (3, 1), 0)
+    same, _, kept = after(half, 5.0, [0, 0, 0], row=steps, last=steps - 1, passes=2)
+    assert (kept, same.sums.tolist()) == ((3, 1), half.sums.tolist())
+    both, told, kept = after(half, 5.0, [0.75, 1, 2], row=steps, passes=2, segments=6.0)
+    assert (told, kept, both.since) == ([0.5625, 1.75, 3.5], (5, 0.5625), 0)
+    # As good is not better. After two epochs without a better one nothing counts any more.
+    for since in (1, 2, 2):
+        state, _, kept = after(state, 6.0, [1 if since == 1 else 2, 0, 0])
+        assert (kept, state.since) == ((3, 1), since)
+    state, _, kept = after(state, 7.0, [0.5, 0, 0])
+    assert (kept, state.since) == ((3, 1), 2)
+    # Of nothing the sums are over one.
+    empty, told, _ = after(half, 8.0, [0.5, 1, 2], segments=0.5)
+    assert told == [0.25, 0.5, 1]
+    assert empty.loss == 0.25
 
 
 def test_with_nothing_aside_it_is_the_stage_of_the_core():
