@@ -6,6 +6,7 @@ import operator
 
 import by_hand
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import stopping
@@ -13,6 +14,7 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
+from trsum_jax.data.standard import Standard
 from trsum_jax.errors import Preempted
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.method import masking
@@ -160,6 +162,26 @@ def test_after_its_patience_a_run_stays_as_it_is(plain):
             np.testing.assert_array_equal(one[i], two[i])
 
 
+def test_what_is_judged_is_seen_as_its_run_sees_it(plain, monkeypatch):
+    """By its standard, and with numbers of its own."""
+
+    def told(judge, params, batch, keys, corpus, numbers):
+        of_each = batch.frames.sum(axis=(1, 2)), numbers.mask, numbers.replace
+        values = (jnp.broadcast_to(one, len(keys)) for one in of_each)
+        return None, dict(zip(trsum.LOSSES, values, strict=True))
+
+    monkeypatch.setattr(trsum, 'reconstruction_losses', told)
+    standard = Standard(jnp.arange(6.0), jnp.float32(2.0))
+    run = jax.tree.map(lambda leaf: leaf[0], plain.runs)
+    run = run._replace(standard=standard, dials={'masking.mask': jnp.float32(0.25)})
+    found = held_aside._judged(plain.bound.first, None, plain.corpus, run)
+    segments, corpus = aside_of(plain.runs, 0), jax.tree.map(np.asarray, plain.corpus)
+    frames = corpus.frames[corpus.index[segments]][corpus.valid[segments]]
+    count, replace = len(segments), plain.config.masking.replace
+    expected = [2 * (frames - np.arange(6)).sum(), 0.25 * count, replace * count, count]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_what_is_kept_by_hand(monkeypatch):
     stage = setting(**{'generator.patience': 2}).bound.stages[0]
     run = runs.Run(None, np.zeros(7, np.int32), np.ones(7, np.float32), aside=(np.zeros(1), np.ones(1)))
@@ -218,6 +240,7 @@ def test_with_nothing_aside_it_is_the_stage_of_the_core():
 def test_of_chunks_each_is_judged_at_the_end_of_its_pass(plain):
     stage, run = plain.stage1, jax.tree.map(lambda leaf: leaf[0], plain.runs)
     start = stage.init(run, ())
+    assert (start.loss, start.since, start.sums.tolist()) == (np.inf, 0, [0.0] * 4)
     steps = stage.steps(run)
 
     def closed(state, row):
