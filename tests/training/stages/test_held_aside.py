@@ -183,11 +183,16 @@ def test_what_is_judged_is_seen_as_its_run_sees_it(plain, monkeypatch):
 
 
 def test_what_is_kept_by_hand(monkeypatch):
-    stage = setting(**{'generator.patience': 2}).bound.stages[0]
+    stage = setting(**{'generator.patience': 2, 'model.dropout': 0.5}).bound.stages[0]
     run = runs.Run(None, np.zeros(7, np.int32), np.ones(7, np.float32), aside=(np.zeros(1), np.ones(1)))
     steps = stage.steps(run)
     found = []
-    monkeypatch.setattr(held_aside, '_judged', lambda judge, params, corpus, run: found[0])
+
+    def given(judge, params, corpus, run):
+        assert judge.generator.encoder.config.dropout == 0.0
+        return found[0]
+
+    monkeypatch.setattr(held_aside, '_judged', given)
 
     @jax.jit
     def closed(state, params, sums, row, last, passes):
