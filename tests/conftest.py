@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,11 @@ os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['MPLBACKEND'] = 'Agg'
 # JAX keeps every traced program: looking through all of them for garbage, often, takes minutes.
 gc.set_threshold(50_000, 20, 50)
+# A suite that is started by `nohup`, or in the background, begins with these ignored, and what is ignored
+# stays so in every process that a test starts and stops.
+for number, default in [(signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)]:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -127,3 +127,12 @@ def test_baseline_from_zero_by_hand():
     assert episodes.current_baseline(episodes.baseline_of(baseline, 0), 0.4) == 0.0
     baseline = episodes.update_baseline(baseline, jnp.array([0]), jnp.array([0.4]), jnp.ones(1), 0.9)
     np.testing.assert_allclose(baseline.value, [0.04, 0.0], atol=1e-7)
+
+
+@pytest.mark.parametrize(('seen', 'square', 'expected'), [
+    (True, 4.0, 2.0), (False, 4.0, 0.5), (False, 0.0, 1.0),
+], ids=['by the average', 'by its own', 'without any'])  # fmt: skip
+def test_the_unit_of_advantages_by_hand(seen, square, expected):
+    spread = episodes.Baseline(jnp.array([0.25]), jnp.array([seen]))
+    assert episodes.unit(spread, jnp.array(square)) == expected
+    assert episodes.unit((), jnp.array(square)) == 1.0

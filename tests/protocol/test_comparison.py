@@ -155,5 +155,6 @@ def test_the_seed_and_the_resamples_decide_the_interval():
     assert zero == comparison.interval(cells, seed=0, resamples=9999)
     other = {'seed': 1, 'resamples': 50}
     assert comparison.interval(cells, **other) == comparison.interval(cells, **other) != zero
+    assert comparison.interval(cells, **other) != comparison.interval(cells, seed=2, resamples=50)
     nothing = dict.fromkeys(cells, (0.0, 1.0))
     assert comparison.difference(cells, nothing, **other) == comparison.interval(cells, **other)

@@ -91,6 +91,21 @@ def trivial_losses(frames, shown, hidden, candidate):
     return [by_hand.frame_losses(frames, other)[candidate].mean() for other in (mean, shown[nearest])]
 
 
+def test_what_the_stages_say_of_themselves():
+    """Names are folders of checkpoints, and streams of random numbers."""
+    setting = setting_of('summarizer', **{'summarizer.batch': 3, 'generator.patience': 7})
+    first, second = setting.bound.stages
+    assert (first.name, first.draws, first.batch) == ('generator', 'generator', 5)
+    assert first.shown == ('loss', 'loss_segment_mean', 'loss_copy_nearest')
+    assert (second.name, second.draws, second.batch) == ('summarizer', 'summarizer', 3)
+    assert second.shown == ('reward', 'reward_std', 'p_mean', 'p_std')
+    assert (first.roots, second.roots) == ((), ('advantage_rms',))
+    assert (first.patience, second.patience) == (7, 0)
+    run = setting.runs._replace(aside=(setting.runs.segments[:, :2], setting.runs.weight[:, :2]))
+    assert first.sees(run) is run
+    assert second.sees(run).segments.shape[1] == run.segments.shape[1] + 2
+
+
 def test_a_step_of_the_generator_is_that_of_numpy():
     fates = {'mask': 0.5, 'replace': 0.3}
     setting = setting_of('generator', **{
@@ -234,6 +249,9 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
         assert_near(after.spread.value, [0.7 * 0.04 + 0.3 * squares.mean() if known else squares.mean()])
         assert after.spread.seen.tolist() == [True]
     assert bool(after.spread) == in_units
+    # The generator stays outside; the standard is kept.
+    assert after.generator == ()
+    jax.tree.map(np.testing.assert_array_equal, after.standard, run.standard)
     p = [sigmoid(one) for one in policy(params)]
     assert_near(told, {
         'reward': mean_reward, 'reward_std': rewards.std(axis=1),

@@ -102,7 +102,7 @@ def rs_sum(generator: Generator, params: Any, corpus: Corpus, key: chex.PRNGKey,
         one = gather(corpus, number)
         place = number - jnp.searchsorted(corpus.video, one.video)
         own = jax.random.fold_in(jax.random.fold_in(key, one.video), place)
-        parts = _parts_of_reward(one.frames, one.valid)
+        parts = _parts_of_reward(one.frames)
 
         def of_mask(hidden):
             rebuilt = generator.apply({'params': params}, one.frames, one.valid, hidden)
@@ -146,7 +146,7 @@ def deal(key: chex.PRNGKey, valid: chex.Array) -> chex.Array:
     return number[None] == jnp.arange(_MOST_MASKS)[:, None]
 
 
-def _parts_of_reward(frames: chex.Array, valid: chex.Array) -> tuple[chex.Array, chex.Array]:
+def _parts_of_reward(frames: chex.Array) -> tuple[chex.Array, chex.Array]:
     """[L, L] float32 of all pairs: how unlike they are, where far apart in time wholly; squared distances."""
     norms = jnp.maximum(jnp.linalg.norm(frames, axis=1, keepdims=True), 1e-8)
     unit, place = frames / norms, jnp.arange(len(frames))

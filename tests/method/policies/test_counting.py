@@ -94,6 +94,19 @@ def test_by_default_the_level_is_the_videos_average():
         np.testing.assert_array_equal(found.surrogate, expected.surrogate)
 
 
+def test_the_mean_over_frames_is_their_sum_divided_by_those_that_are_valid():
+    def gradient(reduction):
+        def surrogate(logits):
+            given = jax.random.key(1), logits, VALID, functools.partial(outcomes, wavy), SEEN
+            return count_control(*given, n_episodes=4, reduction=reduction).surrogate
+
+        return jax.grad(surrogate)(LOGITS)
+
+    total, mean = jax.jit(lambda: [gradient('sum'), gradient('mean')])()
+    assert np.all((np.abs(total) > 0.01) == VALID)
+    np.testing.assert_allclose(mean, total / 4, rtol=1e-5)
+
+
 def test_the_enumeration_sees_a_bias(monkeypatch):
     mean, _ = mean_and_variance(monkeypatch, estimators.reinforce, wavy, NEW, 3)
     # A mean that holds the own reward shrinks the gradient by (N - 1) / N.

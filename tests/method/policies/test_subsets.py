@@ -52,6 +52,14 @@ def log_symmetric(logits):
     return found
 
 
+def test_levelled_logits_take_k_valid_frames_on_average():
+    levelled = jax.jit(subsets._levelled)
+    for size in (1, 3, 5):
+        found = np.asarray(levelled(LOGITS, VALID, size))
+        np.testing.assert_allclose(found - LOGITS, np.full(6, found[0] - LOGITS[0]), atol=1e-5)
+        assert special.expit(found[VALID]).sum() == pytest.approx(size, abs=1e-4)
+
+
 def test_log_probabilities_and_their_gradients_are_those_of_all_subsets():
     """The gradient is the action less how often each frame is taken."""
     by_size = {size: of_size(size) for size in range(1, 6)}

@@ -6,6 +6,7 @@ import operator
 
 import by_hand
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import stopping
@@ -13,13 +14,15 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
+from trsum_jax.data.standard import Standard
 from trsum_jax.errors import Preempted
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.method import masking
 from trsum_jax.results import filenames
 from trsum_jax.runtime import checkpoint
-from trsum_jax.training import corpus, runs
+from trsum_jax.training import corpus, runs, trsum
 from trsum_jax.training.epoch import Span
+from trsum_jax.training.stages import held_aside
 from trsum_jax.training.stages.held_aside import Kept
 
 VIDEOS = generate(Recipe(videos=8, width=6, steps=(7, 20), shot_steps=(2, 5), pool=20, users=3, seed=3))
@@ -176,6 +179,79 @@ def test_after_its_patience_a_run_stays_as_it_is(plain):
             np.testing.assert_array_equal(one[i], two[i])
 
 
+def test_what_is_judged_is_seen_as_its_run_sees_it(plain, monkeypatch):
+    """By its standard, and with numbers of its own."""
+
+    def told(judge, params, batch, keys, corpus, numbers):
+        of_each = batch.frames.sum(axis=(1, 2)), numbers.mask, numbers.replace
+        values = (jnp.broadcast_to(one, len(keys)) for one in of_each)
+        return None, dict(zip(trsum.LOSSES, values, strict=True))
+
+    monkeypatch.setattr(trsum, 'reconstruction_losses', told)
+    standard = Standard(jnp.arange(6.0), jnp.float32(2.0))
+    run = jax.tree.map(lambda leaf: leaf[0], plain.runs)
+    run = run._replace(standard=standard, dials={'masking.mask': jnp.float32(0.25)})
+    found = held_aside._judged(plain.bound.first, None, plain.corpus, run)
+    segments, corpus = aside_of(plain.runs, 0), jax.tree.map(np.asarray, plain.corpus)
+    frames = corpus.frames[corpus.index[segments]][corpus.valid[segments]]
+    count, replace = len(segments), plain.config.masking.replace
+    expected = [2 * (frames - np.arange(6)).sum(), 0.25 * count, replace * count, count]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_is_kept_by_hand(monkeypatch):
+    stage = setting(**{'generator.patience': 2, 'model.dropout': 0.5}).bound.stages[0]
+    run = runs.Run(None, np.zeros(7, np.int32), np.ones(7, np.float32), aside=(np.zeros(1), np.ones(1)))
+    steps = stage.steps(run)
+    found = []
+
+    def given(judge, params, corpus, run):
+        assert judge.generator.encoder.config.dropout == 0.0
+        return found[0]
+
+    monkeypatch.setattr(held_aside, '_judged', given)
+
+    @jax.jit
+    def closed(state, params, sums, row, last, passes):
+        """The end of a span, with what is judged given."""
+        found[:] = [sums]
+        state = state._replace(learner=trsum.GeneratorState(params, ()))
+        return stage.close(state, Span(0, 0, last, row, passes), None, run)
+
+    def after(state, name, losses, row=0, last=steps, passes=1, segments=2.0):
+        sums = np.array([*(segments * np.array(losses)), segments], np.float32)
+        state, told = closed(state, name, sums, row, last, passes)
+        names = ('loss_aside', 'loss_aside_segment_mean', 'loss_aside_copy_nearest')
+        assert set(told) == {*names, 'epochs_since_best'}
+        assert told['epochs_since_best'] == state.since
+        return state, [told[name].item() for name in names], (state.params.item(), state.loss.item())
+
+    state = Kept(np.float32(0), np.float32(np.inf), np.int32(0), np.zeros(4, np.float32), None)
+    state, told, kept = after(state, 1.0, [2, 8, 9])
+    assert (told, kept, state.since) == ([2, 8, 9], (1, 2), 0)
+    for name, loss in ((2.0, 3), (3.0, 1)):  # worse, and better again
+        state, told, kept = after(state, name, [loss, 0, 0])
+        assert told == [loss, 0, 0]
+    assert (kept, state.since) == ((3, 1), 0)
+    # Of two chunks the first is added, and not judged by; in the midst of a pass nothing is.
+    half, told, kept = after(state, 4.0, [0, 4, 8], passes=2)
+    assert (told, kept, half.since) == ([0, 4, 8], (3, 1), 0)
+    same, _, kept = after(half, 5.0, [0, 0, 0], row=steps, last=steps - 1, passes=2)
+    assert (kept, same.sums.tolist()) == ((3, 1), half.sums.tolist())
+    both, told, kept = after(half, 5.0, [0.75, 1, 2], row=steps, passes=2, segments=6.0)
+    assert (told, kept, both.since) == ([0.5625, 1.75, 3.5], (5, 0.5625), 0)
+    # As good is not better. After two epochs without a better one nothing counts any more.
+    for since in (1, 2, 2):
+        state, _, kept = after(state, 6.0, [1 if since == 1 else 2, 0, 0])
+        assert (kept, state.since) == ((3, 1), since)
+    state, _, kept = after(state, 7.0, [0.5, 0, 0])
+    assert (kept, state.since) == ((3, 1), 2)
+    # Of nothing the sums are over one.
+    empty, told, _ = after(half, 8.0, [0.5, 1, 2], segments=0.5)
+    assert told == [0.25, 0.5, 1]
+    assert empty.loss == 0.25
+
+
 def test_with_nothing_aside_it_is_the_stage_of_the_core():
     bare = setting(share=0.0)
     states, history = bare.train(bare.stage1, epochs=1)
@@ -186,6 +262,7 @@ def test_with_nothing_aside_it_is_the_stage_of_the_core():
 def test_of_chunks_each_is_judged_at_the_end_of_its_pass(plain):
     stage, run = plain.stage1, jax.tree.map(lambda leaf: leaf[0], plain.runs)
     start = stage.init(run, ())
+    assert (start.loss, start.since, start.sums.tolist()) == (np.inf, 0, [0.0] * 4)
     steps = stage.steps(run)
 
     def closed(state, row):

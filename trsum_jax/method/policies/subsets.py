@@ -130,10 +130,10 @@ def sample_subsets(
 
     def decide(left: jax.Array, frame: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         logit, real, up_to_it, before, after, u = frame
-        one_less = jnp.where(left > 0, before[left - 1], _NEVER)
-        taken = u < jnp.exp(jax.nn.log_sigmoid(logit) + one_less - after[left])
-        # Rounding must not take a frame too many, or too few.
-        taken = real & (left > 0) & (taken | (left == up_to_it))
+        # With none left the last column is read: as many as there are positions, which is never yet.
+        taken = u < jnp.exp(jax.nn.log_sigmoid(logit) + before[left - 1] - after[left])
+        # Rounding must not take a frame too few.
+        taken = real & (taken | (left == up_to_it))
         return left - taken, taken
 
     start = jnp.full(n_episodes, size, jnp.int32)
