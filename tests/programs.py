@@ -5,7 +5,7 @@ import functools
 import jax
 
 from trsum_jax.experiment import methods
-from trsum_jax.training import grid, loop
+from trsum_jax.training import grid, loop, scoring
 from trsum_jax.training.epoch import Stage
 
 # Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak.
@@ -25,8 +25,7 @@ def share(patch):
     Args:
         patch: a monkeypatch.
     """
-    build, compile_part = methods.build, grid.compile_part
-    made, parts = {}, {}
+    build, made = methods.build, {}
 
     def build_once(config, *rest):
         fields = {name: value for name, value in config.to_dict().items() if name not in _ELSEWHERE}
@@ -40,15 +39,24 @@ def share(patch):
             )
         return made[key]
 
-    def compile_part_once(stage, how, mesh=None):
-        # `grid.advance` wraps the step anew each time.
-        key = stage.step.__wrapped__, how, mesh
-        if key not in parts:
-            parts[key] = compile_part(stage, how, mesh)
-        return parts[key]
-
     patch.setattr(methods, 'build', build_once)
-    patch.setattr(grid, 'compile_part', compile_part_once)
+    patch.setattr(grid, 'compile_init', _kept(grid.compile_init, lambda stage: stage.init))
+    # `grid.advance` wraps the step anew each time, and `Experiment.score` the row.
+    patch.setattr(grid, 'compile_part', _kept(grid.compile_part, lambda stage: stage.step.__wrapped__))
+    patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, lambda one: (one.func, one.args)))
+
+
+def _kept(compile_one, identity):
+    """Of functions of one identity, and otherwise equal arguments, what was made of the first."""
+    found = {}
+
+    def get(function, *rest):
+        key = identity(function), rest
+        if key not in found:
+            found[key] = compile_one(function, *rest)
+        return found[key]
+
+    return get
 
 
 _jit = functools.partial(jax.jit, inline=True)

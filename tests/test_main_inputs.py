@@ -16,7 +16,7 @@ from trsum_jax.experiment import inputs, run, scorer
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 
-pytestmark = pytest.mark.usefixtures('programs_shared')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 
 
 def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):

@@ -17,7 +17,7 @@ from trsum_jax.experiment.run import run_experiment, train
 from trsum_jax.results import filenames
 from trsum_jax.training import feed
 
-pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 VIDEO_MB = 6 * 4 / 2**20  # a step of the toy data
 SHORT = {
     'generator.epochs': 3,

@@ -18,7 +18,7 @@ from trsum_jax.files import read_json
 from trsum_jax.results import filenames, metric_log
 from trsum_jax.runtime import checkpoint
 
-pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 CONFIG = 'tests/tiny.py'
 # Checkpoints after 2, 4 and 5 epochs of both stages, of which the last two stay.
 SHORT = {
