@@ -40,7 +40,7 @@ def share(patch):
         return made[key]
 
     patch.setattr(methods, 'build', build_once)
-    patch.setattr(grid, 'compile_init', _kept(grid.compile_init, lambda stage: stage.init))
+    patch.setattr(grid, '_compile_init', functools.cache(grid._compile_init))
     # `grid.advance` wraps the step anew each time, and `Experiment.score` the row.
     patch.setattr(grid, 'compile_part', _kept(grid.compile_part, lambda stage: stage.step.__wrapped__))
     patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, lambda one: (one.func, one.args)))

@@ -26,7 +26,11 @@ _UNDER_WAY = 2
 
 def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:
     """The states of all runs before the stage's first epoch, with a leading run axis."""
-    return compile_init(stage, mesh)(runs, frozen)
+    return _compile_init(stage.init, mesh or one_device())(runs, frozen)
+
+
+def _compile_init(init: Callable, mesh: Mesh) -> Callable:
+    return jax.jit(split(jax.vmap(init), mesh, (BY_RUN, BY_RUN)))
 
 
 def like(stage: Stage, runs: Run, frozen: Any) -> Any:
@@ -61,19 +65,6 @@ def told_like(
     specs = (BY_RUN, SHARED, BY_RUN, BY_RUN)
     all_runs = split(jax.vmap(one_run, (0, None, 0, 0)), mesh or one_device(), specs)
     return jax.eval_shape(all_runs, states, corpus, runs, frozen)
-
-
-def compile_init(stage: Stage, mesh: Mesh | None = None) -> Callable:
-    """(runs, frozen) -> the states of all runs before the first epoch, compiled at its first call.
-
-    Args:
-        stage: what to run.
-        mesh: of the devices; the default one alone where there is none.
-
-    Returns:
-        The function.
-    """
-    return jax.jit(split(jax.vmap(stage.init), mesh or one_device(), (BY_RUN, BY_RUN)))
 
 
 def compile_part(stage: Stage, how: str, mesh: Mesh | None = None) -> Callable:
