@@ -8,8 +8,10 @@ from trsum_jax.experiment import methods
 from trsum_jax.training import grid, loop, scoring
 from trsum_jax.training.epoch import Stage
 
-# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak.
-_ELSEWHERE = ('name', 'data', 'seeds')
+# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak. Of the
+# evaluation, those of which a row's is made.
+_ELSEWHERE = ('name', 'preset', 'data', 'seeds', 'evaluation', 'study', 'variants')
+_OF_ROWS = ('untrained_heads', 'rs_sum_passes')
 
 
 def traced_once(stage: Stage) -> Stage:
@@ -28,22 +30,34 @@ def share(patch):
     build, made = methods.build, {}
 
     def build_once(config, *rest):
-        fields = {name: value for name, value in config.to_dict().items() if name not in _ELSEWHERE}
-        layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
-        key = repr(fields | {'layout': layout}), rest
-        if key not in made:
-            method = build(config, *rest)
-            stages = tuple(traced_once(stage) for stage in method.stages)
-            made[key] = method._replace(
-                stages=stages, rows={name: _jit(row) for name, row in method.rows.items()}
-            )
-        return made[key]
+        method = build(config, *rest)
+        stages = [
+            made.setdefault((stage.name, _read_by(stage.name, config), rest), traced_once(stage))
+            for stage in method.stages
+        ]
+        by = repr([config.evaluation[name] for name in _OF_ROWS]), _read_by(stages[-1].name, config), rest
+        rows = {name: made.setdefault((name, *by), _jit(row)) for name, row in method.rows.items()}
+        return method._replace(stages=tuple(stages), rows=rows)
 
     patch.setattr(methods, 'build', build_once)
     patch.setattr(grid, '_compile_init', functools.cache(grid._compile_init))
     # `grid.advance` wraps the step anew each time, and `Experiment.score` the row.
     patch.setattr(grid, 'compile_part', _kept(grid.compile_part, lambda stage: stage.step.__wrapped__))
     patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, lambda one: (one.func, one.args)))
+
+
+def _read_by(stage, config):
+    """What a stage is made of: of its method's stages, nothing of those to come."""
+    own = next(stages for stages in methods.STAGES.values() if stage in stages)
+    others = {name for stages in methods.STAGES.values() for name in stages}
+    others -= set(own[: own.index(stage) + 1])
+    fields = {
+        part: value
+        for part, value in config.to_dict().items()
+        if part not in _ELSEWHERE and part not in others
+    }
+    layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
+    return repr(fields | {'layout': layout})
 
 
 def _kept(compile_one, identity):
