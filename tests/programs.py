@@ -43,7 +43,7 @@ def share(patch):
     patch.setattr(grid, '_compile_init', functools.cache(grid._compile_init))
     # `grid.advance` wraps the step anew each time, and `Experiment.score` the row.
     patch.setattr(grid, 'compile_part', _kept(grid.compile_part, lambda stage: stage.step.__wrapped__))
-    patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, lambda one: (one.func, one.args)))
+    patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, _parts_of))
 
 
 def _read_by(stage, config):
@@ -58,6 +58,10 @@ def _read_by(stage, config):
     }
     layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
     return repr(fields | {'layout': layout})
+
+
+def _parts_of(one):
+    return (one.func, one.args) if isinstance(one, functools.partial) else one
 
 
 def _kept(compile_one, identity):
