@@ -5,11 +5,13 @@ import functools
 import jax
 
 from trsum_jax.experiment import methods
-from trsum_jax.training import grid, loop
+from trsum_jax.training import grid, loop, scoring
 from trsum_jax.training.epoch import Stage
 
-# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak.
-_ELSEWHERE = ('name', 'data', 'seeds')
+# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak. Of the
+# evaluation, those of which a row's is made.
+_ELSEWHERE = ('name', 'preset', 'data', 'seeds', 'evaluation', 'study', 'variants')
+_OF_ROWS = ('untrained_heads', 'rs_sum_passes')
 
 
 def traced_once(stage: Stage) -> Stage:
@@ -25,30 +27,54 @@ def share(patch):
     Args:
         patch: a monkeypatch.
     """
-    build, compile_part = methods.build, grid.compile_part
-    made, parts = {}, {}
+    build, made = methods.build, {}
 
     def build_once(config, *rest):
-        fields = {name: value for name, value in config.to_dict().items() if name not in _ELSEWHERE}
-        layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
-        key = repr(fields | {'layout': layout}), rest
-        if key not in made:
-            method = build(config, *rest)
-            stages = tuple(traced_once(stage) for stage in method.stages)
-            made[key] = method._replace(
-                stages=stages, rows={name: _jit(row) for name, row in method.rows.items()}
-            )
-        return made[key]
-
-    def compile_part_once(stage, how, mesh=None):
-        # `grid.advance` wraps the step anew each time.
-        key = stage.step.__wrapped__, how, mesh
-        if key not in parts:
-            parts[key] = compile_part(stage, how, mesh)
-        return parts[key]
+        method = build(config, *rest)
+        stages = [
+            made.setdefault((stage.name, _read_by(stage.name, config), rest), traced_once(stage))
+            for stage in method.stages
+        ]
+        by = repr([config.evaluation[name] for name in _OF_ROWS]), _read_by(stages[-1].name, config), rest
+        rows = {name: made.setdefault((name, *by), _jit(row)) for name, row in method.rows.items()}
+        return method._replace(stages=tuple(stages), rows=rows)
 
     patch.setattr(methods, 'build', build_once)
-    patch.setattr(grid, 'compile_part', compile_part_once)
+    patch.setattr(grid, '_compile_init', functools.cache(grid._compile_init))
+    # `grid.advance` wraps the step anew each time, and `Experiment.score` the row.
+    patch.setattr(grid, 'compile_part', _kept(grid.compile_part, lambda stage: stage.step.__wrapped__))
+    patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, _parts_of))
+
+
+def _read_by(stage, config):
+    """What a stage is made of: of its method's stages, nothing of those to come."""
+    own = next(stages for stages in methods.STAGES.values() if stage in stages)
+    others = {name for stages in methods.STAGES.values() for name in stages}
+    others -= set(own[: own.index(stage) + 1])
+    fields = {
+        part: value
+        for part, value in config.to_dict().items()
+        if part not in _ELSEWHERE and part not in others
+    }
+    layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
+    return repr(fields | {'layout': layout})
+
+
+def _parts_of(one):
+    return (one.func, one.args) if isinstance(one, functools.partial) else one
+
+
+def _kept(compile_one, identity):
+    """Of functions of one identity, and otherwise equal arguments, what was made of the first."""
+    found = {}
+
+    def get(function, *rest):
+        key = identity(function), rest
+        if key not in found:
+            found[key] = compile_one(function, *rest)
+        return found[key]
+
+    return get
 
 
 _jit = functools.partial(jax.jit, inline=True)

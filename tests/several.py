@@ -1,26 +1,19 @@
 """Several processes of the main job on this machine's loopback."""
 
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 
+import warm
 import xla
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from warm import ROOT
 
 
 def start(process, processes, port, workdir, *flags, devices=1, config='tests/tiny.py', cwd=ROOT):
     """One of them, on its own virtual devices."""
-    command = [sys.executable, '-m', 'trsum_jax.main', f'--config={ROOT / config}', f'--workdir={workdir}']
+    command = ['trsum_jax.main', f'--config={ROOT / config}', f'--workdir={workdir}']
     if processes > 1:
         command += ['--distributed', f'--coordinator=127.0.0.1:{port}']
         command += [f'--processes={processes}', f'--process={process}']
-    env = os.environ | {'XLA_FLAGS': xla.flags(devices), 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}'}
-    return subprocess.Popen(
-        [*command, *flags], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return warm.start(*command, *flags, cwd=cwd, XLA_FLAGS=xla.flags(devices))
 
 
 def start_all(processes, workdir, *flags, devices=1):

@@ -18,7 +18,7 @@ from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 from trsum_jax.training import corpus
 
-pytestmark = pytest.mark.usefixtures('programs_shared')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 
 
 def test_validation_videos_are_for_all_folds_or_for_none():

@@ -21,6 +21,9 @@ def flags(devices: int) -> str:
 @functools.cache
 def _known() -> tuple[str, ...]:
     """`FAST`, or the first alone: XLA ends a process that names a flag which its version does not have."""
+    # A worker of xdist has what its parent has found.
+    if all(flag in os.environ.get('XLA_FLAGS', '').split() for flag in FAST):
+        return FAST
     command = [sys.executable, '-c', 'import jax; jax.devices()']
     env = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ' '.join(FAST)}
     probe = subprocess.run(command, env=env, capture_output=True, check=False)

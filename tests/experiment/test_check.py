@@ -56,6 +56,9 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
     config.data.folds = min(config.data.folds, 2)
     config.evaluation.baselines = False
     config.seeds = (0,)
+    # Second differences of a curve need three points; configs of one training share its programs.
+    for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
+        config[stage].epochs = 3
     if config.study.columns and config.variants:
         run_as_a_study(config, tmp_path)
         return
@@ -68,9 +71,6 @@ def test_every_config_runs_in_a_shortened_form(path, tmp_path):
 
 def run_as_a_study(config, workdir):
     """The first variant alone, without what costs time; studies of several are tested elsewhere."""
-    # Second differences of a curve need three points.
-    for stage in ('generator', 'summarizer', 'acsumgan', 'drdsn'):
-        config[stage].epochs = 3
     first = config.study.first or next(iter(config.variants))
     for name in [name for name in config.variants if name != first]:
         del config.variants[name]

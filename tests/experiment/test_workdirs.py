@@ -15,7 +15,7 @@ from trsum_jax.files import read_json
 from trsum_jax.results import filenames, metric_log
 from trsum_jax.studies import measures
 
-pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 DAMAGES = {
     'empty': lambda content: b'',
     'half': lambda content: content[: len(content) // 2],

@@ -47,7 +47,8 @@ def test_an_unknown_flag_is_named(platform, flags):
 
 
 def test_two_real_processes_are_preempted_start_again_and_finish(tmp_path):
-    fields = {'generator.epochs': 150, 'evaluation.baselines': False, 'model.layers': 1}
+    fields = {'generator.epochs': 150, 'layout.checkpoint_every': 150, 'evaluation.baselines': False}
+    fields |= {'model.layers': 1}
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
     command = ['--processes=2', '--restarts=1', f'--logs={tmp_path}', '--', '--config=tests/tiny.py']

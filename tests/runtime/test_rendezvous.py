@@ -2,14 +2,12 @@
 
 import concurrent.futures
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
 import several
+import warm
 
 from trsum_jax.errors import InputError
 from trsum_jax.runtime import rendezvous
@@ -160,17 +158,10 @@ def test_the_command_says_it_in_a_sentence():
 def test_where_a_platform_tells_the_address_the_time_is_bounded_too():
     """Slurm has started a second process elsewhere, which does not come: the runtime would abort."""
     slurm = {'JOB_ID': 7, 'STEP_NODELIST': '127.0.0.1', 'NTASKS': 2, 'PROCID': 1, 'LOCALID': 0}
-    done = subprocess.run(
-        [sys.executable, '-m', 'trsum_jax.main', '--distributed', '--start_timeout=1'],
-        cwd=several.ROOT,
-        env=os.environ
-        | {f'SLURM_{name}': str(value) for name, value in slurm.items()}
-        | {'JAX_COORDINATOR_PORT': str(several.free_port())},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith('error: --distributed: the processes did not find each other within 1 s')
-    assert done.stderr.count('\n') == 1
+    environment = {f'SLURM_{name}': str(value) for name, value in slurm.items()}
+    environment |= {'JAX_COORDINATOR_PORT': str(several.free_port())}
+    started = warm.start('trsum_jax.main', '--distributed', '--start_timeout=1', **environment)
+    codes, told = several.ended([started], timeout=60)
+    assert codes == [1]
+    assert told[0].startswith('error: --distributed: the processes did not find each other within 1 s')
+    assert told[0].count('\n') == 1

@@ -16,6 +16,8 @@ from trsum_jax.results import filenames, planted_failures
 from trsum_jax.studies import comparison, drawing, measures, transfer
 from trsum_jax.studies.variants import expand, refuse_another, run_variants
 
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):

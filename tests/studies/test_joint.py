@@ -16,7 +16,7 @@ from trsum_jax.runtime import checkpoint
 from trsum_jax.studies import joint
 from trsum_jax.studies.variants import expand, run_variants
 
-pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 # Every number of either stage, in a variant of its own.
 VARIANTS = {
     'base': {},

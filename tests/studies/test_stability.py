@@ -13,6 +13,8 @@ from trsum_jax.studies import stability
 from trsum_jax.studies.pages import stability as command
 from trsum_jax.studies.variants import run_variants
 
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+
 
 def write_training(folder, method, stages, seeds=(0, 0, 5, 5)):
     """What `measure` reads of a finished training: `stages[stage][metric]` is [R][epochs]."""

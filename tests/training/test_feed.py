@@ -23,7 +23,7 @@ from trsum_jax.results import filenames
 from trsum_jax.runtime import sharding
 from trsum_jax.training import feed, runs
 
-pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 VIDEO_MB = 6 * 4 / 2**20  # a step of the toy data
 SHORT = {
     'generator.epochs': 3,

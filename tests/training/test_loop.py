@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import several
 import stopping
 from soak import interruptions
 from tiny import tiny_config, write_data
@@ -20,8 +21,7 @@ from trsum_jax.results import filenames, metric_log
 from trsum_jax.runtime import checkpoint
 from trsum_jax.training import runs
 
-pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_laid_out')
-CONFIG = 'tests/tiny.py'
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 # Checkpoints after 2, 4 and 5 epochs of both stages, of which the last two stay.
 SHORT = {
     'generator.epochs': 5,
@@ -67,17 +67,20 @@ def stop_within(steps, config, workdir, monkeypatch):
             run_experiment(config, workdir)
 
 
-def test_killed_at_moments_of_three_kinds_it_ends_in_the_same_bytes(tmp_path, monkeypatch, data):
-    monkeypatch.setenv('PYTHONPATH', 'tests')
+def start(workdir, flags):
+    return several.start(0, 1, 0, workdir, *flags, devices=2)
+
+
+def test_killed_at_moments_of_three_kinds_it_ends_in_the_same_bytes(tmp_path, data):
     flags = (*interruptions.SHORT, f'--config.data.file={data}', '--config.data.generate=False')
     flags += ('--config.evaluation.baselines=False', '--config.model.layers=1')
-    interruptions.finish(interruptions.start(CONFIG, tmp_path / 'in_peace', flags))
+    interruptions.finish(start(tmp_path / 'in_peace', flags))
     draw = random.Random(5)
     # Those of the start and of the evaluation are tried by tests.soak.interruptions.
     names = ['training', 'checkpoint', 'results']
     workdir = tmp_path / 'killed'
     killed = interruptions.trial(
-        lambda: interruptions.start(CONFIG, workdir, flags),
+        lambda: start(workdir, flags),
         iter(names),
         len(names),
         lambda name: interruptions.moments(workdir, draw)[name],
@@ -88,13 +91,10 @@ def test_killed_at_moments_of_three_kinds_it_ends_in_the_same_bytes(tmp_path, mo
     assert interruptions.differences(tmp_path / 'in_peace', workdir) == []
 
 
-def test_sigterm_saves_and_exits_with_its_own_code_and_the_same_command_continues(
-    tmp_path, monkeypatch, config, data
-):
-    monkeypatch.setenv('PYTHONPATH', 'tests')
+def test_sigterm_saves_and_exits_with_its_own_code_and_the_same_command_continues(tmp_path, config, data):
     flags = [f'--config.{name}={value}' for name, value in SHORT.items()]
     flags += [f'--config.data.file={data}', '--config.data.generate=False', '--config.generator.epochs=3000']
-    process = interruptions.start(CONFIG, tmp_path, flags)
+    process = start(tmp_path, flags)
     wait_for(tmp_path / filenames.METRICS, process)
     process.send_signal(signal.SIGTERM)
     told, _ = process.communicate(timeout=120)
@@ -120,7 +120,7 @@ def test_sigterm_saves_and_exits_with_its_own_code_and_the_same_command_continue
 
 def wait_for(path, process):
     while not (path.exists() and path.stat().st_size):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 

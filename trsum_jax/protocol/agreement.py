@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import evaluation, tables
@@ -147,7 +147,8 @@ def sign_flip_test(values: Sequence[float], *, seed: int = 0, most: int = 16384)
     if len(defined) < 2:
         return float('nan')
     flips = {'permutation_type': 'samples', 'vectorized': True, 'n_resamples': most}
-    return float(stats.permutation_test((defined,), np.mean, rng=np.random.default_rng(seed), **flips).pvalue)
+    drawn = np.random.default_rng(seed)
+    return float(scipy.stats.permutation_test((defined,), np.mean, rng=drawn, **flips).pvalue)
 
 
 def measure_agreement(
@@ -253,7 +254,7 @@ def _signs(values: np.ndarray) -> np.ndarray:
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    ranks = stats.rankdata(values)
+    ranks = scipy.stats.rankdata(values)
     return ranks - ranks.mean()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import highlights, knapsack
@@ -155,8 +155,8 @@ def rank_correlations(scores: np.ndarray, references: np.ndarray) -> tuple[np.nd
         return taus, rhos
     for user, reference in enumerate(references):
         if not is_constant(reference):
-            taus[user] = stats.kendalltau(scores, reference).statistic
-            rhos[user] = stats.spearmanr(scores, reference).statistic
+            taus[user] = scipy.stats.kendalltau(scores, reference).statistic
+            rhos[user] = scipy.stats.spearmanr(scores, reference).statistic
     return taus, rhos
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from trsum_jax.errors import InputError
 
@@ -92,7 +92,7 @@ def over_seeds(values: npt.ArrayLike, seeds: Sequence[int]) -> dict[str, float]:
     if means:
         found['mean'] = float(np.mean(means))
     if len(means) > 1:
-        half = stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
+        half = scipy.stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
         found |= {'low': found['mean'] - float(half), 'high': found['mean'] + float(half)}
     return found
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import scipy
 import tabulate
-from scipy import stats
 
 from trsum_jax.protocol import evaluation
 
@@ -66,7 +66,7 @@ def estimate(
         samples, statistic = _by_video(used)
     if not samples:
         return result
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         samples,
         statistic,
         n_resamples=resamples,

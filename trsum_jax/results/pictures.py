@@ -2,18 +2,18 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
 
 from trsum_jax.data.records import Video
 from trsum_jax.files import replacing
 from trsum_jax.protocol import agreement, evaluation, tables
 from trsum_jax.results.report import MODEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MODEL_COLOUR, _OTHER_COLOUR, _SHOT_COLOUR = '#c1440e', '#4a6fa5', '#f2c14e'
 
@@ -28,7 +28,7 @@ def learning_curves(
         generator: metrics of stage 1, each [R, epochs].
         summarizer: metrics of stage 2, each [R, epochs].
     """
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout='constrained')
+    figure, axes = subplots(2, 2, figsize=(11, 7))
     losses = 'loss', 'loss_segment_mean', 'loss_copy_nearest', 'loss_aside', 'loss_aside_copy_nearest'
     panels = [
         (
@@ -58,9 +58,8 @@ def every_curve(path: pathlib.Path, title: str, curves: dict[str, np.ndarray]) -
         curves: by metric, [R, epochs].
     """
     columns = 4
-    figure, axes = plt.subplots(
-        -(-len(curves) // columns), columns, figsize=(14, 2.6 * -(-len(curves) // columns)),
-        layout='constrained', squeeze=False,
+    figure, axes = subplots(
+        -(-len(curves) // columns), columns, figsize=(14, 2.6 * -(-len(curves) // columns)), squeeze=False,
     )  # fmt: skip
     for axis in axes.flat[len(curves) :]:
         axis.axis('off')
@@ -81,9 +80,7 @@ def normalised_curves(path: pathlib.Path, curves: dict[str, np.ndarray]) -> None
     """
     columns = 4
     rows = -(-len(curves) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(14, 2.5 * rows), sharey=True, layout='constrained', squeeze=False
-    )
+    figure, axes = subplots(rows, columns, figsize=(14, 2.5 * rows), sharey=True, squeeze=False)
     for axis in axes.flat[len(curves) :]:
         axis.axis('off')
     for axis, (title, runs) in zip(axes.flat, curves.items(), strict=False):
@@ -109,7 +106,7 @@ def results_of_rows(path: pathlib.Path, found: dict[str, Any]) -> None:
     if found['held_out']:
         parts.insert(0, ('mean', 'baselines', 'held-out videos', 'o'))
     metrics = ('kendall_tau', 'f_avg', 'f_max')
-    figure, axes = plt.subplots(1, len(metrics), figsize=(13, 4.2), sharey=True, layout='constrained')
+    figure, axes = subplots(1, len(metrics), figsize=(13, 4.2), sharey=True)
     own = found['method']
     names = [own, *found['baselines']]
     for axis, metric in zip(axes, metrics, strict=True):
@@ -150,9 +147,7 @@ def variants_beside(path: pathlib.Path, found: dict[str, Any]) -> None:
         'change': 'D',
         'human': '|',
     }
-    figure, axes = plt.subplots(
-        1, 2, figsize=(12, 0.45 * len(found) + 1.8), sharey=True, sharex=True, layout='constrained'
-    )
+    figure, axes = subplots(1, 2, figsize=(12, 0.45 * len(found) + 1.8), sharey=True, sharex=True)
     for axis, part in zip(axes, ('', 'train_'), strict=True):
         for y, one in enumerate(found.values()):
             rows = {MODEL: one[f'{part}mean']} | one[f'{part}baselines']
@@ -184,9 +179,7 @@ def timelines(
         scores: by video key, [n_steps].
         budget: the summary's share of the video.
     """
-    figure, axes = plt.subplots(
-        len(videos), 1, figsize=(11, 2.2 * len(videos) + 0.6), layout='constrained', squeeze=False
-    )
+    figure, axes = subplots(len(videos), 1, figsize=(11, 2.2 * len(videos) + 0.6), squeeze=False)
     for axis, video in zip(axes[:, 0], videos, strict=True):
         unit, label = (video.fps, 'seconds') if video.fps else (1.0, 'frames')
         own = scores[video.key]
@@ -228,9 +221,7 @@ def one_out_and_people(path: pathlib.Path, video: Video, losses: np.ndarray, bud
     references = evaluation.rank_references(video)
     mean = references.mean(axis=0)
     found = agreement.correlations(agreement.Pair(losses, mean[None]))
-    figure, (axis, below) = plt.subplots(
-        2, 1, figsize=(11, 4.2), layout='constrained', sharex=True, height_ratios=(5, 1)
-    )
+    figure, (axis, below) = subplots(2, 1, figsize=(11, 4.2), sharex=True, height_ratios=(5, 1))
     seconds = video.picks / unit
     axis.plot(seconds, losses, color=_MODEL_COLOUR, lw=1.2)
     axis.set_ylabel('one-out loss', color=_MODEL_COLOUR)
@@ -258,9 +249,7 @@ def agreement_of_rows(path: pathlib.Path, found: dict[str, Any]) -> None:
         path: the PNG.
         found: by row, from `agreement.measure_agreement`.
     """
-    figure, axes = plt.subplots(
-        1, 2, figsize=(12, 0.55 * len(found) + 1.6), sharey=True, layout='constrained'
-    )
+    figure, axes = subplots(1, 2, figsize=(12, 0.55 * len(found) + 1.6), sharey=True)
     titles = {'per_user': 'against each person', 'mean_user': 'against the mean of people'}
     for axis, (form, title) in zip(axes, titles.items(), strict=True):
         for y, of in enumerate(found.values()):
@@ -280,16 +269,38 @@ def agreement_of_rows(path: pathlib.Path, found: dict[str, Any]) -> None:
     save(figure, path)
 
 
-def _curve(axis: plt.Axes, runs: np.ndarray, label: str) -> None:
+def subplots(
+    rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], **options: Any
+) -> tuple['Figure', Any]:
+    """A figure and its axes, as those of `pyplot`, whose windows nobody needs here.
+
+    Matplotlib is imported by the first of them: whoever draws nothing need not wait for it, as a process that
+    is not the first of its job, or a command that refuses what it is given.
+
+    Args:
+        rows: of axes.
+        columns: of axes.
+        figsize: inches, width and height.
+        **options: of `Figure.subplots`.
+
+    Returns:
+        The figure, and its axes as `Figure.subplots` has them.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout='constrained')
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def _curve(axis: 'Axes', runs: np.ndarray, label: str) -> None:
     epochs = np.arange(1, runs.shape[1] + 1)
     (line,) = axis.plot(epochs, runs.mean(axis=0), label=label)
     if len(runs) > 1:
         axis.fill_between(epochs, runs.min(axis=0), runs.max(axis=0), alpha=0.2, color=line.get_color(), lw=0)
 
 
-def save(figure: plt.Figure, path: pathlib.Path) -> None:
-    """Writes a figure as PNG, whole or not at all, and closes it."""
+def save(figure: 'Figure', path: pathlib.Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format='png')
-    plt.close(figure)

@@ -2,12 +2,13 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from matplotlib import pyplot as plt
+from typing import TYPE_CHECKING, Any
 
 from trsum_jax.results import pictures
 from trsum_jax.studies import measures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # More do not fit beside each other.
 _PANELS = 5
@@ -24,7 +25,7 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
     """
     columns = [c for c in found['columns'] if any(c in of for of in found['variants'].values())][:_PANELS]
     if not columns:
-        figure, axis = plt.subplots(figsize=(7, 1), layout='constrained')
+        figure, axis = pictures.subplots(figsize=(7, 1))
         axis.text(
             0.5, 0.5, f'none of {", ".join(found["columns"])} could be measured', ha='center', va='center'
         )
@@ -34,8 +35,8 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
     names, others = list(found['variants']), list(found['differences'])
     rows = [names, others] if others else [names]
     height = 0.3 * (len(names) + len(others)) + 2.2
-    figure, axes = plt.subplots(
-        len(rows), len(columns), figsize=(2.7 * len(columns) + 1.8, height), layout='constrained',
+    figure, axes = pictures.subplots(
+        len(rows), len(columns), figsize=(2.7 * len(columns) + 1.8, height),
         squeeze=False, sharey='row', height_ratios=[len(labels) + 0.5 for labels in rows],
     )  # fmt: skip
     for column, (above, *below) in zip(columns, axes.T, strict=True):
@@ -68,7 +69,7 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
 
 
 def _points(
-    axis: plt.Axes, values: Sequence[Mapping[str, Any] | None], column: str, first: bool = False
+    axis: 'Axes', values: Sequence[Mapping[str, Any] | None], column: str, first: bool = False
 ) -> None:
     for y, value in enumerate(values):
         if value is None or value['mean'] is None:

@@ -15,8 +15,8 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 import tabulate
-from scipy import stats
 from tqdm import tqdm
 
 from trsum_jax.data import folded
@@ -131,7 +131,7 @@ def rank_correlation(values: np.ndarray, worth: np.ndarray) -> float:
     """
     if np.isnan(worth).any() or evaluation.is_constant(values) or evaluation.is_constant(worth):
         return float('nan')
-    return float(stats.spearmanr(values, worth).statistic)
+    return float(scipy.stats.spearmanr(values, worth).statistic)
 
 
 def correlations_over_draws(

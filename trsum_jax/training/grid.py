@@ -26,7 +26,11 @@ _UNDER_WAY = 2
 
 def init(stage: Stage, runs: Run, frozen: Any, mesh: Mesh | None = None) -> Any:
     """The states of all runs before the stage's first epoch, with a leading run axis."""
-    return jax.jit(split(jax.vmap(stage.init), mesh or one_device(), (BY_RUN, BY_RUN)))(runs, frozen)
+    return _compile_init(stage.init, mesh or one_device())(runs, frozen)
+
+
+def _compile_init(init: Callable, mesh: Mesh) -> Callable:
+    return jax.jit(split(jax.vmap(init), mesh, (BY_RUN, BY_RUN)))
 
 
 def like(stage: Stage, runs: Run, frozen: Any) -> Any:

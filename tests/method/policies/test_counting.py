@@ -14,7 +14,7 @@ from trsum_jax.method.policies.counting import count_control
 
 LOGITS = jnp.array([0.3, -1.2, 5.0, 0.8, 0.1])
 VALID = jnp.array([True, True, False, True, True])  # padding within, with a logit that would choose it
-ACTIONS = jnp.insert(jnp.array(list(itertools.product([False, True], repeat=4))), 2, False, axis=1)
+ACTIONS = jnp.asarray(np.insert(list(itertools.product([False, True], repeat=4)), 2, False, axis=1))
 SEEN = episodes.Baseline(jnp.array(0.4), jnp.array(True))
 NEW = episodes.Baseline(jnp.array(9.0), jnp.array(False))
 KINDS = {

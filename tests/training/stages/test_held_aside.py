@@ -25,6 +25,7 @@ from trsum_jax.training.epoch import Span
 from trsum_jax.training.stages import held_aside
 from trsum_jax.training.stages.held_aside import Kept
 
+pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 VIDEOS = generate(Recipe(videos=8, width=6, steps=(7, 20), shot_steps=(2, 5), pool=20, users=3, seed=3))
 KEYS = [video.key for video in VIDEOS]
 # Six and seven training videos: of each run one is held aside.

@@ -12,7 +12,6 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import ml_collections
 import numpy as np
 import tabulate
@@ -24,12 +23,9 @@ from trsum_jax.errors import InputError
 from trsum_jax.files import replacing
 from trsum_jax.method import episodes, reward_terms
 from trsum_jax.protocol import tables
-from trsum_jax.results import planted_failures
+from trsum_jax.results import pictures, planted_failures
 from trsum_jax.results.report import MODEL
 from trsum_jax.training import corpus
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
 
 # The measure that each dataset is planted for.
 OWN = {'repetitive': 'repeated', 'brief': 'missed_events', 'transitions': 'transition_preference'}
@@ -121,7 +117,7 @@ def draw(path: pathlib.Path, found: dict[str, dict[str, dict]]) -> None:
         path: the PNG.
         found: from `read`.
     """
-    figure, axes = plt.subplots(1, len(OWN), figsize=(13, 3.8), sharey=True, layout='constrained')
+    figure, axes = pictures.subplots(1, len(OWN), figsize=(13, 3.8), sharey=True)
     for axis, (plant, measure) in zip(axes, OWN.items(), strict=True):
         rewards = found[plant]
         names = [FIRST, *(name for name in rewards if name != FIRST)]
@@ -142,7 +138,6 @@ def draw(path: pathlib.Path, found: dict[str, dict[str, dict]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format='png')
-    plt.close(figure)
 
 
 def render(found: dict[str, dict[str, dict]]) -> str:
