@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from benchmarks import grid, measure, steps
+from benchmarks import grid, large_set, measure, steps
+from trsum_jax.data import datasets
 
 
 @pytest.fixture(scope='module')
@@ -47,3 +48,15 @@ def test_the_comparison_runs_at_toy_size(monkeypatch):
     found = steps.compare_steps('toy', 'summarizer', repetitions=1)
     assert set(found['ratios']) == {'torch_best', 'torch_field'}
     assert all(row['ours, s'] > 0 for row in steps.rows([found]))
+
+
+def test_a_large_set_is_read_once_a_phase(tmp_path):
+    path, splits, workdir = tmp_path / 'all.h5', tmp_path / 'splits.json', tmp_path / 'run'
+    workdir.mkdir()
+    datasets.write_dataset(path, large_set.made(60, (20, 40), 256), synthetic=True)
+    large_set.write_splits(splits, 60)
+    rows = large_set.run_phases(path, splits, 0.5, workdir)
+    times = {row['phase']: row['times the file'] for row in rows}
+    assert times['an epoch of the generator'] < 1.2 and times['scoring'] < 1.2
+    # Small files have more of names and numbers than of features.
+    assert times['opening, checking, splits'] < 2
