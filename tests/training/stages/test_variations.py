@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny import Setting, tiny_config
 
+from trsum_jax.data.standard import Standard
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, config
 from trsum_jax.method import episodes, estimators, relaxations
@@ -168,6 +169,12 @@ def test_the_first_step_of_the_summarizer_is_the_same_and_only_the_copy_moves(ge
     chex.assert_trees_all_equal(jax.tree.map(np.asarray, generator), before)
     moved = jax.tree.map(lambda new, old: np.any(new != old), after[True].generator[0], before)
     assert all(jax.tree.leaves(moved))
+    # It sees the frames by the run's standard: twice as far apart, by half the scale, they are the same.
+    mean, scale = setting.runs.standard
+    setting.corpus = setting.corpus._replace(frames=2 * setting.corpus.frames)
+    runs = setting.runs._replace(standard=Standard(2 * mean, scale / 2))
+    again, _ = setting.train(setting.stage2, generator, epochs=1, runs=runs)
+    chex.assert_trees_all_close(again.generator[0], after[True].generator[0], atol=1e-6)
 
 
 def test_it_learns_to_rebuild_what_the_episodes_hide(generator):
