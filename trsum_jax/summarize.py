@@ -237,7 +237,9 @@ def define_flags() -> None:
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
     flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
     flags.DEFINE_string(
-        'timeline', None, 'timeline for an editor; the ending alone (.otio, .edl): as --page; none by default'
+        'timeline',
+        None,
+        'timeline for an editor (.otio, .edl, .fcpxml, .xml); the ending alone: as --page; none by default',
     )
     flags.DEFINE_string(
         'people',

@@ -25,10 +25,11 @@ _OTHERS = frozenset((
     'arw', 'avif', 'bmp', 'cr2', 'cr3', 'dng', 'heic', 'heif', 'ico', 'jp2', 'jpeg', 'jpg', 'jxl', 'nef',
     'png', 'psd', 'raw', 'svg', 'thm', 'tif', 'tiff', 'webp', 'xmp', 'css', 'csv', 'doc', 'docx', 'htm',
     'html', 'ini', 'js', 'json', 'log', 'md', 'nfo', 'odt', 'pdf', 'py', 'rst', 'sh', 'toml', 'tsv', 'txt',
-    'xls', 'xlsx', 'xml', 'yaml', 'yml', 'ass', 'edl', 'idx', 'm3u', 'm3u8', 'mpd', 'otio', 'pls', 'sbv',
-    'srt', 'ssa', 'sub', 'vtt', 'xspf', 'aac', 'ac3', 'aif', 'aiff', 'amr', 'dts', 'flac', 'm4a', 'm4b',
-    'mka', 'mp3', 'oga', 'opus', 'wav', 'wma', '7z', 'bin', 'bz2', 'ckpt', 'db', 'dll', 'exe', 'gz', 'h5',
-    'hdf5', 'iso', 'mat', 'npy', 'npz', 'onnx', 'pickle', 'pkl', 'pt', 'pth', 'rar', 'so', 'tar', 'xz', 'zip',
+    'xls', 'xlsx', 'xml', 'yaml', 'yml', 'ass', 'edl', 'fcpxml', 'idx', 'm3u', 'm3u8', 'mpd', 'otio', 'pls',
+    'sbv', 'srt', 'ssa', 'sub', 'vtt', 'xspf', 'aac', 'ac3', 'aif', 'aiff', 'amr', 'dts', 'flac', 'm4a',
+    'm4b', 'mka', 'mp3', 'oga', 'opus', 'wav', 'wma', '7z', 'bin', 'bz2', 'ckpt', 'db', 'dll', 'exe', 'gz',
+    'h5', 'hdf5', 'iso', 'mat', 'npy', 'npz', 'onnx', 'pickle', 'pkl', 'pt', 'pth', 'rar', 'so', 'tar', 'xz',
+    'zip',
 ))
 # fmt: on
 _NAMED = 20

@@ -13,13 +13,12 @@ from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png'}
-TIMELINES = ('.otio', '.edl')
 _ENDINGS = {
     'video': ('.mp4',),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
-    'timeline': TIMELINES,
+    'timeline': tuple(timeline.ADAPTERS),
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
 

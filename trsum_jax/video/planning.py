@@ -8,7 +8,7 @@ from absl import flags
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.video import folder, outputs, reading
+from trsum_jax.video import folder, outputs, reading, timeline
 
 
 def plan(
@@ -28,7 +28,7 @@ def plan(
     # None: a name is made, where the part is written by default. An empty one: it is not wanted.
     named = {name: given[name].value for name in (*outputs.BESIDE, 'timeline')}
     endings = {name: end for name, end in outputs.BESIDE.items() if named[name] is None}
-    if (ending := f'.{(named["timeline"] or "").lower().removeprefix(".")}') in outputs.TIMELINES:
+    if (ending := f'.{(named["timeline"] or "").lower().removeprefix(".")}') in timeline.ADAPTERS:
         endings['timeline'], named['timeline'] = ending, None
     if given.video:
         # First of all: names are made from its own.
@@ -43,7 +43,8 @@ def plan(
     else:
         if several := [name for name, value in named.items() if value]:
             kind = several[0]
-            wanted = 'an ending, .otio or .edl,' if kind == 'timeline' else 'no name of one file'
+            endings_alone = f'an ending, {" or ".join(timeline.ADAPTERS)},'
+            wanted = endings_alone if kind == 'timeline' else 'no name of one file'
             raise InputError(
                 f'--{kind}={shown(named[kind])}: expected {wanted} with --videos of {len(found)}, whose '
                 'files are named after the videos'
