@@ -11,13 +11,15 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
+from trsum_jax.video.written import subtitles
 
-BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png'}
+BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
 _ENDINGS = {
     'video': ('.mp4',),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
+    'subtitles': ('.srt',),
     'timeline': tuple(timeline.ADAPTERS),
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
@@ -32,6 +34,7 @@ class Targets:
     json: pathlib.Path | None = None
     storyboard: pathlib.Path | None = None
     timeline: pathlib.Path | None = None
+    subtitles: pathlib.Path | None = None
 
     def files(self) -> dict[str, pathlib.Path]:
         """By name of the part, those that are written; the video first."""
@@ -67,9 +70,15 @@ def check_places(
             raise InputError(
                 f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(_ENDINGS[name])}'
             )
+    taken = {path: f'the video {files.shown(path)}' for path in sources}
+    taken |= {
+        found[0]: f'its subtitles {files.shown(found[0])}'
+        for path in sources
+        if (found := subtitles.find(path)) and found[0] != path
+    }
     files.check_outputs(
         [(flag, path) for flag, _, path in flagged],
-        {path: f'the video {files.shown(path)}' for path in sources},
+        taken,
         overwrite=overwrite,
         makes_folders=makes_folders,
     )
@@ -100,6 +109,8 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
         notes += timeline.write_otio(summary, targets.timeline, sound=sound)
+    if targets.subtitles:
+        notes += subtitles.write_subtitles(summary, targets.subtitles)
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:

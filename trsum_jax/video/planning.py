@@ -9,6 +9,7 @@ from absl import flags
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 from trsum_jax.video import folder, outputs, reading, timeline
+from trsum_jax.video.written import subtitles
 
 
 def plan(
@@ -38,7 +39,12 @@ def plan(
         made = videos[0].with_name(f'{folder.summary_name(videos[0].stem)}.mp4')
         output = pathlib.Path(given.output or made)
         chosen = {name: pathlib.Path(value) for name, value in named.items() if value}
-        beside = {name: output.with_suffix(end) for name, end in endings.items()}
+        if named['subtitles'] and not subtitles.find(videos[0]):
+            raise InputError(
+                f'--subtitles={shown(named["subtitles"])}: expected subtitles in the video, or as '
+                f'{shown(videos[0].with_suffix(".srt"))}, found none; leave the flag out'
+            )
+        beside = {name: output.with_suffix(end) for name, end in _fitting(endings, videos[0]).items()}
         targets = [outputs.Targets(output, **chosen, **beside)]
     else:
         if several := [name for name, value in named.items() if value]:
@@ -60,9 +66,14 @@ def plan(
         )
         for path in videos:
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
-            beside = {kind: place / f'{name}{end}' for kind, end in endings.items()}
+            beside = {kind: place / f'{name}{end}' for kind, end in _fitting(endings, path).items()}
             targets.append(outputs.Targets(place / f'{name}.mp4', **beside))
     outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
     return videos, also, targets
+
+
+def _fitting(endings: dict[str, str], video: pathlib.Path) -> dict[str, str]:
+    """Those that a video can have: subtitles only where it has some."""
+    return {name: end for name, end in endings.items() if name != 'subtitles' or subtitles.find(video)}

@@ -1,0 +1,41 @@
+"""The command from flags to files, on a black film: nothing is trained."""
+
+import pytest
+from rendered import write_video
+from summarizing import Command, black
+
+
+@pytest.fixture
+def command(monkeypatch):
+    return Command(monkeypatch)
+
+
+@pytest.fixture
+def films(tmp_path):
+    folder = tmp_path / 'films'
+    folder.mkdir()
+    for name in ('a', 'b'):
+        write_video(folder / f'{name}.mp4', black(20), range(0, 2000, 100), fps=10)
+    (folder / 'a.srt').write_text('1\n00:00:00,000 --> 00:00:02,000\nall along\n')
+    return folder
+
+
+NO_PICTURES = ('--page=', '--storyboard=', '--json=')
+
+
+def test_subtitles_are_cut_along_where_there_are_some(command, films, tmp_path, capsys):
+    assert command(f'--videos={films}', *NO_PICTURES) is None
+    made = sorted(path.name for path in (films / 'summaries').iterdir())
+    assert made == ['a-summary.mp4', 'a-summary.srt', 'b-summary.mp4']
+    assert 'all along' in (films / 'summaries' / 'a-summary.srt').read_text()
+    assert 'a-summary.srt' in capsys.readouterr().out
+
+    to = f'--output={tmp_path}/s.mp4'
+    told = command(f'--video={films}/b.mp4', to, f'--subtitles={tmp_path}/s.srt')
+    assert 'expected subtitles in the video, or as' in told
+    told = command(f'--video={films}/a.mp4', to, f'--subtitles={films}/a.srt', '--overwrite')
+    assert 'found its subtitles' in told
+    assert 'all along' in (films / 'a.srt').read_text()
+    assert 'ending in .srt' in command(f'--video={films}/a.mp4', to, f'--subtitles={tmp_path}/s.vtt')
+    assert command(f'--video={films}/a.mp4', to, '--subtitles=', *NO_PICTURES) is None
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ['s.mp4']
