@@ -11,15 +11,18 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
-from trsum_jax.video.written import subtitles
+from trsum_jax.video.written import chapters, subtitles
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
-_ENDINGS = {
+# Written when asked for; the ending alone names them after the summary.
+WISHES = ('timeline', 'chapters')
+ENDINGS = {
     'video': ('.mp4',),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
     'subtitles': ('.srt',),
+    'chapters': ('.txt',),
     'timeline': tuple(timeline.ADAPTERS),
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
@@ -35,6 +38,7 @@ class Targets:
     storyboard: pathlib.Path | None = None
     timeline: pathlib.Path | None = None
     subtitles: pathlib.Path | None = None
+    chapters: pathlib.Path | None = None
 
     def files(self) -> dict[str, pathlib.Path]:
         """By name of the part, those that are written; the video first."""
@@ -66,9 +70,9 @@ def check_places(
         for name, path in one.files().items()
     ]
     for flag, name, path in flagged:
-        if path.suffix.lower() not in _ENDINGS[name]:
+        if path.suffix.lower() not in ENDINGS[name]:
             raise InputError(
-                f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(_ENDINGS[name])}'
+                f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(ENDINGS[name])}'
             )
     taken = {path: f'the video {files.shown(path)}' for path in sources}
     taken |= {
@@ -111,6 +115,8 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         notes += timeline.write_otio(summary, targets.timeline, sound=sound)
     if targets.subtitles:
         notes += subtitles.write_subtitles(summary, targets.subtitles)
+    if targets.chapters:
+        chapters.write_chapters(summary, targets.chapters)
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:

@@ -8,7 +8,7 @@ from absl import flags
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.video import folder, outputs, reading, timeline
+from trsum_jax.video import folder, outputs, reading
 from trsum_jax.video.written import subtitles
 
 
@@ -27,10 +27,11 @@ def plan(
         raise InputError('expected --budget or --seconds, found both; leave one out')
     found, notes = folder.find_all(given.videos or ())
     # None: a name is made, where the part is written by default. An empty one: it is not wanted.
-    named = {name: given[name].value for name in (*outputs.BESIDE, 'timeline')}
+    named = {name: given[name].value for name in (*outputs.BESIDE, *outputs.WISHES)}
     endings = {name: end for name, end in outputs.BESIDE.items() if named[name] is None}
-    if (ending := f'.{(named["timeline"] or "").lower().removeprefix(".")}') in timeline.ADAPTERS:
-        endings['timeline'], named['timeline'] = ending, None
+    for name in outputs.WISHES:
+        if (ending := f'.{(named[name] or "").lower().removeprefix(".")}') in outputs.ENDINGS[name]:
+            endings[name], named[name] = ending, None
     if given.video:
         # First of all: names are made from its own.
         reading.VideoReader(given.video).close()
@@ -49,8 +50,9 @@ def plan(
     else:
         if several := [name for name, value in named.items() if value]:
             kind = several[0]
-            endings_alone = f'an ending, {" or ".join(timeline.ADAPTERS)},'
-            wanted = endings_alone if kind == 'timeline' else 'no name of one file'
+            wanted = 'no name of one file'
+            if kind in outputs.WISHES:
+                wanted = f'an ending, {" or ".join(outputs.ENDINGS[kind])},'
             raise InputError(
                 f'--{kind}={shown(named[kind])}: expected {wanted} with --videos of {len(found)}, whose '
                 'files are named after the videos'

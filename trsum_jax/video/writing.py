@@ -19,6 +19,7 @@ from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
 from trsum_jax.video.sound import SoundReader, open_sound
 from trsum_jax.video.summary import Summary
+from trsum_jax.video.written.chapters import chapter_titles
 
 # Quality hard to tell from the source's, by the fastest preset that still compresses well. An mp4 keeps how
 # long frames last in order of decoding: only without B-frames is that the order of showing. x264's macroblock
@@ -52,7 +53,7 @@ def write_video(
     many cuts. It fades in and out over 10 ms at every cut. Size, shape of the pixels, turning and colour tags
     are the source's; deeper colour becomes 8 bit, interlaced pictures become progressive, and an odd width or
     height grows by one (players know H.264 with even ones only). Sound tracks keep their order, language,
-    title and disposition.
+    title and disposition. Of several parts each is a chapter.
 
     Args:
         summary: what to write.
@@ -80,6 +81,8 @@ def write_video(
         ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
         begins, ends = ticks[parts[:, 0]], ticks[parts[:, 1] + 1]
         shifts = np.cumsum(ends - begins) - ends
+        if len(parts) > 1:
+            container.set_chapters(_chapters(chapter_titles(summary), begins + shifts, ends + shifts, clock))
         pictures, tracks = None, []
         at, written, notes = -1, 0, []
         for index, frame in frames:
@@ -112,6 +115,20 @@ def write_video(
             notes += track.notes
         container.close()
         return notes
+
+
+def _chapters(titles: list[str], begins: np.ndarray, ends: np.ndarray, clock: int) -> list[dict]:
+    """As PyAV takes them; begins and ends in ticks of the film's clock."""
+    return [
+        {
+            'id': number,
+            'start': int(begin),
+            'end': int(end),
+            'time_base': Fraction(1, clock),
+            'metadata': {'title': title},
+        }
+        for number, (title, begin, end) in enumerate(zip(titles, begins, ends, strict=True), 1)
+    ]
 
 
 def _picture_stream(

@@ -24,11 +24,18 @@ NO_PICTURES = ('--page=', '--storyboard=', '--json=')
 
 
 def test_subtitles_are_cut_along_where_there_are_some(command, films, tmp_path, capsys):
-    assert command(f'--videos={films}', *NO_PICTURES) is None
+    assert command(f'--videos={films}', '--chapters=.txt', *NO_PICTURES) is None
     made = sorted(path.name for path in (films / 'summaries').iterdir())
-    assert made == ['a-summary.mp4', 'a-summary.srt', 'b-summary.mp4']
+    assert made == [
+        *(f'a-summary{end}' for end in ('.mp4', '.srt', '.txt')),
+        *(f'b-summary{end}' for end in ('.mp4', '.txt')),
+    ]
+    assert (films / 'summaries' / 'b-summary.txt').read_text().startswith('0:00 Shot')
     assert 'all along' in (films / 'summaries' / 'a-summary.srt').read_text()
     assert 'a-summary.srt' in capsys.readouterr().out
+
+    told = command(f'--videos={films}', f'--chapters={tmp_path}/c.txt', '--overwrite')
+    assert 'expected an ending, .txt, with --videos of 2' in told
 
     to = f'--output={tmp_path}/s.mp4'
     told = command(f'--video={films}/b.mp4', to, f'--subtitles={tmp_path}/s.srt')

@@ -19,4 +19,7 @@ def define_output_flags() -> None:
         None,
         'timeline for an editor (.otio, .edl, .fcpxml, .xml); the ending alone: as --page; none by default',
     )
+    flags.DEFINE_string(
+        'chapters', None, 'chapters as lines of text (.txt), as --timeline; the film has them in any case'
+    )
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
