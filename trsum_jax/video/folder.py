@@ -32,6 +32,8 @@ _OTHERS = frozenset((
     'zip',
 ))
 # fmt: on
+# In which summaries are written.
+_FILMS = frozenset(('mp4', 'mov', 'webm'))
 _NAMED = 20
 
 
@@ -62,8 +64,8 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
     by_name = [path for path in seen if _ending(path) in _OTHERS]
     by_content = [path for path in seen if _ending(path) not in _VIDEOS | _OTHERS and not _holds_film(path)]
     videos = [path for path in seen if path not in {*by_name, *by_content}]
-    made = {f'{summary_name(name)}.mp4' for path in videos for name in (path.stem, path.name)}
-    own = [path for path in videos if path.name in made]
+    made = {summary_name(name) for path in videos for name in (path.stem, path.name)}
+    own = [path for path in videos if path.stem in made and _ending(path) in _FILMS]
     endings = collections.Counter(f'.{shown(_ending(path))}' for path in by_name)
     folders = sum(path.is_dir() and not path.name.startswith('.') for path in entries)
     hidden = sum(path.name.startswith('.') for path in entries)

@@ -17,7 +17,7 @@ BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '
 # Written when asked for; the ending alone names them after the summary.
 WISHES = ('timeline', 'chapters')
 ENDINGS = {
-    'video': ('.mp4',),
+    'video': tuple(writing.FORMS),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),

@@ -32,13 +32,16 @@ def plan(
     for name in outputs.WISHES:
         if (ending := f'.{(named[name] or "").lower().removeprefix(".")}') in outputs.ENDINGS[name]:
             endings[name], named[name] = ending, None
+    film, place = '.mp4', given.output
+    if place and place.lower() in outputs.ENDINGS['video']:
+        film, place = place.lower(), None
     if given.video:
         # First of all: names are made from its own.
         reading.VideoReader(given.video).close()
         videos = [pathlib.Path(given.video)]
         also = [path for path in found if path.resolve() != videos[0].resolve()]
-        made = videos[0].with_name(f'{folder.summary_name(videos[0].stem)}.mp4')
-        output = pathlib.Path(given.output or made)
+        made = videos[0].with_name(f'{folder.summary_name(videos[0].stem)}{film}')
+        output = pathlib.Path(place or made)
         chosen = {name: pathlib.Path(value) for name, value in named.items() if value}
         if named['subtitles'] and not subtitles.find(videos[0]):
             raise InputError(
@@ -58,8 +61,8 @@ def plan(
                 'files are named after the videos'
             )
         videos, also, targets = found, [], []
-        place = pathlib.Path(given.output or found[0].parent / 'summaries')
-        if place.suffix.lower() == '.mp4' or place.is_file():
+        place = pathlib.Path(place or found[0].parent / 'summaries')
+        if place.suffix.lower() in outputs.ENDINGS['video'] or place.is_file():
             raise InputError(
                 f'--output={shown(place)}: expected a folder, for --videos, found the name of a file'
             )
@@ -69,7 +72,7 @@ def plan(
         for path in videos:
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
             beside = {kind: place / f'{name}{end}' for kind, end in _fitting(endings, path).items()}
-            targets.append(outputs.Targets(place / f'{name}.mp4', **beside))
+            targets.append(outputs.Targets(place / f'{name}{film}', **beside))
     outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
     for note in notes:
         print(f'note: {note}', file=sys.stderr)

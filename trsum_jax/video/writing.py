@@ -1,6 +1,7 @@
 """The summary as a video: the chosen parts in order, cut to the frame, with their sound."""
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -25,6 +26,26 @@ from trsum_jax.video.written.chapters import chapter_titles
 # long frames last in order of decoding: only without B-frames is that the order of showing. x264's macroblock
 # tree writes other bytes, of the same pictures, in one film of some 50; without it they are always the same.
 _H264 = {'crf': '18', 'preset': 'veryfast', 'bf': '0', 'x264-params': 'mbtree=0'}
+# The same for what plays in browsers without patents.
+_VP9 = {'crf': '24', 'deadline': 'good', 'cpu-used': '5', 'row-mt': '1'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A kind of film: FFmpeg's names of the container and the codecs, and their options."""
+
+    container: str
+    pictures: str
+    sound: str
+    options: dict[str, str]
+    muxing: dict[str, str]
+
+
+FORMS = {
+    '.mp4': Form('mp4', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
+    '.mov': Form('mov', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
+    '.webm': Form('webm', 'libvpx-vp9', 'libopus', _VP9, {}),
+}
 # Bits per second by channels: what AAC needs to be hard to tell from its source, and the least it is given
 # where the source has less.
 _BIT_RATES, _LEAST_PER_CHANNEL = {1: 96_000, 2: 192_000, 6: 384_000}, 32_000
@@ -46,7 +67,9 @@ def write_video(
     sound: str = 'all',
     progress: Callable[[float], None] | None = None,
 ) -> list[str]:
-    """Writes the parts of a summary as one mp4 (h264, aac), whole or not at all, in bounded memory.
+    """Writes the parts of a summary as one film, whole or not at all, in bounded memory.
+
+    The ending of its name tells the form: .mp4 or .mov (h264, aac), .webm (VP9, Opus).
 
     Frames keep their distances in time. A part's sound begins at the sample nearest to its first frame and
     lasts as long as its pictures; places in the summary are rounded, never lengths, so nothing adds up over
@@ -57,7 +80,7 @@ def write_video(
 
     Args:
         summary: what to write.
-        output: the mp4, replaced where it exists.
+        output: ends in one of `FORMS`; replaced where it exists.
         sound: `all` tracks, the `main` one, or `none`.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
 
@@ -68,14 +91,14 @@ def write_video(
     Raises:
         InputError: the source cannot be read or is not what was summarized, or the output not written.
     """
-    parts = summary.parts
+    parts, form = summary.parts, FORMS[output.suffix.lower()]
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     course = summary.clock or clock_of(summary.path)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
         frames = frames_among(reader, parts, summary.frame_times, course)
-        container = stack.enter_context(open_output(temporary, 'mp4', {'movflags': '+faststart'}))
+        container = stack.enter_context(open_output(temporary, form.container, form.muxing))
         clock = reader.stream.time_base.denominator
         clock = clock if clock <= _FINEST_CLOCK else 90_000
         ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
@@ -87,10 +110,10 @@ def write_video(
         at, written, notes = -1, 0, []
         for index, frame in frames:
             if pictures is None:
-                pictures = _picture_stream(container, reader, frame, summary.fps, clock)
-                heard, notes = open_sound(summary.path, course, sound)
+                pictures = _picture_stream(container, form, reader, frame, summary.fps, clock)
+                heard, notes = open_sound(summary.path, course, sound, form.sound)
                 notes += _lost_of_hdr(frame)
-                tracks = [_SoundTrack(container, stack.enter_context(one), clock) for one in heard]
+                tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
             part = int(np.searchsorted(parts[:, 1], index))
             shown = _fitted(frame, pictures.codec_context)
             # Frames of one and the same time, which VideoReader lets through, no container holds.
@@ -133,6 +156,7 @@ def _chapters(titles: list[str], begins: np.ndarray, ends: np.ndarray, clock: in
 
 def _picture_stream(
     container: av.container.OutputContainer,
+    form: Form,
     reader: VideoReader,
     frame: av.VideoFrame,
     fps: float,
@@ -141,11 +165,15 @@ def _picture_stream(
     """The stream that takes frames like this one."""
     try:
         stream = container.add_stream(
-            'libx264', rate=Fraction(fps).limit_denominator(1001), options=dict(_H264), pix_fmt='yuv420p'
+            form.pictures,
+            rate=Fraction(fps).limit_denominator(1001),
+            options=dict(form.options),
+            pix_fmt='yuv420p',
+            bit_rate=0,
         )
     except av.codec.codec.UnknownCodecError as error:
         raise InputError(
-            'writing H.264 needs a PyAV with libx264, which this one is without; '
+            f'writing this film needs a PyAV with {form.pictures}, which this one is without; '
             'its wheels have it: pip install --force-reinstall --only-binary=av av'
         ) from error
     context = stream.codec_context
@@ -197,10 +225,10 @@ def _bit_rate(n_channels: int, source: int | None) -> int:
 class _SoundTrack:
     """One sound track of the summary, written stretch by stretch along the pictures."""
 
-    def __init__(self, container: av.container.OutputContainer, hearing: SoundReader, clock: int):
+    def __init__(self, container: av.container.OutputContainer, form: Form, hearing: SoundReader, clock: int):
         self._container, self._hearing, self._clock = container, hearing, clock
         self._stream = container.add_stream(
-            'aac',
+            form.sound,
             rate=hearing.rate,
             layout=hearing.layout,
             bit_rate=_bit_rate(hearing.n_channels, hearing.bit_rate),

@@ -1,5 +1,6 @@
 """The command from flags to files, on a black film: nothing is trained."""
 
+import av
 import pytest
 from rendered import write_video
 from summarizing import Command, black
@@ -46,3 +47,24 @@ def test_subtitles_are_cut_along_where_there_are_some(command, films, tmp_path, 
     assert 'ending in .srt' in command(f'--video={films}/a.mp4', to, f'--subtitles={tmp_path}/s.vtt')
     assert command(f'--video={films}/a.mp4', to, '--subtitles=', *NO_PICTURES) is None
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ['s.mp4']
+
+
+@pytest.mark.parametrize(
+    ('ending', 'form', 'codec', 'kind'),
+    [('mov', 'mov', 'h264', 'video/mp4'), ('webm', 'webm', 'vp9', 'video/webm')],
+)
+def test_the_ending_tells_the_kind_of_film(command, films, tmp_path, capsys, ending, form, codec, kind):
+    assert command(f'--videos={films}', f'--output=.{ending}', '--json=', '--storyboard=') is None
+    places = films / 'summaries'
+    films_made = sorted(path.name for path in places.glob(f'*.{ending}'))
+    assert films_made == [f'a-summary.{ending}', f'b-summary.{ending}']
+    with av.open(str(places / films_made[0])) as container:
+        assert form in container.format.name.split(',')
+        assert container.streams.video[0].codec_context.codec.canonical_name == codec
+        assert sum(1 for _ in container.decode(video=0)) == 2
+    assert f'data:{kind};base64,' in (places / 'a-summary.html').read_text()
+    # Beside its video it is known for what it is.
+    (films / f'b-summary.{ending}').write_bytes((places / films_made[1]).read_bytes())
+    assert command(f'--videos={films}', f'--output={tmp_path}/more', *NO_PICTURES) is None
+    assert f'summaries that were made before: b-summary.{ending}' in capsys.readouterr().err
+    assert 'expected a folder' in command(f'--videos={films}', f'--output={tmp_path}/all.{ending}')

@@ -5,7 +5,12 @@ from absl import flags
 
 def define_output_flags() -> None:
     """Declares them; `planning` reads them."""
-    flags.DEFINE_string('output', None, 'summary (.mp4), NAME-summary.mp4 by default; a folder for --videos')
+    flags.DEFINE_string(
+        'output',
+        None,
+        'summary (.mp4, .mov, .webm), NAME-summary.mp4 by default, .webm alone: its ending; '
+        'a folder for --videos',
+    )
     flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
     flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
