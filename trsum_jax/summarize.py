@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 BUDGET, RATE = 0.15, 2.0
 COMMON = (
     *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *('storyboard', 'subtitles', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite'),
-    *('strict', 'encoder', 'weights', 'onnx'),
+    *('storyboard', 'subtitles', 'timeline', 'chapters', 'clips', 'stills', 'people', 'sound', 'rate'),
+    *('seed', 'overwrite', 'strict', 'encoder', 'weights', 'onnx'),
 )
 
 
@@ -302,7 +302,7 @@ def main(argv: Sequence[str]) -> int:
         share = summary.length / summary.duration
         print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
         print(outputs.table(summary), end='\n\n')
-        print('written: ' + ', '.join(map(shown, of_one.files().values())), end='\n\n')
+        print('written: ' + ', '.join(map(shown, of_one.places())), end='\n\n')
     if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
         print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
         print(judging.agreement_table(found), end='\n\n')

@@ -11,11 +11,13 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
-from trsum_jax.video.written import chapters, subtitles
+from trsum_jax.video.written import chapters, pieces, subtitles
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
 # Written when asked for; the ending alone names them after the summary.
 WISHES = ('timeline', 'chapters')
+# Get a file for each part.
+FOLDERS = ('clips', 'stills')
 ENDINGS = {
     'video': tuple(writing.FORMS),
     'page': ('.html', '.htm'),
@@ -39,9 +41,22 @@ class Targets:
     timeline: pathlib.Path | None = None
     subtitles: pathlib.Path | None = None
     chapters: pathlib.Path | None = None
+    clips: pathlib.Path | None = None
+    stills: pathlib.Path | None = None
 
     def files(self) -> dict[str, pathlib.Path]:
         """By name of the part, those that are written; the video first."""
+        return {name: path for name, path in self._named().items() if name not in FOLDERS}
+
+    def folders(self) -> dict[str, pathlib.Path]:
+        """By name, the folders that get a file for each part."""
+        return {name: path for name, path in self._named().items() if name in FOLDERS}
+
+    def places(self) -> list[pathlib.Path]:
+        """All of them, files before folders."""
+        return [*self.files().values(), *self.folders().values()]
+
+    def _named(self) -> dict[str, pathlib.Path]:
         named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {name: path for name, path in named if path is not None}
 
@@ -86,7 +101,14 @@ def check_places(
         overwrite=overwrite,
         makes_folders=makes_folders,
     )
+    taken |= {path: f'that it is {flag} too' for flag, _, path in flagged}
     for one in targets:
+        for name, place in one.folders().items():
+            ending = one.video.suffix if name == 'clips' else pieces.STILL
+            first = pieces.piece_place(place, one.video, 1, ending)
+            those = {first, *pieces.pieces_there(place, one.video, ending)}
+            flagged = [(f'--{name}', path) for path in sorted(those)]
+            files.check_outputs(flagged, taken, overwrite=overwrite, makes_folders=True)
         if one.timeline:
             timeline.check_timeline(one.timeline)
 
@@ -117,6 +139,10 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         notes += subtitles.write_subtitles(summary, targets.subtitles)
     if targets.chapters:
         chapters.write_chapters(summary, targets.chapters)
+    if targets.clips:
+        notes += pieces.write_clips(summary, targets.video, targets.clips, sound=sound)
+    if targets.stills:
+        notes += pieces.write_stills(summary, targets.video, targets.stills)
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:

@@ -32,6 +32,7 @@ def plan(
     for name in outputs.WISHES:
         if (ending := f'.{(named[name] or "").lower().removeprefix(".")}') in outputs.ENDINGS[name]:
             endings[name], named[name] = ending, None
+    folders = {name: pathlib.Path(given[name].value) for name in outputs.FOLDERS if given[name].value}
     film, place = '.mp4', given.output
     if place and place.lower() in outputs.ENDINGS['video']:
         film, place = place.lower(), None
@@ -49,7 +50,7 @@ def plan(
                 f'{shown(videos[0].with_suffix(".srt"))}, found none; leave the flag out'
             )
         beside = {name: output.with_suffix(end) for name, end in _fitting(endings, videos[0]).items()}
-        targets = [outputs.Targets(output, **chosen, **beside)]
+        targets = [outputs.Targets(output, **chosen, **beside, **folders)]
     else:
         if several := [name for name, value in named.items() if value]:
             kind = several[0]
@@ -72,7 +73,7 @@ def plan(
         for path in videos:
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
             beside = {kind: place / f'{name}{end}' for kind, end in _fitting(endings, path).items()}
-            targets.append(outputs.Targets(place / f'{name}{film}', **beside))
+            targets.append(outputs.Targets(place / f'{name}{film}', **beside, **folders))
     outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
     for note in notes:
         print(f'note: {note}', file=sys.stderr)

@@ -32,13 +32,13 @@ _BOXES = 'Last Resort High-Efficiency'
 _TITLE = 60
 
 
-def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndarray]:
+def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[np.ndarray]:
     """One picture for each span: its frame of highest score, the middle one where no score lies in it.
 
     Args:
         summary: of the video; it is read once, from the first key frame wanted to the last.
         spans: [n, 2] int, first and last frame, both inclusive; in any order, they may overlap.
-        height: pixels of each picture.
+        height: pixels of each picture; None for those of the video.
 
     Returns:
         n pictures [height, W, 3] uint8, upright and with square pixels.
@@ -56,7 +56,8 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndar
             shape = float(reader.stream.sample_aspect_ratio or 1)
             turned = upright.size == (frame.height, frame.width) and frame.rotation % 180 != 0
             aspect = upright.width / upright.height * (1 / shape if turned else shape)
-            size = (max(1, round(height * aspect)), height)
+            tall = height or upright.height
+            size = (max(1, round(tall * aspect)), tall)
             found[index] = np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
     if len(found) < len(wanted):
         raise InputError(

@@ -68,3 +68,18 @@ def test_the_ending_tells_the_kind_of_film(command, films, tmp_path, capsys, end
     assert command(f'--videos={films}', f'--output={tmp_path}/more', *NO_PICTURES) is None
     assert f'summaries that were made before: b-summary.{ending}' in capsys.readouterr().err
     assert 'expected a folder' in command(f'--videos={films}', f'--output={tmp_path}/all.{ending}')
+
+
+def test_parts_go_to_folders_of_their_own(command, films, tmp_path, capsys):
+    places = (f'--clips={tmp_path}/parts', f'--stills={tmp_path}/parts')
+    assert command(f'--videos={films}', *places, *NO_PICTURES) is None
+    made = {path.name for path in (tmp_path / 'parts').iterdir()}
+    ends = ('-01.mp4', '-02.mp4', '-01.jpg', '-02.jpg')
+    assert made == {f'{name}-summary{end}' for name in 'ab' for end in ends}
+    assert f'{tmp_path}/parts' in capsys.readouterr().out
+    to = f'--output={tmp_path}/a-summary.mp4'
+    (tmp_path / 'parts' / 'a-summary-01.mp4').unlink()
+    told = command(f'--video={films}/a.mp4', to, *places)
+    assert 'a-summary-02.mp4: exists already' in told
+    assert 'is a file' in command(f'--video={films}/a.mp4', to, f'--clips={films}/b.mp4')
+    assert not (tmp_path / 'a-summary.mp4').exists()
