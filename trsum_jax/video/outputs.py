@@ -11,11 +11,11 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
-from trsum_jax.video.written import chapters, pieces, subtitles
+from trsum_jax.video.written import chapters, pieces, preview, subtitles
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
 # Written when asked for; the ending alone names them after the summary.
-WISHES = ('timeline', 'chapters')
+WISHES = ('timeline', 'chapters', 'preview')
 # Get a file for each part.
 FOLDERS = ('clips', 'stills')
 ENDINGS = {
@@ -25,6 +25,7 @@ ENDINGS = {
     'storyboard': ('.png', '.jpg', '.jpeg'),
     'subtitles': ('.srt',),
     'chapters': ('.txt',),
+    'preview': preview.PREVIEWS,
     'timeline': tuple(timeline.ADAPTERS),
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
@@ -41,6 +42,7 @@ class Targets:
     timeline: pathlib.Path | None = None
     subtitles: pathlib.Path | None = None
     chapters: pathlib.Path | None = None
+    preview: pathlib.Path | None = None
     clips: pathlib.Path | None = None
     stills: pathlib.Path | None = None
 
@@ -139,6 +141,8 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         notes += subtitles.write_subtitles(summary, targets.subtitles)
     if targets.chapters:
         chapters.write_chapters(summary, targets.chapters)
+    if targets.preview:
+        preview.write_preview(summary, targets.preview)
     if targets.clips:
         notes += pieces.write_clips(summary, targets.video, targets.clips, sound=sound)
     if targets.stills:

@@ -5,6 +5,7 @@ import pathlib
 import unicodedata
 from typing import Any
 
+import av
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
@@ -52,19 +53,33 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[
     with VideoReader(summary.path) as reader:
         spans = np.stack([wanted, wanted], axis=1)
         for index, frame in frames_among(reader, spans, summary.frame_times, summary.clock):
-            upright = Image.fromarray(picture(frame))
-            shape = float(reader.stream.sample_aspect_ratio or 1)
-            turned = upright.size == (frame.height, frame.width) and frame.rotation % 180 != 0
-            aspect = upright.width / upright.height * (1 / shape if turned else shape)
-            tall = height or upright.height
-            size = (max(1, round(tall * aspect)), tall)
-            found[index] = np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
+            found[index] = upright(reader, frame, height)
     if len(found) < len(wanted):
         raise InputError(
             f'{files.shown(summary.path)}: expected {len(wanted)} key frames, found {len(found)}; the file '
             'has changed since it was summarized: summarize it again'
         )
     return [found[frame] for frame in frames]
+
+
+def upright(reader: VideoReader, frame: av.VideoFrame, height: int | None = None) -> np.ndarray:
+    """A frame as it is to be seen: turned as the file says, and with square pixels.
+
+    Args:
+        reader: of the video.
+        frame: a frame of it.
+        height: pixels; None for those of the frame.
+
+    Returns:
+        [height, W, 3] uint8.
+    """
+    seen = Image.fromarray(picture(frame))
+    shape = float(reader.stream.sample_aspect_ratio or 1)
+    turned = seen.size == (frame.height, frame.width) and frame.rotation % 180 != 0
+    aspect = seen.width / seen.height * (1 / shape if turned else shape)
+    tall = height or seen.height
+    size = (max(1, round(tall * aspect)), tall)
+    return np.asarray(seen.resize(size, Image.Resampling.LANCZOS))
 
 
 def draw(summary: Summary, output: pathlib.Path) -> None:

@@ -71,11 +71,12 @@ def test_the_ending_tells_the_kind_of_film(command, films, tmp_path, capsys, end
 
 
 def test_parts_go_to_folders_of_their_own(command, films, tmp_path, capsys):
-    places = (f'--clips={tmp_path}/parts', f'--stills={tmp_path}/parts')
+    places = (f'--clips={tmp_path}/parts', f'--stills={tmp_path}/parts', '--preview=.gif')
     assert command(f'--videos={films}', *places, *NO_PICTURES) is None
     made = {path.name for path in (tmp_path / 'parts').iterdir()}
     ends = ('-01.mp4', '-02.mp4', '-01.jpg', '-02.jpg')
     assert made == {f'{name}-summary{end}' for name in 'ab' for end in ends}
+    assert {path.suffix for path in (films / 'summaries').iterdir()} == {'.mp4', '.gif', '.srt'}
     assert f'{tmp_path}/parts' in capsys.readouterr().out
     to = f'--output={tmp_path}/a-summary.mp4'
     (tmp_path / 'parts' / 'a-summary-01.mp4').unlink()

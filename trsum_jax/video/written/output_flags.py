@@ -27,6 +27,7 @@ def define_output_flags() -> None:
     flags.DEFINE_string(
         'chapters', None, 'chapters as lines of text (.txt), as --timeline; the film has them in any case'
     )
+    flags.DEFINE_string('preview', None, 'small moving picture (.gif, .webp) of at most 5 MB, as --timeline')
     flags.DEFINE_string('clips', None, 'folder for the parts as films of their own')
     flags.DEFINE_string('stills', None, 'folder for a picture of each part (.jpg), of full size')
     tracks = 'sound tracks of the summary, its clips and its timeline'
