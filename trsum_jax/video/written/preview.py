@@ -35,7 +35,7 @@ def write_preview(summary: Summary, output: pathlib.Path, *, largest: int = LARG
         InputError: the video cannot be read, or the file not be written.
     """
     pictures = _pictures(summary)
-    side = float(_SIDE)
+    side = float(max(pictures[0].size))
     with files.replacing(output) as temporary:
         while True:
             _save([_within(picture, side) for picture in pictures], temporary, output.suffix.lower())
