@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 BUDGET, RATE = 0.15, 2.0
 COMMON = (
     *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *('storyboard', 'subtitles', 'timeline', 'chapters', 'preview', 'clips', 'stills', 'people'),
-    *('sound', 'rate', 'seed', 'overwrite', 'strict', 'encoder', 'weights', 'onnx'),
+    *('storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict'),
+    *('encoder', 'weights', 'onnx'),
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from rendered import grey, steady
 from summaries import summary_of
 
+from trsum_jax.video.writing import write_video
 from trsum_jax.video.written import subtitles
 
 PARTS = [(10, 29), (50, 74)]
@@ -122,6 +123,9 @@ def test_what_holds_none(tmp_path):
     assert subtitles.find(video) is None
     assert subtitles.find(tmp_path / 'absent.mp4') is None
     summary = summary_of(video, PARTS)
+    # The chapters of a film are no subtitles.
+    write_video(summary, tmp_path / 'b.mp4')
+    assert subtitles.find(tmp_path / 'b.mp4') is None
     for content, told in (
         ('', 'no subtitles can be read in it'),
         (AWAY, 'none of its subtitles falls'),

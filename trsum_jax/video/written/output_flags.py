@@ -5,12 +5,7 @@ from absl import flags
 
 def define_output_flags() -> None:
     """Declares them; `planning` reads them."""
-    flags.DEFINE_string(
-        'output',
-        None,
-        'summary (.mp4, .mov, .webm), NAME-summary.mp4 by default, .webm alone: its ending; '
-        'a folder for --videos',
-    )
+    flags.DEFINE_string('output', None, 'summary (.mp4, .mov, .webm), NAME-summary.mp4 by default; a folder')
     flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
     flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
@@ -24,9 +19,7 @@ def define_output_flags() -> None:
         None,
         'timeline for an editor (.otio, .edl, .fcpxml, .xml); the ending alone: as --page; none by default',
     )
-    flags.DEFINE_string(
-        'chapters', None, 'chapters as lines of text (.txt), as --timeline; the film has them in any case'
-    )
+    flags.DEFINE_string('chapters', None, 'chapters, which the film has, as text too (.txt); as --timeline')
     flags.DEFINE_string('preview', None, 'small moving picture (.gif, .webp) of at most 5 MB, as --timeline')
     flags.DEFINE_string('clips', None, 'folder for the parts as films of their own')
     flags.DEFINE_string('stills', None, 'folder for a picture of each part (.jpg), of full size')
