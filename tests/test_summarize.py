@@ -276,7 +276,9 @@ def test_command_on_a_folder(command, clip, tmp_path, capsys):
     assert not re.search('loss|reward|parameters|segments|runs', told.err)
     assert not (tmp_path / 'x.html').exists()
     assert 'no name of one file' in command(f'--videos={folder}', f'--json={tmp_path}/y.json')
-    assert 'an ending, .otio or .edl, with' in command(f'--videos={folder}', f'--timeline={tmp_path}/y.edl')
+    assert 'an ending, .otio or .edl or .xml or .fcpxml, with' in command(
+        f'--videos={folder}', f'--timeline={tmp_path}/y.edl'
+    )
     assert 'expected a folder' in command(f'--videos={folder}', f'--output={tmp_path}/y.mp4')
     assert not (tmp_path / 'y.mp4').exists()
 

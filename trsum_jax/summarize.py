@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 BUDGET, RATE = 0.15, 2.0
 COMMON = (
     *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *('storyboard', 'timeline', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict', 'encoder'),
-    *('weights', 'onnx'),
+    *('storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict'),
+    *('encoder', 'weights', 'onnx'),
 )
 
 
@@ -216,27 +216,21 @@ def _with_training(
 def define_flags() -> None:
     """Declares the command's flags."""
     from trsum_jax.video.encoders import loading
+    from trsum_jax.video.written import output_flags
 
     flags.DEFINE_string('video', None, 'the video to summarize')
     several = 'folder of videos to train on; without --video each is summarized'
     flags.DEFINE_multi_string('videos', None, several)
-    flags.DEFINE_string('output', None, 'summary (.mp4), NAME-summary.mp4 by default; a folder for --videos')
+    output_flags.define_output_flags()
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
-    flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
-    flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
-    flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
-    flags.DEFINE_string(
-        'timeline', None, 'timeline for an editor; the ending alone (.otio, .edl): as --page; none by default'
-    )
     flags.DEFINE_string(
         'people',
         None,
         "annotations (.h5 of the field, TVSum's .tsv or .mat, SumMe's GT): agreement, as a table",
     )
-    flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], 'sound tracks of the summary and its timeline')
     flags.DEFINE_float('rate', RATE, 'pictures looked at a second')
     flags.DEFINE_integer('seed', 0, 'of the training; the same seed gives the same summary')
     flags.DEFINE_bool(
@@ -304,7 +298,7 @@ def main(argv: Sequence[str]) -> int:
         share = summary.length / summary.duration
         print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
         print(outputs.table(summary), end='\n\n')
-        print('written: ' + ', '.join(map(shown, of_one.files().values())), end='\n\n')
+        print('written: ' + ', '.join(map(shown, of_one.places())), end='\n\n')
     if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
         print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
         print(judging.agreement_table(found), end='\n\n')

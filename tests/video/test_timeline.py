@@ -177,8 +177,8 @@ def test_variable_rate_counts_by_time(tmp_path, otio):
 
 def test_what_cannot_be_written(tmp_path, monkeypatch):
     summary = summary_of(steady(tmp_path / 'a.mp4', 150, 25), PARTS)
-    with pytest.raises(InputError, match=r'cut\.xml: expected a timeline ending in \.otio or \.edl'):
-        timeline.write_otio(summary, tmp_path / 'cut.xml')
+    with pytest.raises(InputError, match=r'cut\.aaf: expected a timeline ending in \.otio or \.edl'):
+        timeline.write_otio(summary, tmp_path / 'cut.aaf')
     monkeypatch.setitem(sys.modules, 'opentimelineio', None)
     with pytest.raises(InputError, match=r'pip install "trsum_jax\[timeline\]"'):
         timeline.write_otio(summary, tmp_path / 'cut.otio')
@@ -189,8 +189,9 @@ def test_the_adapter_is_missing(tmp_path, monkeypatch, otio):
     summary = summary_of(steady(tmp_path / 'a.mp4', 150, 25), PARTS)
     monkeypatch.setattr(otio.adapters, 'available_adapter_names', lambda: ['otio_json'])
     timeline.write_otio(summary, tmp_path / 'cut.otio')
-    with pytest.raises(InputError, match='needs otio-cmx3600-adapter'):
-        timeline.write_otio(summary, tmp_path / 'cut.edl')
+    for ending, package in (('edl', 'otio-cmx3600-adapter'), ('xml', 'otio-fcp-adapter')):
+        with pytest.raises(InputError, match=f'needs {package}'):
+            timeline.write_otio(summary, tmp_path / f'cut.{ending}')
 
 
 def test_a_name_makes_no_events_of_its_own(tmp_path, otio):
@@ -198,7 +199,7 @@ def test_a_name_makes_no_events_of_its_own(tmp_path, otio):
     for name in (event, os.fsdecode(b'caf\xe9'), 'line\u2028sep\x0bup\x1b[1m'):
         source = steady(tmp_path / 'a.mp4', 150, 25).rename(tmp_path / f'{name}.mp4')
         summary = summary_of(source, [(7, 30)])
-        for ending in ('edl', 'otio'):
+        for ending in ('edl', 'otio', 'xml'):
             timeline.write_otio(summary, tmp_path / f'cut.{ending}')
             found = otio.adapters.read_from_file(
                 str(tmp_path / f'cut.{ending}'), **({'rate': 25} if ending == 'edl' else {})

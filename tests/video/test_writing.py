@@ -68,6 +68,8 @@ CASES = {
     'old container': dict(suffix='avi', tick=Fraction(1, 25), codec='mpeg4', audio_codec='pcm_s16le'),
     'webm': dict(suffix='webm', tick=Fraction(1, 25), codec='libvpx', audio_codec='libopus'),
     'transport stream': dict(suffix='ts', tick=Fraction(1, 25), audio_codec='mp2', rate=44_100),
+    'as mov': dict(suffix='mp4', tick=NTSC, rate=44_100, to='mov'),
+    'as webm': dict(suffix='mp4', tick=NTSC, rate=44_100, layout='5.1', to='webm'),
 }
 
 
@@ -76,19 +78,19 @@ def test_beeps_stay_with_their_flashes(tmp_path, case):
     how = dict(CASES[case])
     ticks = range(how.pop('start', 0), how.get('start', 0) + CASES[case].get('start', 0) + 500)
     ticks = range(ticks.start, ticks.start + 500)
-    flashes = range(6, 480, 20)
+    flashes, to = range(6, 480, 20), how.pop('to', 'mp4')
     source = flash_and_beep(tmp_path / f'a.{how.pop("suffix")}', ticks, flashes, **how)
     parts = [(flash - 5, flash + 6) for flash in flashes]
-    summary = summary_of(source, parts)
-    write_video(summary, tmp_path / 'b.mp4')
-    times, brightness = pictures_of(tmp_path / 'b.mp4')
+    output = tmp_path / f'b.{to}'
+    write_video(summary_of(source, parts), output)
+    times, brightness = pictures_of(output)
     frame = float(how['tick'])
 
     shown = [i for first, last in parts for i in range(first, last + 1)]
     expected = [255 if i in flashes else 40 + i % 100 for i in shown]
     np.testing.assert_allclose(brightness, expected, atol=6)
     np.testing.assert_allclose(times, np.arange(len(shown)) * frame, atol=0.0015)
-    heard, rate = sound_of(tmp_path / 'b.mp4')
+    heard, rate = sound_of(output)
     assert heard.shape[0] == {'mono': 1, 'stereo': 2, '5.1': 6}[how.get('layout', 'stereo')]
     begin, end = how.get('sound_from', 0) - ticks.start * frame, how.get('sound_until', 100)
     for number, flash in enumerate(flashes):
@@ -151,7 +153,9 @@ def test_cuts_fade_and_the_middle_is_untouched(tmp_path):
 def test_no_sound_in_no_sound_out(tmp_path):
     write_video(summary_of(steady(tmp_path / 'a.mp4', 50, 25), [(5, 9), (20, 29)]), tmp_path / 'b.mp4')
     with av.open(str(tmp_path / 'b.mp4')) as container:
-        assert [stream.codec_context.name for stream in container.streams] == ['h264']
+        # An mp4 keeps the titles of its chapters in a stream of data.
+        streams = [stream for stream in container.streams if stream.type != 'data']
+        assert [stream.codec_context.name for stream in streams] == ['h264']
     assert len(pictures_of(tmp_path / 'b.mp4')[0]) == 15
 
 
@@ -175,12 +179,12 @@ def test_odd_sizes(tmp_path, height, width):
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
-@pytest.mark.parametrize('turned', [90, 180, 270])
-def test_the_picture_stands_as_in_the_source(tmp_path, turned, mirrored):
+@pytest.mark.parametrize(('turned', 'to'), [(90, 'mp4'), (180, 'mp4'), (270, 'mp4'), (90, 'webm')])
+def test_the_picture_stands_as_in_the_source(tmp_path, turned, to, mirrored):
     source = render(tmp_path / 'a.mp4', [scene(4)] * 12, range(0, 480, 40), turned=turned, mirrored=mirrored)
-    write_video(summary_of(source, [(3, 8)]), tmp_path / 'b.mp4')
+    write_video(summary_of(source, [(3, 8)]), tmp_path / f'b.{to}')
     shown = []
-    for path in (source, tmp_path / 'b.mp4'):
+    for path in (source, tmp_path / f'b.{to}'):
         with VideoReader(path) as reader:
             shown.append(picture(next(reader.frames())[2]).astype(int))
     assert shown[0].shape == shown[1].shape

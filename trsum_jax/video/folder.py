@@ -25,12 +25,15 @@ _OTHERS = frozenset((
     'arw', 'avif', 'bmp', 'cr2', 'cr3', 'dng', 'heic', 'heif', 'ico', 'jp2', 'jpeg', 'jpg', 'jxl', 'nef',
     'png', 'psd', 'raw', 'svg', 'thm', 'tif', 'tiff', 'webp', 'xmp', 'css', 'csv', 'doc', 'docx', 'htm',
     'html', 'ini', 'js', 'json', 'log', 'md', 'nfo', 'odt', 'pdf', 'py', 'rst', 'sh', 'toml', 'tsv', 'txt',
-    'xls', 'xlsx', 'xml', 'yaml', 'yml', 'ass', 'edl', 'idx', 'm3u', 'm3u8', 'mpd', 'otio', 'pls', 'sbv',
-    'srt', 'ssa', 'sub', 'vtt', 'xspf', 'aac', 'ac3', 'aif', 'aiff', 'amr', 'dts', 'flac', 'm4a', 'm4b',
-    'mka', 'mp3', 'oga', 'opus', 'wav', 'wma', '7z', 'bin', 'bz2', 'ckpt', 'db', 'dll', 'exe', 'gz', 'h5',
-    'hdf5', 'iso', 'mat', 'npy', 'npz', 'onnx', 'pickle', 'pkl', 'pt', 'pth', 'rar', 'so', 'tar', 'xz', 'zip',
+    'xls', 'xlsx', 'xml', 'yaml', 'yml', 'ass', 'edl', 'fcpxml', 'idx', 'm3u', 'm3u8', 'mpd', 'otio', 'pls',
+    'sbv', 'srt', 'ssa', 'sub', 'vtt', 'xspf', 'aac', 'ac3', 'aif', 'aiff', 'amr', 'dts', 'flac', 'm4a',
+    'm4b', 'mka', 'mp3', 'oga', 'opus', 'wav', 'wma', '7z', 'bin', 'bz2', 'ckpt', 'db', 'dll', 'exe', 'gz',
+    'h5', 'hdf5', 'iso', 'mat', 'npy', 'npz', 'onnx', 'pickle', 'pkl', 'pt', 'pth', 'rar', 'so', 'tar', 'xz',
+    'zip',
 ))
 # fmt: on
+# In which summaries are written.
+_FILMS = frozenset(('mp4', 'mov', 'webm'))
 _NAMED = 20
 
 
@@ -61,8 +64,8 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
     by_name = [path for path in seen if _ending(path) in _OTHERS]
     by_content = [path for path in seen if _ending(path) not in _VIDEOS | _OTHERS and not _holds_film(path)]
     videos = [path for path in seen if path not in {*by_name, *by_content}]
-    made = {f'{summary_name(name)}.mp4' for path in videos for name in (path.stem, path.name)}
-    own = [path for path in videos if path.name in made]
+    made = {summary_name(name) for path in videos for name in (path.stem, path.name)}
+    own = [path for path in videos if path.stem in made and _ending(path) in _FILMS]
     endings = collections.Counter(f'.{shown(_ending(path))}' for path in by_name)
     folders = sum(path.is_dir() and not path.name.startswith('.') for path in entries)
     hidden = sum(path.name.startswith('.') for path in entries)

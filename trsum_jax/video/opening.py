@@ -90,6 +90,25 @@ def open_input(path: str | os.PathLike) -> av.container.InputContainer:
         ) from error
 
 
+def open_subtitles(path: str | os.PathLike) -> av.container.InputContainer:
+    """Opens an .srt: that file and no other, as `open_input` does.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The open container, whose one stream is its text.
+
+    Raises:
+        InputError: no such file, one that may not be read, or no SubRip.
+    """
+    try:
+        options = {'protocol_whitelist': 'file', 'format_whitelist': 'srt'}
+        return av.open(_address(path), format='srt', options=options)
+    except (OSError, av.error.FFmpegError) as error:
+        raise InputError(f'{shown(path)}: expected subtitles (SubRip), found none; mend the file') from error
+
+
 def open_output(
     path: str | os.PathLike, form: str, options: Mapping[str, str] | None = None
 ) -> av.container.OutputContainer:

@@ -11,15 +11,22 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
+from trsum_jax.video.written import chapters, pieces, preview, subtitles
 
-BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png'}
-TIMELINES = ('.otio', '.edl')
-_ENDINGS = {
-    'video': ('.mp4',),
+BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
+# Written when asked for; the ending alone names them after the summary.
+WISHES = ('timeline', 'chapters', 'preview')
+# Get a file for each part.
+FOLDERS = ('clips', 'stills')
+ENDINGS = {
+    'video': tuple(writing.FORMS),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
-    'timeline': TIMELINES,
+    'subtitles': ('.srt',),
+    'chapters': ('.txt',),
+    'preview': preview.PREVIEWS,
+    'timeline': tuple(timeline.ADAPTERS),
 }
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
 
@@ -33,9 +40,25 @@ class Targets:
     json: pathlib.Path | None = None
     storyboard: pathlib.Path | None = None
     timeline: pathlib.Path | None = None
+    subtitles: pathlib.Path | None = None
+    chapters: pathlib.Path | None = None
+    preview: pathlib.Path | None = None
+    clips: pathlib.Path | None = None
+    stills: pathlib.Path | None = None
 
     def files(self) -> dict[str, pathlib.Path]:
         """By name of the part, those that are written; the video first."""
+        return {name: path for name, path in self._named().items() if name not in FOLDERS}
+
+    def folders(self) -> dict[str, pathlib.Path]:
+        """By name, the folders that get a file for each part."""
+        return {name: path for name, path in self._named().items() if name in FOLDERS}
+
+    def places(self) -> list[pathlib.Path]:
+        """All of them, files before folders."""
+        return [*self.files().values(), *self.folders().values()]
+
+    def _named(self) -> dict[str, pathlib.Path]:
         named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {name: path for name, path in named if path is not None}
 
@@ -64,17 +87,30 @@ def check_places(
         for name, path in one.files().items()
     ]
     for flag, name, path in flagged:
-        if path.suffix.lower() not in _ENDINGS[name]:
+        if path.suffix.lower() not in ENDINGS[name]:
             raise InputError(
-                f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(_ENDINGS[name])}'
+                f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(ENDINGS[name])}'
             )
+    taken = {path: f'the video {files.shown(path)}' for path in sources}
+    taken |= {
+        found[0]: f'its subtitles {files.shown(found[0])}'
+        for path in sources
+        if (found := subtitles.find(path)) and found[0] != path
+    }
     files.check_outputs(
         [(flag, path) for flag, _, path in flagged],
-        {path: f'the video {files.shown(path)}' for path in sources},
+        taken,
         overwrite=overwrite,
         makes_folders=makes_folders,
     )
+    taken |= {path: f'that it is {flag} too' for flag, _, path in flagged}
     for one in targets:
+        for name, place in one.folders().items():
+            ending = one.video.suffix if name == 'clips' else pieces.STILL
+            first = pieces.piece_place(place, one.video, 1, ending)
+            those = {first, *pieces.pieces_there(place, one.video, ending)}
+            flagged = [(f'--{name}', path) for path in sorted(those)]
+            files.check_outputs(flagged, taken, overwrite=overwrite, makes_folders=True)
         if one.timeline:
             timeline.check_timeline(one.timeline)
 
@@ -101,6 +137,16 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
         notes += timeline.write_otio(summary, targets.timeline, sound=sound)
+    if targets.subtitles:
+        notes += subtitles.write_subtitles(summary, targets.subtitles)
+    if targets.chapters:
+        chapters.write_chapters(summary, targets.chapters)
+    if targets.preview:
+        preview.write_preview(summary, targets.preview)
+    if targets.clips:
+        notes += pieces.write_clips(summary, targets.video, targets.clips, sound=sound)
+    if targets.stills:
+        notes += pieces.write_stills(summary, targets.video, targets.stills)
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:

@@ -65,7 +65,7 @@ def write_page(
             n_chosen=int(summary.chosen.sum()),
             key_frames=_key_frames(summary, rows),
             chart=_chart(summary),
-            film=_data_uri('video/mp4', film) if size <= embedded else None,
+            film=_data_uri(_kind(video), film) if size <= embedded else None,
             film_name=files.shown(video.name),
             film_place=_reference(video, output),
             film_size=size,
@@ -174,6 +174,11 @@ def _chart(summary: Summary) -> dict[str, Any]:
             for start, end in summary.seconds(summary.parts)
         ],
     }
+
+
+def _kind(video: pathlib.Path) -> str:
+    # Browsers play an h264 .mov under the name of an mp4 alone.
+    return 'video/webm' if video.suffix.lower() == '.webm' else 'video/mp4'
 
 
 def _data_uri(kind: str, file: BinaryIO) -> Iterator[str]:

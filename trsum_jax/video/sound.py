@@ -27,7 +27,7 @@ class SoundReader:
     Where the file's clock starts anew, the sound takes the shift of the pictures (`clock.Following`).
 
     Attributes:
-        rate: samples per second, one that AAC has: the file's own, or 48,000.
+        rate: samples per second, one that the codec of the summary has: the file's own, or 48,000.
         layout: `mono`, `stereo` or `5.1`, the nearest to the file's own.
         n_channels: of that layout.
         bit_rate: bits per second of the track in the file; None where it does not say.
@@ -36,10 +36,16 @@ class SoundReader:
         notes: what a person should know (damage).
     """
 
-    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, clock: Clock):
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: av.AudioStream,
+        clock: Clock,
+        codec: str = 'aac',
+    ):
         """Begins a pass; see `open_sound`."""
         self._container, self._stream, self._clock = container, stream, clock
-        rates = av.Codec('aac', 'w').audio_rates or [48_000]
+        rates = av.Codec(codec, 'w').audio_rates or [48_000]
         self.rate = stream.rate if stream.rate in rates else 48_000
         self.layout = _LAYOUTS.get(stream.channels, 'stereo' if stream.channels < 6 else '5.1')
         self.n_channels = av.AudioLayout(self.layout).nb_channels
@@ -135,13 +141,16 @@ class SoundReader:
             self.notes.append(f'{damaged} damaged packets of sound left out')
 
 
-def open_sound(path: pathlib.Path, clock: Clock, which: str = 'all') -> tuple[list[SoundReader], list[str]]:
+def open_sound(
+    path: pathlib.Path, clock: Clock, which: str = 'all', codec: str = 'aac'
+) -> tuple[list[SoundReader], list[str]]:
     """Opens the sound that belongs to a video.
 
     Args:
         path: the video.
         clock: of its pictures, all of which it has seen.
         which: `all` tracks, the `main` one, or `none`.
+        codec: FFmpeg's name of the one that it will be written in, whose rates it gets.
 
     Returns:
         The tracks that decode, in the file's order, each to be closed; and notes of those that do not, or
@@ -158,7 +167,7 @@ def open_sound(path: pathlib.Path, clock: Clock, which: str = 'all') -> tuple[li
         for other in container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all
-        opened.append(SoundReader(container, stream, clock))
+        opened.append(SoundReader(container, stream, clock, codec))
         if opened[-1].n_channels != stream.channels:
             notes.append(f'sound of {stream.channels} channels is written as {opened[-1].layout}')
     if silent and not opened:

@@ -5,6 +5,7 @@ import pathlib
 import unicodedata
 from typing import Any
 
+import av
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
@@ -32,13 +33,13 @@ _BOXES = 'Last Resort High-Efficiency'
 _TITLE = 60
 
 
-def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndarray]:
+def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[np.ndarray]:
     """One picture for each span: its frame of highest score, the middle one where no score lies in it.
 
     Args:
         summary: of the video; it is read once, from the first key frame wanted to the last.
         spans: [n, 2] int, first and last frame, both inclusive; in any order, they may overlap.
-        height: pixels of each picture.
+        height: pixels of each picture; None for those of the video.
 
     Returns:
         n pictures [height, W, 3] uint8, upright and with square pixels.
@@ -52,18 +53,33 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int) -> list[np.ndar
     with VideoReader(summary.path) as reader:
         spans = np.stack([wanted, wanted], axis=1)
         for index, frame in frames_among(reader, spans, summary.frame_times, summary.clock):
-            upright = Image.fromarray(picture(frame))
-            shape = float(reader.stream.sample_aspect_ratio or 1)
-            turned = upright.size == (frame.height, frame.width) and frame.rotation % 180 != 0
-            aspect = upright.width / upright.height * (1 / shape if turned else shape)
-            size = (max(1, round(height * aspect)), height)
-            found[index] = np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
+            found[index] = upright(reader, frame, height)
     if len(found) < len(wanted):
         raise InputError(
             f'{files.shown(summary.path)}: expected {len(wanted)} key frames, found {len(found)}; the file '
             'has changed since it was summarized: summarize it again'
         )
     return [found[frame] for frame in frames]
+
+
+def upright(reader: VideoReader, frame: av.VideoFrame, height: int | None = None) -> np.ndarray:
+    """A frame as it is to be seen: turned as the file says, and with square pixels.
+
+    Args:
+        reader: of the video.
+        frame: a frame of it.
+        height: pixels; None for those of the frame.
+
+    Returns:
+        [height, W, 3] uint8.
+    """
+    seen = Image.fromarray(picture(frame))
+    shape = float(reader.stream.sample_aspect_ratio or 1)
+    turned = seen.size == (frame.height, frame.width) and frame.rotation % 180 != 0
+    aspect = seen.width / seen.height * (1 / shape if turned else shape)
+    tall = height or seen.height
+    size = (max(1, round(tall * aspect)), tall)
+    return np.asarray(seen.resize(size, Image.Resampling.LANCZOS))
 
 
 def draw(summary: Summary, output: pathlib.Path) -> None:

@@ -15,10 +15,19 @@ from trsum_jax.video.opening import open_input
 from trsum_jax.video.sound import sound_tracks, track_tags
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.timecode import Count, counting, misread, own_rate, timecode_rate
+from trsum_jax.video.written import xml_timelines
 
 if TYPE_CHECKING:
     import opentimelineio
 
+# What writes each ending: the adapter of OpenTimelineIO, and the package that holds it; FCPXML needs neither.
+ADAPTERS = {
+    '.otio': ('otio_json', 'opentimelineio'),
+    '.edl': ('cmx_3600', 'otio-cmx3600-adapter'),
+    '.xml': ('fcp_xml', 'otio-fcp-adapter'),
+    '.fcpxml': ('', ''),
+}
+_FORMS = {'.edl': 'an EDL', '.xml': "Final Cut Pro 7's XML", '.fcpxml': 'FCPXML'}
 # Channels of sound that an event of an EDL has.
 _CHANNELS = 4
 # Letters of a reel's name in CMX 3600.
@@ -79,23 +88,22 @@ def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
     """Writes the cut for an editor: the source file's parts in order, pictures and, if it has any, sound.
 
     An `.otio` counts in the source's own rate where its frames come at a steady one, else in
-    `timecode_rate`, as an `.edl` (CMX 3600) always does, drop-frame where the file's timecode is. Times begin
-    at the timecode that a camera has written into the file, else at zero.
+    `timecode_rate`, as `.edl` (CMX 3600), `.xml` (Final Cut Pro 7, Premiere) and `.fcpxml` (Final Cut Pro)
+    always do, drop-frame where the file's timecode is. Times begin at the timecode that a camera has written
+    into the file, else at zero.
 
     Args:
         summary: what to write.
-        output: ends in .otio or .edl; replaced where it exists.
+        output: ends in one of `ADAPTERS`; replaced where it exists.
         sound: `all` tracks, the `main` one, or `none`.
 
     Returns:
-        What an EDL cannot say of this video, and a timecode in the file that makes no sense.
+        What the format cannot say of this video, and a timecode in the file that makes no sense.
 
     Raises:
         InputError: as `check_timeline`, or the file cannot be written.
     """
-    adapter = check_timeline(output)
-    import opentimelineio
-
+    adapter, suffix = check_timeline(output), output.suffix.lower()
     tracks, notes = _sound(summary.path, sound), []
     name = files.shown(output.name)
     if stamp := misread(summary):
@@ -103,63 +111,81 @@ def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
             f'{name}: the timecode {stamp!r} in the file is none at {summary.fps:.6g} frames a second; '
             'counted from zero'
         )
-    if adapter == 'otio_json':
+    if suffix == '.otio':
         rate = own_rate(summary.fps) if _steady(summary) else timecode_rate(summary)
-        count = counting(summary, rate)
-        timeline = _timeline(opentimelineio, summary, count, rate, tracks)
-        files.write_text(output, opentimelineio.adapters.write_to_string(timeline, adapter_name=adapter))
+        timeline = _timeline(summary, counting(summary, rate), rate, tracks)
+        files.write_text(output, _written(timeline, adapter))
         return notes
     count = counting(summary)
+    files.write_text(output, _counted(summary, count, suffix, adapter, tracks))
+    if summary.fps > 1.001 * count.rate:
+        notes.append(
+            f'{name}: {_FORMS[suffix]} has no timecode for {summary.fps:.6g} frames a second: it counts '
+            f'{count.rate:.6g}, and cuts lie at the nearest of these; .otio keeps them exact'
+        )
+    channels = sum(track['channels'] for track in tracks)
+    if suffix == '.edl' and channels > _CHANNELS:
+        notes.append(f'{name}: an EDL holds 4 channels of sound of {channels}; .otio names all tracks')
+    return notes
+
+
+def _counted(summary: Summary, count: Count, suffix: str, adapter: str, tracks: list[dict]) -> str:
+    """The timeline in a format that counts by timecode."""
+    if suffix != '.edl':
+        streams = [track['stream'] for track in tracks]
+        sound = [one | {'heard': one['stream'] in streams} for one in _sound(summary.path, 'all')]
+        if suffix == '.fcpxml':
+            return xml_timelines.fcpxml(summary, count, sound)
+        timeline = _timeline(summary, count, count.rate, [])
+        xml_timelines.describe_for_xmeml(timeline, summary, count, sound)
+        return _written(timeline, adapter)
     # The adapter tells drop-frame by the rate: 29.97 drops, 30 does not.
     rate = count.rate if count.drop else float(round(count.rate))
-    timeline = _timeline(opentimelineio, summary, count, rate, [])
-    text = opentimelineio.adapters.write_to_string(timeline, adapter_name=adapter)
+    text = _written(_timeline(summary, count, rate, []), adapter)
     # What it does not write: the kind of timecode, and any but the pictures of an event.
     text = text.replace('\n\n', f'\nFCM: {"" if count.drop else "NON-"}DROP FRAME\n\n', 1)
     channels = sum(track['channels'] for track in tracks)
     if channels:
         more = {3: '\nAUD  3', 4: '\nAUD  3    4'}.get(min(channels, _CHANNELS), '')
         text = re.sub(r'^(\d+  .{8} )V     (C .*)$', rf'\1AA/V  \2{more}', text, flags=re.MULTILINE)
-    files.write_text(output, text)
-    if summary.fps > 1.001 * count.rate:
-        notes.append(
-            f'{name}: an EDL has no timecode for {summary.fps:.6g} frames a second: it counts '
-            f'{count.rate:.6g}, and cuts lie at the nearest of these; .otio keeps them exact'
-        )
-    if channels > _CHANNELS:
-        notes.append(f'{name}: an EDL holds 4 channels of sound of {channels}; .otio names all tracks')
-    return notes
+    return text
+
+
+def _written(timeline: 'opentimelineio.schema.Timeline', adapter: str) -> str:
+    import opentimelineio
+
+    return opentimelineio.adapters.write_to_string(timeline, adapter_name=adapter)
 
 
 def check_timeline(output: pathlib.Path) -> str:
     """Refuses a timeline that could not be written, before there is one.
 
     Args:
-        output: ends in .otio or .edl.
+        output: ends in one of `ADAPTERS`.
 
     Returns:
-        OpenTimelineIO's name of the adapter that writes it.
+        OpenTimelineIO's name of the adapter that writes it; empty where none is needed.
 
     Raises:
         InputError: another ending, or OpenTimelineIO or the adapter is not installed.
     """
-    suffix = output.suffix.lower()
-    adapter = {'.otio': 'otio_json', '.edl': 'cmx_3600'}.get(suffix)
-    if adapter is None:
+    suffix, place = output.suffix.lower(), files.shown(output)
+    if suffix not in ADAPTERS:
         raise InputError(
-            f'{files.shown(output)}: expected a timeline ending in .otio or .edl, found '
+            f'{place}: expected a timeline ending in {" or ".join(ADAPTERS)}, found '
             f'{files.shown(suffix) or "none"}'
         )
+    adapter, package = ADAPTERS[suffix]
+    if not adapter:
+        return adapter
     try:
         import opentimelineio
     except ModuleNotFoundError as error:
         if error.name != 'opentimelineio':
             raise
-        raise InputError(
-            f'{files.shown(output)}: a timeline needs OpenTimelineIO; run: {_INSTALL}'
-        ) from error
+        raise InputError(f'{place}: a timeline needs OpenTimelineIO; run: {_INSTALL}') from error
     if adapter not in opentimelineio.adapters.available_adapter_names():
-        raise InputError(f'{files.shown(output)}: an EDL needs otio-cmx3600-adapter; run: {_INSTALL}')
+        raise InputError(f'{place}: {_FORMS[suffix]} needs {package}; run: {_INSTALL}')
     return adapter
 
 
@@ -183,9 +209,11 @@ def reel(path: pathlib.Path) -> str:
 
 
 def _timeline(
-    otio: 'opentimelineio', summary: Summary, count: Count, rate: float, sound: list[dict]
+    summary: Summary, count: Count, rate: float, sound: list[dict]
 ) -> 'opentimelineio.schema.Timeline':
     """The parts of the summary, numbered by `count`, in time that is labelled at `rate`."""
+    import opentimelineio as otio
+
     time, span = otio.opentime.RationalTime, otio.opentime.TimeRange.range_from_start_end_time
 
     def between(start: float, end: float) -> 'opentimelineio.opentime.TimeRange':
@@ -212,11 +240,11 @@ def _timeline(
 
 
 def _sound(path: pathlib.Path, which: str) -> list[dict]:
-    """The sound tracks of a video: number of the stream, channels, language and title where it has them."""
+    """The sound tracks of a video: stream, channels, rate; language and title where it has them."""
     with open_input(path) as container:
         streams = [container.streams[index] for index in sound_tracks(path, which)]
         return [
-            {'stream': stream.index, 'channels': stream.channels} | track_tags(stream)
+            {'stream': stream.index, 'channels': stream.channels, 'rate': stream.rate} | track_tags(stream)
             for stream in streams
             if stream.codec_context is not None
         ]

@@ -1,6 +1,7 @@
 """The summary as a video: the chosen parts in order, cut to the frame, with their sound."""
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,11 +20,32 @@ from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
 from trsum_jax.video.sound import SoundReader, open_sound
 from trsum_jax.video.summary import Summary
+from trsum_jax.video.written.chapters import chapter_titles
 
 # Quality hard to tell from the source's, by the fastest preset that still compresses well. An mp4 keeps how
 # long frames last in order of decoding: only without B-frames is that the order of showing. x264's macroblock
 # tree writes other bytes, of the same pictures, in one film of some 50; without it they are always the same.
 _H264 = {'crf': '18', 'preset': 'veryfast', 'bf': '0', 'x264-params': 'mbtree=0'}
+# The same for what plays in browsers without patents.
+_VP9 = {'crf': '24', 'deadline': 'good', 'cpu-used': '5', 'row-mt': '1'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A kind of film: FFmpeg's names of the container and the codecs, and their options."""
+
+    container: str
+    pictures: str
+    sound: str
+    options: dict[str, str]
+    muxing: dict[str, str]
+
+
+FORMS = {
+    '.mp4': Form('mp4', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
+    '.mov': Form('mov', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
+    '.webm': Form('webm', 'libvpx-vp9', 'libopus', _VP9, {}),
+}
 # Bits per second by channels: what AAC needs to be hard to tell from its source, and the least it is given
 # where the source has less.
 _BIT_RATES, _LEAST_PER_CHANNEL = {1: 96_000, 2: 192_000, 6: 384_000}, 32_000
@@ -45,18 +67,20 @@ def write_video(
     sound: str = 'all',
     progress: Callable[[float], None] | None = None,
 ) -> list[str]:
-    """Writes the parts of a summary as one mp4 (h264, aac), whole or not at all, in bounded memory.
+    """Writes the parts of a summary as one film, whole or not at all, in bounded memory.
+
+    The ending of its name tells the form: .mp4 or .mov (h264, aac), .webm (VP9, Opus).
 
     Frames keep their distances in time. A part's sound begins at the sample nearest to its first frame and
     lasts as long as its pictures; places in the summary are rounded, never lengths, so nothing adds up over
     many cuts. It fades in and out over 10 ms at every cut. Size, shape of the pixels, turning and colour tags
     are the source's; deeper colour becomes 8 bit, interlaced pictures become progressive, and an odd width or
     height grows by one (players know H.264 with even ones only). Sound tracks keep their order, language,
-    title and disposition.
+    title and disposition. Of several parts each is a chapter.
 
     Args:
         summary: what to write.
-        output: the mp4, replaced where it exists.
+        output: ends in one of `FORMS`; replaced where it exists.
         sound: `all` tracks, the `main` one, or `none`.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
 
@@ -67,27 +91,29 @@ def write_video(
     Raises:
         InputError: the source cannot be read or is not what was summarized, or the output not written.
     """
-    parts = summary.parts
+    parts, form = summary.parts, FORMS[output.suffix.lower()]
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     course = summary.clock or clock_of(summary.path)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
         frames = frames_among(reader, parts, summary.frame_times, course)
-        container = stack.enter_context(open_output(temporary, 'mp4', {'movflags': '+faststart'}))
+        container = stack.enter_context(open_output(temporary, form.container, form.muxing))
         clock = reader.stream.time_base.denominator
         clock = clock if clock <= _FINEST_CLOCK else 90_000
         ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
         begins, ends = ticks[parts[:, 0]], ticks[parts[:, 1] + 1]
         shifts = np.cumsum(ends - begins) - ends
+        if len(parts) > 1:
+            container.set_chapters(_chapters(chapter_titles(summary), begins + shifts, ends + shifts, clock))
         pictures, tracks = None, []
         at, written, notes = -1, 0, []
         for index, frame in frames:
             if pictures is None:
-                pictures = _picture_stream(container, reader, frame, summary.fps, clock)
-                heard, notes = open_sound(summary.path, course, sound)
+                pictures = _picture_stream(container, form, reader, frame, summary.fps, clock)
+                heard, notes = open_sound(summary.path, course, sound, form.sound)
                 notes += _lost_of_hdr(frame)
-                tracks = [_SoundTrack(container, stack.enter_context(one), clock) for one in heard]
+                tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
             part = int(np.searchsorted(parts[:, 1], index))
             shown = _fitted(frame, pictures.codec_context)
             # Frames of one and the same time, which VideoReader lets through, no container holds.
@@ -114,8 +140,23 @@ def write_video(
         return notes
 
 
+def _chapters(titles: list[str], begins: np.ndarray, ends: np.ndarray, clock: int) -> list[dict]:
+    """As PyAV takes them; begins and ends in ticks of the film's clock."""
+    return [
+        {
+            'id': number,
+            'start': int(begin),
+            'end': int(end),
+            'time_base': Fraction(1, clock),
+            'metadata': {'title': title},
+        }
+        for number, (title, begin, end) in enumerate(zip(titles, begins, ends, strict=True), 1)
+    ]
+
+
 def _picture_stream(
     container: av.container.OutputContainer,
+    form: Form,
     reader: VideoReader,
     frame: av.VideoFrame,
     fps: float,
@@ -124,11 +165,15 @@ def _picture_stream(
     """The stream that takes frames like this one."""
     try:
         stream = container.add_stream(
-            'libx264', rate=Fraction(fps).limit_denominator(1001), options=dict(_H264), pix_fmt='yuv420p'
+            form.pictures,
+            rate=Fraction(fps).limit_denominator(1001),
+            options=dict(form.options),
+            pix_fmt='yuv420p',
+            bit_rate=0,
         )
     except av.codec.codec.UnknownCodecError as error:
         raise InputError(
-            'writing H.264 needs a PyAV with libx264, which this one is without; '
+            f'writing this film needs a PyAV with {form.pictures}, which this one is without; '
             'its wheels have it: pip install --force-reinstall --only-binary=av av'
         ) from error
     context = stream.codec_context
@@ -180,10 +225,10 @@ def _bit_rate(n_channels: int, source: int | None) -> int:
 class _SoundTrack:
     """One sound track of the summary, written stretch by stretch along the pictures."""
 
-    def __init__(self, container: av.container.OutputContainer, hearing: SoundReader, clock: int):
+    def __init__(self, container: av.container.OutputContainer, form: Form, hearing: SoundReader, clock: int):
         self._container, self._hearing, self._clock = container, hearing, clock
         self._stream = container.add_stream(
-            'aac',
+            form.sound,
             rate=hearing.rate,
             layout=hearing.layout,
             bit_rate=_bit_rate(hearing.n_channels, hearing.bit_rate),

@@ -1,0 +1,1 @@
+"""Further files of a summary: timelines in XML, subtitles, chapters, the parts one by one, a preview."""

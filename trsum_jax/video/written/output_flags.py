@@ -1,0 +1,27 @@
+"""The flags that say which files a summary has; without the extra `video`, so that help is there."""
+
+from absl import flags
+
+
+def define_output_flags() -> None:
+    """Declares them; `planning` reads them."""
+    flags.DEFINE_string('output', None, 'summary (.mp4, .mov, .webm), NAME-summary.mp4 by default; a folder')
+    flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
+    flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
+    flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
+    flags.DEFINE_string(
+        'subtitles',
+        None,
+        'subtitles (.srt) cut along, as --page, where the video has some in it or beside it',
+    )
+    flags.DEFINE_string(
+        'timeline',
+        None,
+        'timeline for an editor (.otio, .edl, .fcpxml, .xml); the ending alone: as --page; none by default',
+    )
+    flags.DEFINE_string('chapters', None, 'chapters, which the film has, as text too (.txt); as --timeline')
+    flags.DEFINE_string('preview', None, 'small moving picture (.gif, .webp) of at most 5 MB, as --timeline')
+    flags.DEFINE_string('clips', None, 'folder for the parts as films of their own')
+    flags.DEFINE_string('stills', None, 'folder for a picture of each part (.jpg), of full size')
+    tracks = 'sound tracks of the summary, its clips and its timeline'
+    flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], tracks)
