@@ -26,6 +26,7 @@ from trsum_jax.results import filenames
 from trsum_jax.video import choosing
 from trsum_jax.video.encoders import loading
 
+pytestmark = pytest.mark.usefixtures('programs_shared')
 RNG = np.random.default_rng(0)
 
 

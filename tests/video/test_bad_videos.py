@@ -15,6 +15,8 @@ import av
 from rendered import scene, steady, write_video
 from summarizing import Command, black, film
 
+pytestmark = pytest.mark.usefixtures('programs_shared')
+
 
 @pytest.fixture
 def command(monkeypatch):
