@@ -1,6 +1,6 @@
 """Where summaries' parts begin and end, on rendered videos whose cuts are known; PySceneDetect beside it.
 
-python -m benchmarks.cuts --json=FILE [--seconds=40]
+python -m benchmarks.cuts --json=FILE [--seconds=40] [--kinds KIND ...]
 
 PySceneDetect is asked where it is installed (pip install scenedetect opencv-python-headless).
 """
@@ -31,9 +31,11 @@ RATES = {
     '50': Fraction(50),
     'variable': None,
 }
-KINDS = ('still', 'moving', 'flashes', 'fades', 'cross-fades')
+KINDS = ('still', 'moving', 'flashes', 'fades', 'cross-fades', 'moving cross-fades')
 # Seconds of a fade out and in again, or of a cross-fade.
 TRANSITION = 0.8
+# Pixels that a box moves through.
+_ROOM = WIDTH - 20
 # Draws of scores; of each, one summary.
 DRAWS = 5
 
@@ -63,7 +65,8 @@ class Scene:
         seconds = seconds if self._moving else 0.0
         picture = np.roll(self._ground, int(self._pan * seconds), axis=1)[:, :WIDTH].astype(float)
         for top, left, speed, colour in self._boxes:
-            x = int(left + speed * seconds) % (WIDTH - 20)
+            # There and back: a box that jumps would be a cut for anybody.
+            x = int(abs((left + speed * seconds) % (2 * _ROOM) - _ROOM))
             picture[top : top + 16, x : x + 20] = colour
         return picture
 
@@ -85,7 +88,7 @@ def pictures(
     while (begin := begin + rng.uniform(2.2, 6)) < times[-1] - 2.2:
         starts.append(int(np.searchsorted(times, begin)))
     edges, between = np.array(starts[1:]), np.zeros(n, bool)
-    scenes = [Scene(rng, kind != 'still') for _ in starts]
+    scenes = [Scene(rng, kind not in ('still', 'cross-fades')) for _ in starts]
     flashes = {int(start + rng.integers(20, 40)) for start in starts} if kind == 'flashes' else set()
     place = np.searchsorted(edges, np.arange(n), side='right')
     half = TRANSITION / 2
@@ -94,7 +97,7 @@ def pictures(
     apart = times[:, None] - middles if len(middles) else np.full((n, 1), np.inf)
     nearest = np.abs(apart).argmin(axis=1)
     apart = apart[np.arange(n), nearest]
-    if kind in ('fades', 'cross-fades'):
+    if 'fades' in kind:
         between = np.abs(apart) < half
 
     def draw() -> Iterator[np.ndarray]:
@@ -185,7 +188,9 @@ def measure(truth: Truth) -> tuple[dict, dict]:
     found = {
         'KTS on the samples (before)': video.change_points[1:, 0],
         'refined': refined[1:, 0],
-        'find_cuts alone': cuts.find_cuts(changes),
+        'find_cuts, find_fades': np.union1d(
+            cuts.find_cuts(changes), cuts.find_fades(video.frame_times, changes)
+        ),
     } | scenedetect_cuts(truth.path, video.frame_times)
     boundaries = {name: of_boundaries(one, truth, video.frame_times) for name, one in found.items()}
     parts = {'before': collections.Counter(), 'after': collections.Counter()}
@@ -219,10 +224,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--json', type=pathlib.Path, required=True)
     parser.add_argument('--seconds', type=float, default=40.0)
+    parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS)
     given = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        for seed, (kind, rate) in enumerate(tqdm([(kind, rate) for kind in KINDS for rate in RATES])):
+        for kind, rate in tqdm([(kind, rate) for kind in given.kinds for rate in RATES]):
+            seed = KINDS.index(kind) * len(RATES) + list(RATES).index(rate)
             boundaries, parts = measure(render(pathlib.Path(folder), kind, rate, given.seconds, seed))
             results.append({'kind': kind, 'rate': rate, 'boundaries': boundaries, 'parts': parts})
     given.json.write_text(json.dumps(results, indent=1))
@@ -231,7 +238,7 @@ def main() -> None:
         'parts': ('set', '', 'parts', 'with a bit of another scene', 'ends in a fade', 'under 1.5 s'),
     }
     for what, header in headers.items():
-        rows = [row for kind in KINDS for row in table(results, what, kind)]
+        rows = [row for kind in given.kinds for row in table(results, what, kind)]
         print(tabulate.tabulate(rows, header, tablefmt='github'), end='\n\n')
 
 

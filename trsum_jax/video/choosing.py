@@ -70,10 +70,10 @@ def make_summary(
             shots, chosen = _piece(frames, edges, shots, allowed)
     else:
         shots = cuts.refine(shots, video.picks, video.frame_times, changes)
-        scenes = cuts.find_cuts(changes)
+        scenes = np.union1d(cuts.find_cuts(changes), cuts.find_fades(video.frame_times, changes))
         least = shortest if shortest <= allowed else 0.0
         shots, chosen, whole = _choose_watchable(frames, edges, shots, video.fps, allowed, scenes, least)
-        shots, chosen = _trim(shots, chosen, edges, changes, scenes, least)
+        shots, chosen = _trim(shots, chosen, edges, changes, scenes, shortest)
     values = evaluation.shot_scores(frames, shots)
     summary = Summary(
         path=path,
@@ -159,16 +159,21 @@ def _seconds(shots: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def _join(
     shots: np.ndarray, edges: np.ndarray, scenes: np.ndarray, least: float, longest: float
 ) -> np.ndarray:
-    """Shots of which none is too short, but for those between two cuts or too long with a neighbour."""
-    kept = []
-    for shot in shots.tolist():
-        if kept and shot[0] not in scenes:
-            before = kept[-1]
-            lengths = [edges[last + 1] - edges[first] for first, last in (before, shot)]
-            if min(lengths) < least - _ROUNDING and sum(lengths) <= longest:
-                before[1] = shot[1]
-                continue
-        kept.append(shot)
+    """Shots of which none is too short, but for those between two cuts or too long with a neighbour.
+
+    First shots of one scene are joined, then scenes that are all too short.
+    """
+    kept = shots.tolist()
+    for across in (False, True):
+        shots, kept = kept, []
+        for shot in shots:
+            if kept and (across or shot[0] not in scenes):
+                lengths = [edges[last + 1] - edges[first] for first, last in (kept[-1], shot)]
+                short = max(lengths) if across else min(lengths)
+                if short < least - _ROUNDING and sum(lengths) <= longest:
+                    kept[-1][1] = shot[1]
+                    continue
+            kept.append(shot)
     return np.array(kept, np.int64)
 
 

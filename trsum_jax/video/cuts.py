@@ -7,6 +7,7 @@ import dataclasses
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from scipy import ndimage
 
 from trsum_jax.data.shots import from_starts
 
@@ -14,13 +15,22 @@ from trsum_jax.data.shots import from_starts
 _SIZE = 64, 36
 # Frames: a flash of up to 2 is no cut, for what is 2 after it looks like what is 3 before.
 _AFTER, _BEFORE = 2, 3
-# A cut changes luma and both colours by this much together (of 255 each), and as many times more than the
-# frames so far around it do.
-_CUT, _RATIO, _AROUND = 8.0, 3.5, 6
-# Share of the usual detail: less is the bottom of a fade, or black; less than the second is faded or blurred.
-_FADED, _DULL = 0.25, 0.5
-# Detail (of 255 a pixel) below which nothing can be said of fades.
-_FLAT = 0.1
+# Share of a cut's change that is still there then.
+_STAYS = 0.5
+# A cut changes luma and both colours by this much together (of 255 each), and as many times more than frames
+# change that are up to so far from it.
+_CUT, _RATIO, _AROUND = 10.0, 3.5, 6
+# What changes less is the frame before, shown again.
+_HELD = 0.5
+# Shares of the usual contrast: less is the bottom of a fade, or black; less than the second is faded, and
+# what leads there is so up to the third. The second is of detail too: less is blurred.
+_FADED, _DULL, _CLEAR = 0.25, 0.5, 0.9
+# From there to the end of a fade it is about one part of as many.
+_REST = 6
+# Contrast (of 255) below which nothing can be said of fades.
+_FLAT = 2.0
+# Seconds; what takes less is a flash.
+_FLASH = 0.15
 # Seconds of a fade or cross-fade at most, on one side of a boundary.
 _REACH = 1.5
 # A cross-fade changes each of its frames by this much, and as many times more than the frames around it do.
@@ -35,12 +45,13 @@ class Changes:
         change: [n_frames] float32, how much a frame differs from the one before: mean absolute differences of
             luma and of both colours, added; 0 for the first.
         lasting: [n_frames] float32, the same between 3 frames before a frame and 2 after it.
-        detail: [n_frames] float32, mean absolute difference of neighbours in a row of pixels: 0 for black,
-            less in a fade or blur.
+        contrast: [n_frames] float32, standard deviation of luma: 0 for black or one colour, less in a fade.
+        detail: [n_frames] float32, mean absolute difference of neighbours in a row of pixels: less in a blur.
     """
 
     change: np.ndarray
     lasting: np.ndarray
+    contrast: np.ndarray
     detail: np.ndarray
 
 
@@ -51,7 +62,7 @@ class Watcher:
         """Begins before the first frame."""
         self._small, self._rows = VideoReformatter(), VideoReformatter()
         self._recent = collections.deque(maxlen=_AFTER + _BEFORE + 1)
-        self._change, self._lasting, self._detail = (array.array('f') for _ in range(3))
+        self._change, self._lasting, self._contrast, self._detail = (array.array('f') for _ in range(4))
 
     def __call__(self, frame: av.VideoFrame) -> None:
         """Looks at the next frame; whatever its size and format, it is compared in the same small one."""
@@ -62,6 +73,7 @@ class Watcher:
         self._recent.append(small)
         if len(self._change) > _AFTER:
             self._lasting.append(_difference(small, self._recent[0]))
+        self._contrast.append(float(small[0].std()))
         steps = np.diff(rows.to_ndarray().astype(np.int16))
         self._detail.append(float(np.abs(steps).mean()) if steps.size else 0.0)
 
@@ -71,7 +83,9 @@ class Watcher:
         for frame in range(len(lasting), len(self._change)):
             back = len(self._change) - 1 - frame
             lasting.append(_difference(recent[-1], recent[max(len(recent) - 1 - back - _BEFORE, 0)]))
-        return Changes(*(np.array(kept, np.float32) for kept in (self._change, lasting, self._detail)))
+        return Changes(
+            *(np.array(kept, np.float32) for kept in (self._change, lasting, self._contrast, self._detail))
+        )
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -90,23 +104,63 @@ def find_cuts(changes: Changes) -> np.ndarray:
     Returns:
         [n_cuts] int64, the first frame of every scene but the video's first.
     """
-    change, n = changes.change.astype(np.float64), len(changes.change)
-    sums = np.cumsum(np.append(0.0, change))
-    places = np.arange(n)
-    low, high = np.maximum(places - _AROUND, 1), np.minimum(places + _AROUND + 1, n)
-    around = (sums[high] - sums[np.minimum(low, high)] - change) / np.maximum(high - low - 1, 1)
-    padded = np.pad(change, _AFTER)
-    highest = np.max([padded[i : i + n] for i in range(2 * _AFTER + 1)], axis=0)
-    strength = np.minimum(change, changes.lasting)
-    return np.flatnonzero((strength >= _CUT) & (strength >= _RATIO * around) & (change >= highest))
+    change = changes.change
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(change, _AROUND), 2 * _AROUND + 1).copy()
+    around[:, _AROUND] = 0
+    highest = around[:, _AROUND - _AFTER : _AROUND + _AFTER + 1].max(axis=1)
+    # A frame shown twice says nothing of motion; nor does one cut that is near another.
+    around[around < _HELD] = 0
+    others = np.maximum((around > 0).sum(axis=1) - 1, 1)
+    usual = (around.sum(axis=1) - around.max(axis=1)) / others
+    stays = changes.lasting >= _STAYS * change
+    return np.flatnonzero((change >= _CUT) & stays & (change >= _RATIO * usual) & (change >= highest))
+
+
+def find_fades(frame_times: np.ndarray, changes: Changes) -> np.ndarray:
+    """The fades of a video, out and in again: of each the middle of its darkest frames.
+
+    A fade has next to no contrast at its bottom (black, white, any one colour), far more within 1.5 s before
+    and after it, and takes longer than a flash.
+
+    Args:
+        frame_times: [n_frames] float, seconds.
+        changes: of all frames.
+
+    Returns:
+        [n_fades] int64, frames.
+    """
+    contrast = changes.contrast.astype(np.float64)
+    n = len(contrast)
+    reach = max(1, round(_REACH * (n - 1) / max(frame_times[-1] - frame_times[0], 1e-3)))
+    padded = np.pad(contrast, reach)
+    highest = ndimage.maximum_filter1d(padded, reach + 1, origin=0)
+    # A window of an even or odd length, centred half of it before a frame and half after.
+    shift = (reach + 1) // 2
+    usual = np.minimum(highest[reach - shift : n + reach - shift], highest[reach + shift : n + reach + shift])
+    found = []
+    for first, last in _runs((contrast < _DULL * usual) & (usual > _FLAT)):
+        least = contrast[first : last + 1].min()
+        lasts = frame_times[min(last + 1, n - 1)] - frame_times[first]
+        if lasts < _FLASH or least > _FADED * usual[first : last + 1].min():
+            continue
+        # Codecs leave a little noise in black.
+        bottom = np.flatnonzero(contrast[first : last + 1] <= least + 0.02 * usual[first]) + first
+        found.append((bottom[0] + bottom[-1] + 1) // 2)
+    return np.array(found, np.int64)
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and last place of every run of True."""
+    steps = np.diff(np.pad(mask.astype(np.int8), 1))
+    return list(zip(*(np.flatnonzero(steps == step) - (step < 0) for step in (1, -1)), strict=True))
 
 
 def refine(shots: np.ndarray, picks: np.ndarray, frame_times: np.ndarray, changes: Changes) -> np.ndarray:
-    """Shots that begin at sampled frames, moved to where the scenes change.
+    """Shots that begin at sampled frames, and now where the scenes change.
 
-    A boundary goes to the strongest cut since the sampled frame before it; else to one before the next
-    sampled frame; else to the darkest frame of a fade; else to the middle of a cross-fade. Where there is
-    none of these it stays. Boundaries that go to one frame become one.
+    Every cut and the bottom of every fade is a boundary. One of a shot goes to that nearby, between the
+    sampled frames around it (for a fade, one more before, for it takes longer); else to the middle of a
+    cross-fade there; else it stays.
 
     Args:
         shots: [n_shots, 2] int, first and last frame, both inclusive, covering the video.
@@ -115,50 +169,25 @@ def refine(shots: np.ndarray, picks: np.ndarray, frame_times: np.ndarray, change
         changes: of all frames.
 
     Returns:
-        [m, 2] int64 with m at most n_shots, covering the video.
+        [m, 2] int64, covering the video.
     """
-    cuts, n = find_cuts(changes), len(changes.change)
-    found = [0]
+    hard, fades, n = find_cuts(changes), find_fades(frame_times, changes), len(changes.change)
+    found = {0, *hard.tolist(), *fades.tolist()}
     for start in np.asarray(shots)[1:, 0].tolist():
         step = int(np.searchsorted(picks, start))
-        before = int(picks[step - 1])
+        before, earlier = int(picks[step - 1]), int(picks[max(step - 2, 0)])
         after = next((int(pick) for pick in picks[step : step + 2] if pick > start), n)
-        for low, high in ((before + 1, start + 1), (start + 1, after)):
-            inside = cuts[(cuts >= low) & (cuts < high)]
-            if len(inside):
-                place = int(inside[changes.change[inside].argmax()])
-                break
-        else:
-            # A fade takes longer than one step: it may be well over when KTS notices.
-            earlier = int(picks[max(step - 2, 0)])
-            place = _bottom(earlier + 1, after, frame_times, changes)
-            if place is None:
-                place = _middle(before + 1, after, frame_times, changes)
-        found.append(start if place is None else place)
-    return from_starts(np.unique(found), n)
+        if np.any((hard > before) & (hard < after)) or np.any((fades > earlier) & (fades < after)):
+            continue
+        place = _middle(before + 1, after, frame_times, changes)
+        found.add(start if place is None else place)
+    return from_starts(np.array(sorted(found), np.int64), n)
 
 
 def _near(frame_times: np.ndarray, low: int, high: int) -> tuple[int, int]:
     """The frames within reach of some frames, as a range."""
     seconds = frame_times[[low, max(high - 1, low)]] + (-_REACH, _REACH)
     return tuple(np.searchsorted(frame_times, seconds, side='right').tolist())
-
-
-def _bottom(low: int, high: int, frame_times: np.ndarray, changes: Changes) -> int | None:
-    """The middle of the frames with least detail between two, if that is the bottom of a fade."""
-    detail = changes.detail
-    if high <= low:
-        return None
-    least = low + int(detail[low:high].argmin())
-    first, last = _near(frame_times, least, least + 1)
-    usual = min(detail[first : least + 1].max(), detail[least:last].max())
-    if usual < _FLAT or detail[least] > _FADED * usual:
-        return None
-    # Codecs leave a little noise in black.
-    bottom = np.flatnonzero(detail[first:last] <= detail[least] + 0.02 * usual) + first
-    run = np.split(bottom, np.flatnonzero(np.diff(bottom) > 1) + 1)
-    ends = next((one[0], one[-1]) for one in run if one[0] <= least <= one[-1])
-    return int(sum(ends) + 1) // 2
 
 
 def _middle(low: int, high: int, frame_times: np.ndarray, changes: Changes) -> int | None:
@@ -178,12 +207,12 @@ def _cross_fades(low: int, high: int, frame_times: np.ndarray, changes: Changes)
     if len(change) < _SMOOTH:
         return []
     smooth = np.convolve(change, np.ones(_SMOOTH) / _SMOOTH, 'same')
-    flowing = (np.minimum(smooth, change) > max(_FLOW, _FLOW_RATIO * np.median(change))).astype(np.int8)
-    steps = np.diff(np.pad(flowing, 1))
-    begins, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
+    flowing = np.minimum(smooth, change) > max(_FLOW, _FLOW_RATIO * np.median(change))
+    # What is smoothed begins later and ends earlier.
+    margin, n = _SMOOTH // 2, len(changes.change)
     return [
-        (first + int(a), first + int(b))
-        for a, b in zip(begins, ends, strict=True)
+        (max(first + int(a) - margin, 0), min(first + int(b) + margin, n - 1))
+        for a, b in _runs(flowing)
         if b > a
         and change[a : b + 1].sum() >= _CUT
         and frame_times[first + b] - frame_times[first + a] <= _REACH
@@ -208,8 +237,11 @@ def trim(
         The first and the last frame.
     """
     first, last = part
-    usual = float(np.median(changes.detail[first : last + 1]))
-    dull = changes.detail < _DULL * usual
+    contrast, detail = (
+        of_all / usual if (usual := float(np.median(of_all[first : last + 1]))) > 0 else np.ones(len(of_all))
+        for of_all in (changes.contrast, changes.detail)
+    )
+    dull, unclear = (np.minimum(contrast / share, detail / _DULL) < 1 for share in (_DULL, _CLEAR))
     fades = []
     if last > first:
         for end in (first, last):
@@ -220,8 +252,10 @@ def trim(
         if len(inside):
             return int(inside[0])
         after = next((b + 1 for a, b in fades if a <= at <= b), at)
-        while after <= latest and dull[after] and edges[after] - edges[first] < _REACH:
-            after += 1
+        if after == at and dull[at]:
+            while after <= latest and unclear[after] and edges[after] - edges[at] < _REACH:
+                after += 1
+            after += (after - at) // _REST
         return min(after, latest)
 
     def ending(at: int, earliest: int) -> int:
@@ -229,15 +263,19 @@ def trim(
         if len(inside):
             return int(inside[-1]) - 1
         before = next((a - 1 for a, b in fades if a <= at <= b), at)
-        while before >= earliest and dull[before] and edges[last + 1] - edges[before + 1] < _REACH:
-            before -= 1
+        if before == at and dull[at]:
+            while before >= earliest and unclear[before] and edges[at + 1] - edges[before + 1] < _REACH:
+                before -= 1
+            before -= (at - before) // _REST
         return max(before, earliest)
 
     # Each end in turn, until both stay: behind a bit of another scene there may be a fade.
     while True:
         latest = int(np.searchsorted(edges, edges[last + 1] - least + 1e-6, side='right')) - 1
+        latest = min(latest, last)
         moved = beginning(first, latest) if latest > first else first
         earliest = int(np.searchsorted(edges, edges[moved] + least - 1e-6)) - 1
+        earliest = max(earliest, moved)
         until = ending(last, earliest) if earliest < last else last
         if (moved, until) == (first, last):
             return first, last
