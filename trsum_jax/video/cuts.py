@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from trsum_jax.data.shots import from_starts
 
-# Width and height of the picture that neighbours are compared in; its rows are those of the sharpness too.
-_SIZE = 64, 36
+# Width and height of the picture that neighbours are compared in, and rows of full width that tell blur.
+_SIZE, _ROWS = (64, 36), 12
 # Frames: a flash of up to 2 is no cut, for what is 2 after it looks like what is 3 before.
 _AFTER, _BEFORE = 2, 3
 # Share of a cut's change that is still there then.
@@ -68,7 +68,7 @@ class Watcher:
         """Looks at the next frame; whatever its size and format, it is compared in the same small one."""
         how = {'interpolation': 'FAST_BILINEAR'}
         small = self._small.reformat(frame, *_SIZE, 'yuv444p', **how).to_ndarray().astype(np.int16)
-        rows = self._rows.reformat(frame, frame.width, min(_SIZE[1], frame.height), 'gray', **how)
+        rows = self._rows.reformat(frame, frame.width, min(_ROWS, frame.height), 'gray', **how)
         self._change.append(_difference(small, self._recent[-1]) if self._recent else 0.0)
         self._recent.append(small)
         if len(self._change) > _AFTER:
