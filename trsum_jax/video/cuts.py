@@ -241,33 +241,43 @@ def trim(
         of_all / usual if (usual := float(np.median(of_all[first : last + 1]))) > 0 else np.ones(len(of_all))
         for of_all in (changes.contrast, changes.detail)
     )
-    dull, unclear = (np.minimum(contrast / share, detail / _DULL) < 1 for share in (_DULL, _CLEAR))
+    dull = np.minimum(contrast, detail) < _DULL
     fades = []
     if last > first:
         for end in (first, last):
             fades += _cross_fades(end, end + 1, edges[:-1], changes)
 
+    def inward(at: int, step: int, limit: int) -> int:
+        """Past dull frames, and those that lead out of them, from an end."""
+
+        def near(place: int) -> bool:
+            return (limit - place) * step >= 0 and abs(edges[place] - edges[at]) < _REACH
+
+        place = at
+        while near(place) and dull[place]:
+            place += step
+        if place == at:
+            return at
+        place = min(place, limit) if step > 0 else max(place, limit)
+        beyond = int(np.searchsorted(edges, edges[place] + step * _REACH))
+        low, high = sorted((place, min(max(beyond, first), last)))
+        clear = _CLEAR * np.median(contrast[low : high + 1])
+        while near(place) and contrast[place] < clear:
+            place += step
+        place += step * (abs(place - at) // _REST)
+        return min(place, limit) if step > 0 else max(place, limit)
+
     def beginning(at: int, latest: int) -> int:
         inside = cuts[(cuts > at) & (cuts <= latest) & (edges[cuts] - edges[at] < least)]
         if len(inside):
             return int(inside[0])
-        after = next((b + 1 for a, b in fades if a <= at <= b), at)
-        if after == at and dull[at]:
-            while after <= latest and unclear[after] and edges[after] - edges[at] < _REACH:
-                after += 1
-            after += (after - at) // _REST
-        return min(after, latest)
+        return min(next((b + 1 for a, b in fades if a <= at <= b), inward(at, 1, latest)), latest)
 
     def ending(at: int, earliest: int) -> int:
         inside = cuts[(cuts <= at) & (cuts > earliest) & (edges[at + 1] - edges[cuts] < least)]
         if len(inside):
             return int(inside[-1]) - 1
-        before = next((a - 1 for a, b in fades if a <= at <= b), at)
-        if before == at and dull[at]:
-            while before >= earliest and unclear[before] and edges[at + 1] - edges[before + 1] < _REACH:
-                before -= 1
-            before -= (at - before) // _REST
-        return max(before, earliest)
+        return max(next((a - 1 for a, b in fades if a <= at <= b), inward(at, -1, earliest)), earliest)
 
     # Each end in turn, until both stay: behind a bit of another scene there may be a fade.
     while True:
