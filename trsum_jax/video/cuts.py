@@ -56,7 +56,7 @@ class Changes:
 
 
 class Watcher:
-    """Looks at every frame of a pass, in order, at the price of a small fraction of its decoding."""
+    """Looks at every frame of a pass, in order, at about a tenth of the price of decoding it."""
 
     def __init__(self):
         """Begins before the first frame."""
