@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from trsum_jax.video.encoders.encoder import Encoder
     from trsum_jax.video.summary import Summary
 
-BUDGET, RATE = 0.15, 2.0
+BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
 COMMON = (
     *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
     *('storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict'),
@@ -70,6 +70,7 @@ def summarize_all(
     workdir: str | pathlib.Path | None = None,
     budget: float = BUDGET,
     seconds: float | None = None,
+    shortest: float = SHORTEST,
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
@@ -89,6 +90,7 @@ def summarize_all(
         workdir: keeps the training, to be the `checkpoint` of other videos; by default it is not kept.
         budget: a summary's greatest share of its video.
         seconds: its greatest length, in place of `budget`.
+        shortest: seconds of the shortest part of a summary, where its video and length have room for it.
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
@@ -109,6 +111,8 @@ def summarize_all(
     from trsum_jax.video.encoders import loading
 
     choosing.check_limits(budget, seconds)
+    if not 0 <= shortest < float('inf'):
+        raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
     if not 0 <= seed <= check.LARGEST_SEED:
@@ -142,7 +146,7 @@ def summarize_all(
         return notes
 
     limits = {'share': budget} if seconds is None else {'longest': seconds}
-    described, blank = describing.describe_all(
+    described, blank, changes = describing.describe_all(
         _distinct([*videos, *also]), encoder, rate=rate, limits=limits, check=judge, left_out=left_out
     )
     wanted = [path for path in map(pathlib.Path, videos) if path in described]
@@ -167,7 +171,15 @@ def summarize_all(
         elif blank[path].any():
             tell(path, f'{blank[path].sum()} pictures are blank (black, or a fade) and score 0')
             scores[path] = np.where(blank[path], 0, scores[path])
-        summary, notes = choosing.make_summary(path, video, scores[path], budget=budget, seconds=seconds)
+        summary, notes = choosing.make_summary(
+            path,
+            video,
+            scores[path],
+            budget=budget,
+            seconds=seconds,
+            changes=changes[path],
+            shortest=shortest,
+        )
         if path in judged:
             share = budget if seconds is None else min(seconds / summary.duration, 1)
             agreement = judging.agreement(judged[path], summary, share, seed=seed)
@@ -226,6 +238,7 @@ def define_flags() -> None:
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
+    flags.DEFINE_float('shortest', SHORTEST, 'seconds of the shortest part')
     flags.DEFINE_string(
         'people',
         None,
@@ -276,6 +289,7 @@ def main(argv: Sequence[str]) -> int:
         workdir=given.workdir,
         budget=BUDGET if given.budget is None else given.budget,
         seconds=given.seconds,
+        shortest=given.shortest,
         rate=given.rate,
         seed=given.seed,
         people=given.people,

@@ -108,7 +108,7 @@ def detect(
         norm = np.linalg.norm(features, axis=1).mean()
         features = features / norm if norm > 0 else features
         first_steps = kts(features, max_changes=max(max_changes, fewest - 1), vmax=vmax, longest=longest)
-    return _from_starts(np.append(0, picks[first_steps]), n_frames)
+    return from_starts(np.append(0, picks[first_steps]), n_frames)
 
 
 def detect_short(
@@ -156,8 +156,17 @@ def detect_short(
         first + uniform_shots(last - first + 1, n_shots=-(-(last - first + 1) // frames))[:, 0]
         for first, last in found.tolist()
     ]
-    return _from_starts(np.concatenate(parts), n_frames)
+    return from_starts(np.concatenate(parts), n_frames)
 
 
-def _from_starts(starts: np.ndarray, n_frames: int) -> np.ndarray:
+def from_starts(starts: np.ndarray, n_frames: int) -> np.ndarray:
+    """Shots from where they begin.
+
+    Args:
+        starts: [n_shots] int, increasing from 0.
+        n_frames: frames of the video.
+
+    Returns:
+        [n_shots, 2] int64, first and last frame of every shot, both inclusive.
+    """
     return np.stack([starts, np.append(starts[1:], n_frames) - 1], axis=1)

@@ -13,7 +13,7 @@ import tqdm
 from trsum_jax.data import records, shots
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown, tell
-from trsum_jax.video import reading
+from trsum_jax.video import cuts, reading
 from trsum_jax.video.encoders.encoder import Encoder, encode_video
 
 RATE = 2.0
@@ -34,6 +34,7 @@ def describe(
     longest: float = math.inf,
     share: float = 1.0,
     bar: tqdm.tqdm | None = None,
+    watch: cuts.Watcher | None = None,
 ) -> tuple[records.Video, list[str]]:
     """Samples, encodes and segments one video.
 
@@ -46,6 +47,7 @@ def describe(
         longest: seconds of a summary, into which every shot is to fit if it can with 2 s or more.
         share: of the video in a summary, as `longest`.
         bar: shows the seconds done, of those that the file announces.
+        watch: looks at every frame.
 
     Returns:
         the video, named after its file (of one step if it is that short), and what the reader had to note.
@@ -59,7 +61,7 @@ def describe(
             bar.total = max(round(reader.announced), seconds) if reader.announced else None
             bar.update(seconds - bar.n)
 
-    with reading.VideoReader(path) as reader:
+    with reading.VideoReader(path, watch=watch) as reader:
         picks, features = encode_video(reader, encoder, rate, progress=progress)
     progress(reader.duration)
     longest = max(min(longest, share * reader.duration), _WATCHABLE)
@@ -110,7 +112,9 @@ def describe_all(
     limits: Mapping[str, float],
     check: Callable[[pathlib.Path, records.Video], Sequence[str]] | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
-) -> tuple[dict[pathlib.Path, records.Video], dict[pathlib.Path, np.ndarray]]:
+) -> tuple[
+    dict[pathlib.Path, records.Video], dict[pathlib.Path, np.ndarray], dict[pathlib.Path, cuts.Changes]
+]:
     """Describes videos one after another; progress and notes go to stderr.
 
     Args:
@@ -122,7 +126,7 @@ def describe_all(
         left_out: gets the videos that cannot be used, and why; where None, such a video is an error.
 
     Returns:
-        The videos, and of each which of its steps are blank, [n_steps] bool.
+        The videos; of each which of its steps are blank, [n_steps] bool; and how its frames change.
 
     Raises:
         InputError: a video that cannot be used.
@@ -141,16 +145,19 @@ def describe_all(
     for path in paths:
         with leaving_out(path):
             reading.VideoReader(path).close()
-    described, blank = {}, {}
+    described, blank, changes = {}, {}, {}
     paths = [path for path in paths if path not in (left_out or ())]
     for number, path in enumerate(paths, start=1):
         title = f'looking at {shown(path.name)}' + (f', {number} of {len(paths)}' if len(paths) > 1 else '')
         noting, blanks = noting_blanks(encoder)
+        watcher = cuts.Watcher()
         with leaving_out(path), tqdm.tqdm(desc=title, bar_format=BAR) as bar:
-            video, notes = describe(path, f'video_{number}', noting, rate=rate, bar=bar, **limits)
+            video, notes = describe(
+                path, f'video_{number}', noting, rate=rate, bar=bar, watch=watcher, **limits
+            )
             notes = [*notes, *(check(path, video) if check else ())]
-            described[path] = video
+            described[path], changes[path] = video, watcher.changes()
             blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
             for note in notes:
                 tell(path, note)
-    return described, blank
+    return described, blank, changes

@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
@@ -38,13 +38,18 @@ class VideoReader:
         notes: what a person should know once the pass is over (damage, missing times, a file cut short).
     """
 
-    def __init__(self, path: str | pathlib.Path):
+    def __init__(self, path: str | pathlib.Path, *, watch: Callable[[av.VideoFrame], None] | None = None):
         """Opens a video and finds its picture stream.
+
+        Args:
+            path: the file.
+            watch: called with every frame of `frames` and `sample`.
 
         Raises:
             InputError: no such file, not a video, or no pictures in it.
         """
         self.path = pathlib.Path(path)
+        self._watch = watch
         self.frame_times: list[float] = []
         self.notes: list[str] = []
         self._end = 0.0
@@ -130,6 +135,8 @@ class VideoReader:
             lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else self._usual
             self._end = float(time + lasts)
             self.frame_times.append(float(time))
+            if self._watch is not None:
+                self._watch(frame)
             yield self.n_frames - 1, float(time), frame
         if not self.frame_times:
             raise InputError(
