@@ -1,6 +1,6 @@
 """Where summaries' parts begin and end, on rendered videos whose cuts are known; PySceneDetect beside it.
 
-python -m benchmarks.cuts --json=FILE [--seconds=40] [--kinds KIND ...]
+python -m benchmarks.cuts --json=FILE [--seconds=40] [--seed=1] [--kinds KIND ...]
 
 PySceneDetect is asked where it is installed (pip install scenedetect opencv-python-headless).
 """
@@ -224,12 +224,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--json', type=pathlib.Path, required=True)
     parser.add_argument('--seconds', type=float, default=40.0)
+    parser.add_argument('--seed', type=int, default=0, help='of the videos; those of 0 were looked at')
     parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS)
     given = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, rate in tqdm([(kind, rate) for kind in given.kinds for rate in RATES]):
-            seed = KINDS.index(kind) * len(RATES) + list(RATES).index(rate)
+            seed = 1000 * given.seed + KINDS.index(kind) * len(RATES) + list(RATES).index(rate)
             boundaries, parts = measure(render(pathlib.Path(folder), kind, rate, given.seconds, seed))
             results.append({'kind': kind, 'rate': rate, 'boundaries': boundaries, 'parts': parts})
     given.json.write_text(json.dumps(results, indent=1))
