@@ -5,8 +5,8 @@
 
 ARRAYS is a folder of ID.npy, ID.npz, ID_NAME.npy or ID/NAME.npy, one .npz, or one HDF5 file with an
 array [n_steps, D] for each ID, which is a video's key, such as video_1, or its name. ANNOTATIONS.h5
-has users and shots in the field's layout; TVSum's .mat and .tsv and SumMe's folder GT have no shots.
-The frame of each row is told by arrays (--picks=NAME; those called picks are found without it), by
+has users and shots in the field's layout; TVSum's .mat and .tsv and SumMe's GT have no shots. The
+frame of each row is told by arrays (--picks=NAME; those called picks are found without it), by
 --rate, by --every, or else it is the annotations' own.
 """
 
