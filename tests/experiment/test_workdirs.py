@@ -107,6 +107,19 @@ def test_a_workdir_of_before_some_fields_came_and_went_is_still_its_own(again):
         run_experiment(config, workdir)
 
 
+def test_a_workdir_of_before_a_rival_came_is_still_its_own(again):
+    config, workdir, text, _ = again
+    told = read_json(workdir / filenames.CONFIG)
+    del told['drdsn'], told['acsumgan']['width']
+    (workdir / filenames.CONFIG).write_text(json.dumps(told))
+    assert scorer.load_trained(workdir).workdir == workdir
+    config = config.copy_and_resolve_references()
+    config.drdsn.width, config.acsumgan.width = 99, 98
+    assert run_experiment(config, workdir) == text
+    told['method'] = 'acsumgan'
+    assert 'acsumgan.width: absent there, 98 now' in check.differences(config, check.of_this_version(told))
+
+
 def test_a_workdir_whose_choice_is_gone_is_refused(again):
     config, workdir, _, _ = again
     told = read_json(workdir / filenames.CONFIG)

@@ -128,13 +128,18 @@ def of_this_version(config: Mapping[str, Any]) -> dict[str, Any]:
         config: what a `config.json` holds.
 
     Returns:
-        The same where it is of this version. A field that went stays where its value was another one.
+        The same where it is of this version. A field that went stays where its value was another one. Rivals
+        that came since are there with what they are by default: another method's training reads none of it.
     """
     whole = {name: dict(part) if isinstance(part, Mapping) else part for name, part in config.items()}
     for name, before in LATER.items():
         part, field = name.split('.')
         if isinstance(whole.get(part), dict):
             whole[part].setdefault(field, before)
+    for name, field in methods.fields_of_rivals().items():
+        part, last = name.split('.')
+        if part != whole.get('method') and isinstance(whole.setdefault(part, {}), dict):
+            whole[part].setdefault(last, field.default)
     for name, constant in GONE.items():
         part, field = name.split('.')
         if isinstance(whole.get(part), dict) and whole[part].get(field) == constant:
@@ -248,7 +253,8 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """How a config differs from that of an earlier session, a line for every field that may not.
 
-    `layout`, the numbers of epochs and a table's further rows may differ (`FREE`).
+    `layout`, the numbers of epochs and a table's further rows may differ (`FREE`), and what belongs to a
+    method that is not trained.
 
     Args:
         config: of now.
@@ -261,7 +267,9 @@ def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
     return [
         f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
         for name in dict.fromkeys([*there, *now])
-        if not is_free(name) and there.get(name) != now.get(name)
+        if not is_free(name)
+        and name.split('.')[0] not in set(methods.RIVALS) - {there.get('method'), now.get('method')}
+        and there.get(name) != now.get(name)
     ]
 
 

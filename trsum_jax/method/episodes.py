@@ -177,7 +177,8 @@ def update_baseline(
 ) -> Baseline:
     """The moving averages after a batch: `b <- momentum * b + (1 - momentum) * r`.
 
-    `r` is the mean reward of the video's segments in the batch; a video not seen before has `b = r`.
+    `r` is the mean reward of the video's segments in the batch; a video not seen before has `b = r`. Called
+    once a step by `trsum.summarizer_step`, with its metric `reward`, whichever baseline is read.
 
     Args:
         baseline: of all V videos.

@@ -8,5 +8,6 @@ A rival is a folder here, NAME, with a module `training`, found by its folder (`
   `draws='rival'` and a state with `params`; the module gives logits [B, T] of frames [B, T, D] and valid
   [B, T].
 
-No other code changes. docs/fields.md is made again, and its modules get tests.
+No other code of the package changes, and workdirs of before stay what they are. `init` may read a run's key
+alone. docs/fields.md is made again, its modules get tests, and `tests/tiny.py` makes its fields small.
 """
