@@ -2,10 +2,10 @@
 
 import contextlib
 import hashlib
-import http.server
 import json
-import re
 import threading
+
+import loopback
 
 
 @contextlib.contextmanager
@@ -33,14 +33,14 @@ def serving(
         one = {'oid': digest, 'size': len(content), 'authenticated': True, 'actions': {'download': download}}
         return {'transfer': 'basic', 'objects': [one], 'hash_algo': 'sha256'}
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(loopback.Quiet):
         def note(self):
             body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
             asked.append((self.command, self.path, dict(self.headers), body))
 
         def do_POST(self):
             self.note()
-            told = (answer or true_answer)(f'http://127.0.0.1:{server.server_port}/file?signed=1')
+            told = (answer or true_answer)(f'http://127.0.0.1:{self.server.server_port}/file?signed=1')
             told = told if isinstance(told, bytes) else json.dumps(told).encode()
             self.send_response(status)
             self.send_header('Content-Type', kind)
@@ -50,25 +50,9 @@ def serving(
 
         def do_GET(self):
             self.note()
-            start = int(re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', 'bytes=0-'))[1])
-            self.send_response(206 if start else 200)
-            self.send_header('Content-Length', str(len(content) - start))
-            if start:
-                self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
-            self.end_headers()
-            self.wfile.write(content[start:][:stop_after])
+            self.send_file(content, self.headers.get('Range'), stop_after)
             if hangs:
                 over.wait()
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f'http://127.0.0.1:{server.server_port}/owner/name.git/info/lfs', asked
-        finally:
-            over.set()
-            server.shutdown()
-            thread.join()
+    with loopback.running(Handler, ending=over.set) as address:
+        yield f'{address}/owner/name.git/info/lfs', asked

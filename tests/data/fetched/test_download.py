@@ -1,6 +1,5 @@
 import contextlib
 import hashlib
-import http.server
 import pathlib
 import re
 import socket
@@ -9,6 +8,7 @@ import sys
 import threading
 import time
 
+import loopback
 import numpy as np
 import pytest
 
@@ -28,7 +28,7 @@ def serving(content=CONTENT, *, stop_after=None, ranges=True, status=None, pause
     """A server on loopback of one file; it breaks off after `stop_after` bytes of an answer."""
     asked = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(loopback.Quiet):
         def do_GET(self):
             wanted = self.headers.get('Range')
             asked.append(wanted)
@@ -36,28 +36,10 @@ def serving(content=CONTENT, *, stop_after=None, ranges=True, status=None, pause
             if status is not None:
                 self.send_error(status)
                 return
-            start = int(re.fullmatch(r'bytes=(\d+)-', wanted).group(1)) if wanted and ranges else 0
-            if start and start >= len(content):
-                self.send_error(416)
-                return
-            self.send_response(206 if start else 200)
-            self.send_header('Content-Length', str(len(content) - start))
-            if start:
-                self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
-            self.end_headers()
-            self.wfile.write(content[start:][:stop_after])
+            self.send_file(content, wanted if ranges else None, stop_after)
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f'http://127.0.0.1:{server.server_port}/net.pth', asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with loopback.running(Handler) as address:
+        yield f'{address}/net.pth', asked
 
 
 def fetch(url, folder, *, digest=DIGEST, most=MOST, **how):
