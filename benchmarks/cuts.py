@@ -184,13 +184,12 @@ def measure(truth: Truth) -> tuple[dict, dict]:
     watcher = cuts.Watcher()
     video, _ = describing.describe(truth.path, 'v', loading.load('descriptor'), watch=watcher)
     changes = watcher.changes()
-    refined = cuts.refine(video.change_points, video.picks, video.frame_times, changes)
+    scenes = cuts.find_scenes(video.frame_times, changes)
+    refined = cuts.refine(video.change_points, video.picks, video.frame_times, changes, scenes)
     found = {
         'KTS on the samples (before)': video.change_points[1:, 0],
         'refined': refined[1:, 0],
-        'find_cuts, find_fades': np.union1d(
-            cuts.find_cuts(changes), cuts.find_fades(video.frame_times, changes)
-        ),
+        'find_cuts, find_fades': scenes.starts,
     } | scenedetect_cuts(truth.path, video.frame_times)
     boundaries = {name: of_boundaries(one, truth, video.frame_times) for name, one in found.items()}
     parts = {'before': collections.Counter(), 'after': collections.Counter()}

@@ -29,9 +29,8 @@ from trsum_jax.data.scores import file_of, listing, read_rows, read_scores
 from trsum_jax.data.stored import hdf5_writer
 from trsum_jax.errors import InputError
 from trsum_jax.files import check_outputs, shown, write_json
+from trsum_jax.protocol import baselines, comparison, evaluation, highlights, tables
 
-# Those of `protocol.evaluation` and `highlights`, whose imports of scipy the help need not wait for.
-BUDGET, RANK_FORMS, ROUNDINGS = 0.15, ('per-user', 'mean-user', 'summary'), ('down', 'up')
 # Names that no further row may have.
 ROWS = ('scores', 'random', 'uniform', 'distance_to_mean', 'change', 'human')
 
@@ -42,7 +41,7 @@ def evaluate(
     scores: Mapping[str, np.ndarray] | None = None,
     *,
     rows: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    budget: float = BUDGET,
+    budget: float = evaluation.BUDGET,
     rank_form: str = 'per-user',
     rounding: str = 'down',
     draws: int = 20,
@@ -66,8 +65,6 @@ def evaluate(
         `rows`, `baselines`, `over_random`, `rank_against`, `rounding` (where videos have one rating), counts
         and notes; and the summaries of the scored videos that have shots, key to [n_frames] uint8.
     """
-    from trsum_jax.protocol import baselines, comparison, evaluation, highlights, tables
-
     tested = {key for fold in folds for key in fold}
     others = rows or {}
     options = {'budget': budget, 'rank_form': rank_form, 'rounding': rounding}
@@ -138,8 +135,6 @@ def _by_fold(per_fold: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
 
 
 def _notes(videos: Sequence[Video], rank_form: str, constant_references: int) -> list[str]:
-    from trsum_jax.protocol import evaluation
-
     notes = []
     if unshot := [v.key for v in videos if v.change_points is None and v.user_summary is not None]:
         notes.append(f'no F-score without change_points, which {_which(unshot, len(videos))}')
@@ -203,11 +198,11 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     number('draws', 20, 'Number of draws of random scores.', lower_bound=1)
     number('seed', 0, 'Of the random scores and the bootstrap.', lower_bound=0)
     share = "The summary's greatest share of a video, above 0 and at most 1."
-    flags.DEFINE_float('budget', BUDGET, share, flag_values=values)
+    flags.DEFINE_float('budget', evaluation.BUDGET, share, flag_values=values)
     against = 'What ranks are compared with where only summaries exist.'
-    flags.DEFINE_enum('rank', 'per-user', RANK_FORMS, against, flag_values=values)
+    flags.DEFINE_enum('rank', 'per-user', evaluation.RANK_FORMS, against, flag_values=values)
     shares = "Of the number of best segments, where videos have one rating: mAP's."
-    flags.DEFINE_enum('rounding', 'down', ROUNDINGS, shares, flag_values=values)
+    flags.DEFINE_enum('rounding', 'down', highlights.ROUNDINGS, shares, flag_values=values)
     partial = 'Accept splits that leave videos out of all folds.'
     flags.DEFINE_bool('partial_splits', False, partial, flag_values=values)
     flags.DEFINE_bool('overwrite', False, 'Replace output files that exist.', flag_values=values)
@@ -215,8 +210,6 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """The command: flags in, files and a printed table out."""
-    from trsum_jax.protocol import evaluation, tables
-
     args = flags.FLAGS
     if not 0 < args.budget <= 1:
         raise InputError(f'--budget must be above 0 and at most 1, found {args.budget}')

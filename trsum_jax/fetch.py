@@ -23,23 +23,19 @@ from collections.abc import Sequence
 from absl import flags
 
 from trsum_jax.command import command_line
+from trsum_jax.data.fetched import download, field_files
 from trsum_jax.files import shown
-
-# Those of `field_files`, which the help need not wait for.
-NAMES = ('summe', 'tvsum', 'ovp', 'youtube')
 
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_enum('dataset', None, NAMES, 'which of the four', required=True)
+    flags.DEFINE_enum('dataset', None, list(field_files.FIELD_FILES), 'which of the four', required=True)
     text = "where the file is kept; else the platform's cache folder, ~/.cache/trsum_jax/data on Linux"
     flags.DEFINE_string('folder', None, text)
 
 
 def main(argv: Sequence[str]) -> None:
     """Says what comes and on which terms, fetches it, and says what to run next."""
-    from trsum_jax.data.fetched import download, field_files
-
     name, folder = flags.FLAGS.dataset, flags.FLAGS.folder
     file = field_files.FIELD_FILES[name]
     print(

@@ -111,7 +111,8 @@ def test_a_fade_is_cut_at_its_darkest_frame(to):
     assert len(cuts.find_cuts(changes)) == 0
     # KTS noticed late, at a sampled frame in the second scene.
     picks = np.array([0, 13, 25, 38, 50, 62, 75, 87])
-    shots = cuts.refine(np.array([[0, 61], [62, 99]]), picks, times, changes)
+    scenes = cuts.find_scenes(times, changes)
+    shots = cuts.refine(np.array([[0, 61], [62, 99]]), picks, times, changes, scenes)
     assert shots.tolist() == [[0, 48], [49, 99]]
     edges = np.arange(101) / 25
     first, last = cuts.trim((49, 99), edges, changes, np.array([], int), 1.0)
@@ -129,7 +130,8 @@ def test_a_cross_fade_of_still_pictures_is_cut_in_its_middle():
     one, other = (scene(seed).astype(float) for seed in (0, 1))
     changes = watched([((1 - share) * one + share * other).astype(np.uint8) for share in shares])
     times = np.arange(100) / 25
-    shots = cuts.refine(np.array([[0, 49], [50, 99]]), np.arange(0, 100, 12), times, changes)
+    scenes = cuts.find_scenes(times, changes)
+    shots = cuts.refine(np.array([[0, 49], [50, 99]]), np.arange(0, 100, 12), times, changes, scenes)
     assert abs(shots[1, 0] - 50) <= 1
     first, _ = cuts.trim((50, 99), np.arange(101) / 25, changes, np.array([], int), 1.0)
     assert 60 <= first <= 64
@@ -169,7 +171,7 @@ def test_boundaries_go_to_the_cuts_beside_them():
     picks, times = np.arange(0, 100, 5), np.arange(100) / 10
     shots = np.array([[0, 19], [20, 44], [45, 79], [80, 99]])
     # 17 and 42 lie before their sampled frames; 66 has no boundary near it, 80 no cut.
-    refined = cuts.refine(shots, picks, times, changes)
+    refined = cuts.refine(shots, picks, times, changes, cuts.find_scenes(times, changes))
     np.testing.assert_array_equal(refined[:, 0], [0, 17, 42, 66, 80])
     np.testing.assert_array_equal(refined[:, 1], [16, 41, 65, 79, 99])
 

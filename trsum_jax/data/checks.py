@@ -1,5 +1,6 @@
 """Reads one video of a feature file as it is and lists everything in it that cannot be used."""
 
+from collections.abc import Set
 from typing import NamedTuple
 
 import h5py
@@ -52,9 +53,9 @@ class Checked(NamedTuple):
 class _Parts:
     """The arrays of one group, and the faults found in them so far."""
 
-    def __init__(self, group: h5py.Group, further: tuple[str, ...] = ()):
+    def __init__(self, group: h5py.Group, names: Set[str], further: tuple[str, ...] = ()):
         self.faults: list[str] = []
-        self.present = set(group)
+        self.present = names
         self.arrays: dict[str, np.ndarray] = {}
         for name in (name for name in (*_NUMBERS, *further) if name in self.present):
             try:
@@ -69,7 +70,7 @@ class _Parts:
                 elif max(item.shape or (0,), default=0) > bounds.MOST_FRAMES:
                     self.fault(name, f'at most {bounds.MOST_FRAMES} in each dimension', f'shape {item.shape}')
                 else:
-                    array = np.zeros(item.shape, item.dtype)
+                    array = np.empty(item.shape, item.dtype)
                     if array.size:
                         item.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
                     self.arrays[name] = array
@@ -271,20 +272,23 @@ def text(item: h5py.Dataset | np.ndarray | str | bytes) -> str:
     return shown(value)
 
 
-def read_video(group: h5py.Group, *, require_features: bool = True, side: str = '') -> Checked:
+def read_video(
+    group: h5py.Group, names: Set[str], *, require_features: bool = True, side: str = ''
+) -> Checked:
     """Reads one video of a feature file as far as it can be judged by itself.
 
     Where a file has no picks and no n_frames but something by frames, the steps are the frames, one a second.
 
     Args:
         group: the video's group; any numeric type is accepted, and scalars as 0-d or one-element arrays.
+        names: of all that is in it.
         require_features: whether missing features are a fault.
         side: the key of a second modality, which then must be there; none where empty.
 
     Returns:
         The video, its shots and its faults; `groups.finish` makes one of them.
     """
-    parts = _Parts(group, (side,) if side else ())
+    parts = _Parts(group, names, (side,) if side else ())
     features = _features(parts, require_features)
     picks, n_frames = _steps(parts)
     shots = _shots(parts, n_frames)

@@ -264,12 +264,11 @@ def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
         Lines such as `model.width: 64 there, 128 now`.
     """
     there, now = flatten(other), flatten(config)
+    idle = set(methods.RIVALS) - {there.get('method'), now.get('method')}
     return [
         f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
         for name in dict.fromkeys([*there, *now])
-        if not is_free(name)
-        and name.split('.')[0] not in set(methods.RIVALS) - {there.get('method'), now.get('method')}
-        and there.get(name) != now.get(name)
+        if not is_free(name) and name.split('.')[0] not in idle and there.get(name) != now.get(name)
     ]
 
 

@@ -69,8 +69,8 @@ def make_summary(
         if not whole:
             shots, chosen = _piece(frames, edges, shots, allowed)
     else:
-        shots = cuts.refine(shots, video.picks, video.frame_times, changes)
-        scenes = np.union1d(cuts.find_cuts(changes), cuts.find_fades(video.frame_times, changes))
+        found = cuts.find_scenes(video.frame_times, changes)
+        shots, scenes = cuts.refine(shots, video.picks, video.frame_times, changes, found), found.starts
         least = shortest if shortest <= allowed else 0.0
         shots, chosen, whole = _choose_watchable(frames, edges, shots, video.fps, allowed, scenes, least)
         shots, chosen = _trim(shots, chosen, edges, changes, scenes, shortest)
@@ -212,8 +212,7 @@ def _weights(edges: np.ndarray, shots: np.ndarray, fps: float, allowed: float) -
     gaps = np.diff(edges[:-1])
     if gaps.size == 0 or np.ptp(gaps) <= _STEADY:
         return shots[:, 1] - shots[:, 0] + 1, int(allowed * fps + _ROUNDING)
-    lengths = edges[shots[:, 1] + 1] - edges[shots[:, 0]]
-    weights = np.maximum(np.ceil(lengths / _TICK - _ROUNDING).astype(np.int64), 1)
+    weights = np.maximum(np.ceil(_seconds(shots, edges) / _TICK - _ROUNDING).astype(np.int64), 1)
     return weights, int(allowed / _TICK + _ROUNDING)
 
 
@@ -249,8 +248,8 @@ def _piece(
     middle = (edges[first] + edges[last + 1]) / 2
     centres = (edges[starts[equal]] + edges[stops[equal]]) / 2
     piece = equal[np.argmin(np.abs(centres - middle))]
-    cuts = np.unique([first, starts[piece], stops[piece], last + 1])
-    pieces = np.stack([cuts[:-1], cuts[1:] - 1], axis=1)
+    places = np.unique([first, starts[piece], stops[piece], last + 1])
+    pieces = np.stack([places[:-1], places[1:] - 1], axis=1)
     after = np.concatenate([shots[:shot], pieces, shots[shot + 1 :]])
     return after, after[:, 0] == starts[piece]
 

@@ -3,6 +3,7 @@
 import array
 import collections
 import dataclasses
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -53,6 +54,18 @@ class Changes:
     lasting: np.ndarray
     contrast: np.ndarray
     detail: np.ndarray
+
+
+class Scenes(NamedTuple):
+    """Where scenes begin: [n] int64 frames each, the hard cuts and the darkest frames of fades."""
+
+    cuts: np.ndarray
+    fades: np.ndarray
+
+    @property
+    def starts(self) -> np.ndarray:
+        """[n] int64, both in order."""
+        return np.union1d(self.cuts, self.fades)
 
 
 class Watcher:
@@ -149,13 +162,20 @@ def find_fades(frame_times: np.ndarray, changes: Changes) -> np.ndarray:
     return np.array(found, np.int64)
 
 
+def find_scenes(frame_times: np.ndarray, changes: Changes) -> Scenes:
+    """The cuts and the fades of a video; arguments as `find_fades`."""
+    return Scenes(find_cuts(changes), find_fades(frame_times, changes))
+
+
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """First and last place of every run of True."""
     steps = np.diff(np.pad(mask.astype(np.int8), 1))
     return list(zip(*(np.flatnonzero(steps == step) - (step < 0) for step in (1, -1)), strict=True))
 
 
-def refine(shots: np.ndarray, picks: np.ndarray, frame_times: np.ndarray, changes: Changes) -> np.ndarray:
+def refine(
+    shots: np.ndarray, picks: np.ndarray, frame_times: np.ndarray, changes: Changes, scenes: Scenes
+) -> np.ndarray:
     """Shots that begin at sampled frames, and now where the scenes change.
 
     Every cut and the bottom of every fade is a boundary. One of a shot goes to that nearby, between the
@@ -167,11 +187,12 @@ def refine(shots: np.ndarray, picks: np.ndarray, frame_times: np.ndarray, change
         picks: [n_steps] int, the sampled frames, increasing from 0.
         frame_times: [n_frames] float, seconds.
         changes: of all frames.
+        scenes: from `find_scenes`.
 
     Returns:
         [m, 2] int64, covering the video.
     """
-    hard, fades, n = find_cuts(changes), find_fades(frame_times, changes), len(changes.change)
+    (hard, fades), n = scenes, len(changes.change)
     found = {0, *hard.tolist(), *fades.tolist()}
     for start in np.asarray(shots)[1:, 0].tolist():
         step = int(np.searchsorted(picks, start))

@@ -164,8 +164,8 @@ def table(summary: Summary) -> str:
         One row a part; the score is the mean of its shots, by their lengths.
     """
     rows = []
-    for (first, last), (start, end) in zip(summary.parts, summary.seconds(summary.parts), strict=True):
-        inside = (summary.shots[:, 0] >= first) & (summary.shots[:, 1] <= last)
+    for part, (start, end) in zip(summary.parts, summary.seconds(summary.parts), strict=True):
+        inside = summary.inside(part)
         lengths = (summary.shots[:, 1] - summary.shots[:, 0] + 1)[inside]
         score = (summary.shot_scores[inside] * lengths).sum() / lengths.sum()
         rows.append((len(rows) + 1, clock(start), clock(end), end - start, score))

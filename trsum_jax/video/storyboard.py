@@ -3,7 +3,8 @@
 import math
 import pathlib
 import unicodedata
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import av
 import matplotlib
@@ -21,6 +22,7 @@ from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, picture
 from trsum_jax.video.summary import Summary, clock
 
+T = TypeVar('T')
 _SCORE, _CHOSEN, _FAINT = '#c1440e', '#f2c14e', '#8a8a8a'
 _WIDTH, _CURVE, _CAPTION = 11.0, 2.4, 0.32
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
@@ -48,15 +50,34 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[
         InputError: the video cannot be read, or has fewer frames than when it was summarized.
     """
     frames = [_key_frame(summary, int(first), int(last)) for first, last in spans]
-    wanted = np.unique(frames)
-    found = {}
+    return pictures_at(summary, frames, 'key frames', lambda reader, frame: upright(reader, frame, height))
+
+
+def pictures_at(
+    summary: Summary, frames: Sequence[int], what: str, make: Callable[[VideoReader, av.VideoFrame], T]
+) -> list[T]:
+    """What is made of single frames of a video, each read once.
+
+    Args:
+        summary: of the video; it is read once, from the first frame wanted to the last.
+        frames: their numbers, in any order and as often as wanted.
+        what: they are, for the message.
+        make: (reader, frame) -> what is kept of it.
+
+    Returns:
+        One for each number.
+
+    Raises:
+        InputError: the video cannot be read, or has fewer frames than when it was summarized.
+    """
+    wanted, found = np.unique(frames), {}
     with VideoReader(summary.path) as reader:
         spans = np.stack([wanted, wanted], axis=1)
         for index, frame in frames_among(reader, spans, summary.frame_times, summary.clock):
-            found[index] = upright(reader, frame, height)
+            found[index] = make(reader, frame)
     if len(found) < len(wanted):
         raise InputError(
-            f'{files.shown(summary.path)}: expected {len(wanted)} key frames, found {len(found)}; the file '
+            f'{files.shown(summary.path)}: expected {len(wanted)} {what}, found {len(found)}; the file '
             'has changed since it was summarized: summarize it again'
         )
     return [found[frame] for frame in frames]

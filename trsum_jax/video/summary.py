@@ -47,6 +47,10 @@ class Summary:
         ends = np.append(starts[1:], True)
         return np.stack([chosen[starts, 0], chosen[ends, 1]], axis=1)
 
+    def inside(self, part: np.ndarray) -> np.ndarray:
+        """[n_shots] bool, the shots that lie within a part: its first and last frame, both inclusive."""
+        return (self.shots[:, 0] >= part[0]) & (self.shots[:, 1] <= part[1])
+
     def seconds(self, spans: np.ndarray) -> np.ndarray:
         """Spans of frames, [n, 2] int both inclusive, as [n, 2] float64 seconds: from, up to."""
         edges = np.append(self.frame_times, self.duration)

@@ -26,12 +26,17 @@ class Unfetched(Exception):
     """What came, or did not, is not what was asked for; the message says why."""
 
 
+def may_follow(before: str, after: str) -> bool:
+    """Whether one may be sent on from an address to another: to https, or from http to http."""
+    schemes = [urllib.parse.urlsplit(url).scheme for url in (before, after)]
+    return schemes[1] == 'https' or schemes == ['http', 'http']
+
+
 class _Redirections(urllib.request.HTTPRedirectHandler):
-    """Follows to http and https alone, and never from the second to the first."""
+    """Follows to where one may be sent on, and nowhere else."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        scheme = urllib.parse.urlsplit(newurl).scheme
-        if scheme != 'https' and not scheme == req.type == 'http':
+        if not may_follow(req.full_url, newurl):
             raise Unfetched(f'the server sends on to {shown(newurl[:200])}, which is no https address')
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

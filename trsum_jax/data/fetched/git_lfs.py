@@ -4,7 +4,6 @@ Reference: the batch API and the basic transfer of git-lfs, `docs/api/` in its r
 """
 
 import json
-import urllib.parse
 
 from trsum_jax.data.fetched import answers
 from trsum_jax.data.fetched.answers import Unfetched
@@ -49,7 +48,6 @@ def locate(server: str, digest: str, size: int, *, patience: float = answers.PAT
             raise ValueError('headers that are no text')
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Unfetched('its LFS answers in another way than git-lfs lays down') from error
-    before, scheme = (urllib.parse.urlsplit(one).scheme for one in (server, url))
-    if scheme != 'https' and not scheme == before == 'http':
+    if not answers.may_follow(server, url):
         raise Unfetched(f'its LFS sends on to {shown(url[:200])}, which is no https address')
     return Address(url, headers)

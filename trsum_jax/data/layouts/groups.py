@@ -123,15 +123,15 @@ def read_groups(
             if n_faults >= bounds.MOST_FAULTS:
                 n_left = len(keys) - i
                 break
-            group, fault = _group(file, key)
+            group, held, fault = _group(file, key)
             if fault:
                 others[key] = fault
                 n_faults += 1
                 continue
-            checked = checks.read_video(group, require_features=require_features, side=side)
+            checked = checks.read_video(group, held, require_features=require_features, side=side)
             n_faults += len(checked.before) + len(checked.after)
             features = None if checked.video is None else checked.video.features
-            width = _width(group) if features is None else features.shape[1]
+            width = _width(group, held) if features is None else features.shape[1]
             if width is not None:
                 widths[key] = width
             if in_file and features is not None:
@@ -161,23 +161,23 @@ def read_groups(
     return Dataset(str(path), videos, tuple(notes), synthetic, encoder), faults
 
 
-def _group(file: h5py.File, key: str) -> tuple[h5py.Group | None, str]:
-    """The group of a video, or what is wrong."""
+def _group(file: h5py.File, key: str) -> tuple[h5py.Group | None, set[str], str]:
+    """The group of a video and the names in it, or what is wrong."""
     try:
         group = file[key]
         held = set(group) if isinstance(group, h5py.Group) else None
     except DAMAGED as error:
-        return None, f'expected a group, found a damaged part of the file ({error})'
+        return None, set(), f'expected a group, found a damaged part of the file ({error})'
     if held is None:
         beside = 'arrays by id go beside a file of annotations, as data.features or --features'
-        return None, f'expected a group of one video, found an array; {beside}'
-    return group, ''
+        return None, set(), f'expected a group of one video, found an array; {beside}'
+    return group, held, ''
 
 
-def _width(group: h5py.Group) -> int | None:
+def _width(group: h5py.Group, held: set[str]) -> int | None:
     """Columns of the features, whatever else is wrong with them."""
     try:
-        features = group['features'] if 'features' in set(group) else None
+        features = group['features'] if 'features' in held else None
         is_table = isinstance(features, h5py.Dataset) and features.ndim == 2
         return features.shape[1] if is_table else None
     except DAMAGED:

@@ -93,10 +93,8 @@ def add_features(dataset: Dataset, paths: Sequence[str], *, in_file: bool) -> tu
         columns = [] if own is None else [np.asarray(own)]
         for i, one in enumerate(modalities):
             read = functools.partial(_rows, one, video, exact=own is None and i == 0)
-            rows, fault, taken = read()
-            if rows is not None and rows.shape[1] != (widths[i] or rows.shape[1]):
-                fault = f'expected {widths[i]} columns as in the videos before, found {rows.shape[1]}'
-            if fault or rows is None:
+            rows, fault, taken = _as_wide(read(), widths[i])
+            if rows is None:
                 faults.append(f'{key}/{one.said}: {fault}')
                 continue
             widths[i] = rows.shape[1]
@@ -142,10 +140,8 @@ def add_side(dataset: Dataset, path: str) -> tuple[Dataset, list[str]]:
     (one,), notes = _find(dataset, [path])
     videos, faults, width, resampled = {}, [], None, 0
     for key, video in dataset.videos.items():
-        rows, fault, taken = _rows(one, video, exact=False)
-        if rows is not None and rows.shape[1] != (width or rows.shape[1]):
-            fault = f'expected {width} columns as in the videos before, found {rows.shape[1]}'
-        if fault or rows is None:
+        rows, fault, taken = _as_wide(_rows(one, video, exact=False), width)
+        if rows is None:
             faults.append(f'{key}/{one.said}: {fault}')
             continue
         width, resampled = rows.shape[1], resampled + taken
@@ -198,6 +194,16 @@ def _rows(one: _Modality, video: Video, *, exact: bool) -> tuple[np.ndarray | No
         least = f'{video.n_steps} rows, one for each step of the video' if exact else 'at least 2 rows'
         return None, f'expected {least}, found {len(rows)}', False
     return resample(rows, video.picks, video.n_frames), '', True
+
+
+def _as_wide(
+    found: tuple[np.ndarray | None, str, bool], width: int | None
+) -> tuple[np.ndarray | None, str, bool]:
+    """What `_rows` found, or a fault where it has not the columns of the videos before."""
+    rows = found[0]
+    if rows is None or width in (None, rows.shape[1]):
+        return found
+    return None, f'expected {width} columns as in the videos before, found {rows.shape[1]}', False
 
 
 def _again(read: Callable, said: str, key: str) -> np.ndarray:

@@ -217,7 +217,7 @@ def join(arrays: Arrays, chosen: Chosen, steps: Steps) -> tuple[Video | None, li
         group = file.create_group('video')
         for name, value in ((FEATURES, features), (PICKS, picks), ('n_frames', video.n_frames)):
             group[name] = value
-        joined, faults = groups.finish(checks.read_video(group))
+        joined, faults = groups.finish(checks.read_video(group, set(group)))
     told = {FEATURES: chosen.features, PICKS: chosen.picks or chosen.features}
     if joined is None:
         parts = [fault.partition(': ') for fault in faults]

@@ -18,8 +18,8 @@ def chapter_titles(summary: Summary) -> list[str]:
         One title a part; shots are counted from 1, as on the page.
     """
     titles = []
-    for first, last in summary.parts:
-        inside = np.flatnonzero((summary.shots[:, 0] >= first) & (summary.shots[:, 1] <= last)) + 1
+    for part in summary.parts:
+        inside = np.flatnonzero(summary.inside(part)) + 1
         titles.append(f'Shot {inside[0]}' if len(inside) == 1 else f'Shots {inside[0]}–{inside[-1]}')
     return titles
 

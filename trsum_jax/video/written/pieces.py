@@ -56,10 +56,9 @@ def write_clips(
         InputError: as `write_video`.
     """
     made = []
-    for number, (first, last) in enumerate(summary.parts, 1):
+    for number, part in enumerate(summary.parts, 1):
         made.append(piece_place(folder, film, number, film.suffix))
-        inside = (summary.shots[:, 0] >= first) & (summary.shots[:, 1] <= last)
-        write_video(dataclasses.replace(summary, chosen=inside), made[-1], sound=sound)
+        write_video(dataclasses.replace(summary, chosen=summary.inside(part)), made[-1], sound=sound)
     return _left(pieces_there(folder, film, film.suffix), made)
 
 

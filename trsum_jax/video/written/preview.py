@@ -6,10 +6,7 @@ import numpy as np
 from PIL import Image
 
 from trsum_jax import files
-from trsum_jax.errors import InputError
-from trsum_jax.video.picking import frames_among
-from trsum_jax.video.reading import VideoReader
-from trsum_jax.video.storyboard import upright
+from trsum_jax.video.storyboard import pictures_at, upright
 from trsum_jax.video.summary import Summary
 
 PREVIEWS = ('.gif', '.webp')
@@ -60,18 +57,12 @@ def _pictures(summary: Summary) -> list[Image.Image]:
     kept = np.linspace(0, len(moments) - 1, min(len(moments), most)).round().astype(int)
     # The frame that is shown at a moment; a rounded time may lie just before it.
     wanted = np.searchsorted(times, np.array(moments)[kept] + 1e-6, side='right') - 1
-    distinct = np.unique(wanted)
-    found = {}
-    with VideoReader(summary.path) as reader:
-        spans = np.stack([distinct, distinct], axis=1)
-        for index, frame in frames_among(reader, spans, times, summary.clock):
-            found[index] = _within(Image.fromarray(upright(reader, frame)), _SIDE)
-    if len(found) < len(distinct):
-        raise InputError(
-            f'{files.shown(summary.path)}: expected {len(distinct)} pictures of the preview, found '
-            f'{len(found)}; the file has changed since it was summarized: summarize it again'
-        )
-    return [found[frame] for frame in wanted.tolist()]
+    return pictures_at(
+        summary,
+        wanted.tolist(),
+        'pictures of the preview',
+        lambda reader, frame: _within(Image.fromarray(upright(reader, frame)), _SIDE),
+    )
 
 
 def _within(picture: Image.Image, side: float) -> Image.Image:

@@ -23,8 +23,8 @@ _RATES = {32000: '32k', 44100: '44.1k', 48000: '48k', 88200: '88.2k', 96000: '96
 def fcpxml(summary: Summary, count: Count, sound: list[dict]) -> str:
     """The cut as FCPXML: the parts one after another, each with all its sound.
 
-    Written here: the adapter of OpenTimelineIO fails at 23.976, 29.97 and 59.94 frames a second and at names
-    with quotes, and starts another program on the video.
+    Written here: the adapter of OpenTimelineIO fails at 23.976 and 12.5 frames a second, and starts another
+    program on the video.
 
     Args:
         summary: what to write.
