@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 import re
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from trsum_jax.data.checks import Checked
 from trsum_jax.data.layouts.shot_ends import are_half_open, check_shots
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.stored import bounds
-from trsum_jax.data.stored.features import Stored
+from trsum_jax.data.stored.features import Stored, digest_of
 from trsum_jax.data.stored.hdf5 import DAMAGED, open_file
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -100,7 +101,8 @@ def read_groups(
         InputError: the file cannot be opened as HDF5 at all.
     """
     path = pathlib.Path(path)
-    with open_file(path) as file:
+    # Hashing does not hold the interpreter's lock, so the next video is read meanwhile.
+    with open_file(path) as file, ThreadPoolExecutor(1) as beside:
         try:
             names = list(file)
             synthetic = bool(file.attrs.get('synthetic', False))
@@ -118,6 +120,7 @@ def read_groups(
         read: dict[str, Checked] = {}
         widths: dict[str, int] = {}
         others: dict[str, str] = {}
+        digest: Future[str] | None = None
         n_faults, n_left = len(strange), 0
         for i, key in enumerate(keys):
             if n_faults >= bounds.MOST_FAULTS:
@@ -135,7 +138,11 @@ def read_groups(
             if width is not None:
                 widths[key] = width
             if in_file and features is not None:
-                stored = Stored(path, key, features.shape, features, group['features'])
+                if digest is not None:
+                    # Two videos are in memory, not all that the thread has not come to.
+                    digest.result()
+                digest = beside.submit(digest_of, features)
+                stored = Stored(path, key, features.shape, digest, group['features'])
                 checked = checked._replace(video=dataclasses.replace(checked.video, features=stored))
             read[key] = checked
     half_open = are_half_open(checked.shots for checked in read.values())

@@ -1,5 +1,7 @@
 """Rows of features: checked, and taken to other steps in time."""
 
+import math
+
 import numpy as np
 
 from trsum_jax.data.stored import bounds
@@ -18,15 +20,16 @@ def wrong_in(array: np.ndarray, n_dims: int, layout: str) -> tuple[str, str] | N
     """
     if array.ndim != n_dims:
         return layout, f'shape {array.shape}'
-    finite = np.isfinite(array)
-    if not finite.all():
+    if not array.size:
+        return None
+    # NaN and infinity come through to the least or the greatest.
+    ends = array.min().item(), array.max().item()
+    if not all(map(math.isfinite, ends)):
+        finite = np.isfinite(array)
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         at = f', first at {where}' if where else ''
         return 'finite numbers', f'{(~finite).sum()} NaN or infinite{at}'
-    if (
-        array.size
-        and (greatest := max(abs(array.min().item()), abs(array.max().item()))) > bounds.LARGEST_NUMBER
-    ):
+    if (greatest := max(map(abs, ends))) > bounds.LARGEST_NUMBER:
         return f'numbers up to {bounds.LARGEST_NUMBER:g}', f'{greatest:g}'
     return None
 
@@ -42,14 +45,14 @@ def check_rows(array: np.ndarray) -> tuple[np.ndarray | None, str]:
     """
     if array.dtype.kind == 'f':
         with np.errstate(over='ignore'):
-            array = array.astype(np.float32)
+            array = array.astype(np.float32, copy=False)
     wrong = wrong_in(array, 2, 'shape [n_steps, D]')
     if wrong is None and not 0 < array.shape[1] <= bounds.MOST_WIDTH:
         most = 'at least 1' if array.shape[1] == 0 else f'at most {bounds.MOST_WIDTH}'
         wrong = f'{most} feature{"" if array.shape[1] == 0 else "s"} a step', f'shape {array.shape}'
     if wrong is not None:
         return None, f'expected {wrong[0]}, found {wrong[1]}'
-    return array.astype(np.float32), ''
+    return array.astype(np.float32, copy=False), ''
 
 
 def resample(rows: np.ndarray, picks: np.ndarray, n_frames: int) -> np.ndarray:

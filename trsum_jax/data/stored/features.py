@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+from concurrent.futures import Future
 
 import h5py
 import numpy as np
@@ -28,7 +29,7 @@ class Stored:
         shape: (n_steps, D).
     """
 
-    _digest: str | None = None
+    _digest: Future[str] | None = None
     # Where in the file the numbers stand as they are, and what the file looked like then.
     _place: tuple[int, tuple[int, ...]] | None = None
 
@@ -37,7 +38,7 @@ class Stored:
         path: str | os.PathLike,
         key: str,
         shape: tuple[int, int],
-        read: np.ndarray | None = None,
+        digest: Future[str] | None = None,
         item: h5py.Dataset | None = None,
     ):
         """Notes where they are.
@@ -46,13 +47,12 @@ class Stored:
             path: the HDF5 file.
             key: the video's group.
             shape: (n_steps, D).
-            read: the features, where they have just been read: their digest is kept.
+            digest: theirs, as `digest_of`, where they have just been read and a thread computes it.
             item: the dataset in the file: one in a single piece is read without the library from then on.
         """
         self._path, self._key = pathlib.Path(path), key
         self.shape = shape
-        if read is not None:
-            self._digest = digest_of(read)
+        self._digest = digest
         if item is not None and item.dtype == np.dtype('<f4') and item.id.get_offset() is not None:
             self._place = item.id.get_offset(), _looks(self._path.stat())
 
@@ -71,8 +71,9 @@ class Stored:
     def digest(self) -> str:
         """As `digest_of` their numbers; they are read for it at most once."""
         if self._digest is None:
-            self._digest = digest_of(np.asarray(self))
-        return self._digest
+            self._digest = Future()
+            self._digest.set_result(digest_of(np.asarray(self)))
+        return self._digest.result()
 
     def _at_once(self) -> np.ndarray | None:
         """The numbers from where they stand; None where the file is another one by now, or packs them."""
