@@ -77,7 +77,7 @@ def import_arrays(
         overwrite=overwrite,
     )
     dataset = _annotations(annotations, fps)
-    steps, found = steps or Steps(), stored_arrays.find_arrays(arrays)
+    steps, found = steps or Steps(), stored_arrays.find_arrays(arrays, named=dataset.named)
     chosen, notes = joining.choose(found, dataset, shown(arrays), steps, array=array, partial=partial)
     written: list[Video] = []
 

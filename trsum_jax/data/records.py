@@ -79,3 +79,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     synthetic: bool = False
     encoder: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether videos have names beside their keys."""
+        return any(video.name for video in self.videos.values())

@@ -224,6 +224,21 @@ def test_names_of_arrays_in_folders_and_files(tmp_path):
     assert set(find_arrays(tmp_path / 'all.npz')) == {'a', 'b'}
 
 
+@pytest.mark.parametrize(('titles', 'key'), [
+    ({'video_1': 'Air', 'video_2': 'Base jumping'}, 'video_2'),
+    ({'video_1': None, 'video_2': None}, 'video_1'),
+])  # fmt: skip
+def test_a_group_that_tells_its_name_is_that_video(titles, key, tmp_path):
+    """`video_1` is another film in the next file: `extract` numbers what it is given."""
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file['video_1/features'], file['video_1/video_name'] = rows(), 'Base jumping.webm'
+    people = annotated(titles)
+    arrays = find_arrays(tmp_path / 'x.h5', named=people.named)
+    found, _ = joining.choose(arrays, people, 'x.h5', Steps(), array='features', partial=True)
+    assert [one.video.key for one in found] == [key]
+    np.testing.assert_array_equal(arrays[found[0].features](), rows())
+
+
 def test_places_without_arrays(tmp_path):
     with pytest.raises(InputError, match='found nothing there'):
         find_arrays(tmp_path / 'x')

@@ -164,7 +164,7 @@ def _find(dataset: Dataset, paths: Sequence[str]) -> tuple[list[_Modality], list
     found, notes = [], []
     for path in paths:
         file, name = _divided(path)
-        arrays = stored_arrays.find_arrays(file)
+        arrays = stored_arrays.find_arrays(file, named=dataset.named)
         steps = joining.Steps(every=1)
         chosen, told = joining.choose(arrays, dataset, shown(file), steps, array=name, beside=True)
         found.append(_Modality(shown(path), arrays, {one.video.key: one.features for one in chosen}))

@@ -5,11 +5,13 @@ import functools
 import itertools
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 import h5py
 import numpy as np
 
+from trsum_jax.data.checks import text
 from trsum_jax.data.stored import hdf5, numpy_files
 from trsum_jax.errors import InputError
 from trsum_jax.files import kind_of, shown
@@ -18,12 +20,19 @@ from trsum_jax.files import kind_of, shown
 Arrays = Mapping[str, Callable[[], np.ndarray]]
 
 
-def find_arrays(path: str | os.PathLike) -> Arrays:
+def without_ending(name: str) -> str:
+    """A video's own name without the ending of a film, such as `.mp4`."""
+    return re.sub(r'(?<=.)\.(mp4|webm|avi|mkv|mov)$', '', name.strip(), flags=re.IGNORECASE)
+
+
+def find_arrays(path: str | os.PathLike, *, named: bool = False) -> Arrays:
     """All arrays of a folder, a `.npz` or an HDF5 file; none is read.
 
     Args:
         path: a folder of `.npy` and `.npz`, or of folders of these; one `.npz`; or one HDF5 file with arrays
             at its root, or in groups there.
+        named: whether a group goes by the `video_name` that it holds: `video_1` of two files need not be one
+            video.
 
     Returns:
         By name: `video_1` for `video_1.npy` and for an array of that name in a file, `ID/audio` for
@@ -38,7 +47,7 @@ def find_arrays(path: str | os.PathLike) -> Arrays:
     elif path.suffix.lower() == '.npz':
         found = list(_in_npz(path))
     elif path.is_file() and hdf5.is_hdf5(path):
-        found = list(_in_hdf5(path))
+        found = list(_in_hdf5(path, named))
     else:
         held = f'one ending in {shown(path.suffix)}' if path.is_file() and path.suffix else kind_of(path)
         raise InputError(
@@ -77,15 +86,18 @@ def _in_npz(path: pathlib.Path) -> Iterator[tuple[str, Callable[[], np.ndarray]]
         yield member, functools.partial(numpy_files.read_npz, path, member)
 
 
-def _in_hdf5(path: pathlib.Path) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+def _in_hdf5(path: pathlib.Path, named: bool) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     with hdf5.open_file(path) as file:
         try:
             # Names that are no text are nobody's id.
             for name in (one for one in file if isinstance(one, str)):
                 item = file[name]
-                inner = [name] if isinstance(item, h5py.Dataset) else [f'{name}/{part}' for part in item]
-                for one in inner:
-                    yield one, functools.partial(_read_hdf5, path, one)
+                if isinstance(item, h5py.Dataset):
+                    yield name, functools.partial(_read_hdf5, path, name)
+                    continue
+                own = without_ending(text(item['video_name'])) if named and 'video_name' in item else ''
+                for part in item:
+                    yield f'{own or name}/{part}', functools.partial(_read_hdf5, path, f'{name}/{part}')
         except hdf5.DAMAGED as error:
             raise InputError(
                 f'{shown(path)}: expected an HDF5 file, found a damaged one ({error})'

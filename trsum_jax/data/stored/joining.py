@@ -13,7 +13,7 @@ from trsum_jax.data.layouts import groups
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.scores import listing
 from trsum_jax.data.stored import bounds
-from trsum_jax.data.stored.arrays import Arrays
+from trsum_jax.data.stored.arrays import Arrays, without_ending
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 
@@ -69,7 +69,7 @@ def _ids(dataset: Dataset) -> dict[str, set[str]]:
     keys: dict[str, set[str]] = {}
     for key, video in dataset.videos.items():
         own = (video.name or '').strip()
-        for one in {key, own, re.sub(r'(?<=.)\.(mp4|webm|avi|mkv|mov)$', '', own, flags=re.IGNORECASE)}:
+        for one in {key, own, without_ending(own)}:
             if one:
                 keys.setdefault(_alike(one), set()).add(key)
     return keys
