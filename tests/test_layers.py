@@ -30,6 +30,7 @@ ROOMS = {
     'results': RUNS,
     'experiment': {*RUNS, 'rivals', 'results'},
     'studies': {*RUNS, 'results', 'experiment'},
+    'environments': {*RUNS, 'results', 'experiment'},
     'video': {*DATA, 'method'},
     'commands': {*RUNS, 'command', 'results', 'experiment', 'studies', 'video'},
 }
@@ -57,6 +58,7 @@ TESTED_IN = {
     'data/stored/text_files': 'data/test_scores',
     'experiment/config': 'benchmarks/test_torch_agreement',
     'experiment/inputs': 'test_main_inputs',
+    'environments/one_step': 'environments/test_selection',
     'experiment/own_videos': 'test_summarize',
     'experiment/preparation': 'test_main',
     'experiment/run': 'training/test_loop',

@@ -17,6 +17,8 @@ from trsum_jax.files import shown
 # Which flags the arguments stand for: of the arguments, and the names of the flags that are given.
 Arguments = Callable[[Sequence[str], set[str]], Sequence[tuple[str, str]]]
 
+# Fields that a config need not have: options of an estimator and terms of a reward from outside.
+_FREE = re.compile(r'summarizer\.(estimator_options\.\w+|reward_terms\.[^.]+:\w+)')
 _HELP = re.compile('--?(help|helpshort|h|[?])')
 _WHOLE_HELP = re.compile('--?(help[-_]all|helpfull)')
 
@@ -94,7 +96,10 @@ def _define_config(default: str) -> None:
         _check_field(config, field)
     path, preset = config_files.find(place, told)
     text = 'The experiment: a name that `trsum configs` lists, or FILE.py; then :reconstruction, :published.'
-    config_flags.DEFINE_config_file(CONFIG, str(path) + (f':{preset}' if preset is not None else ''), text)
+    # What may be new is checked above.
+    new = {'lock_config': False, 'accept_new_attributes': True}
+    spec = str(path) + (f':{preset}' if preset is not None else '')
+    config_flags.DEFINE_config_file(CONFIG, spec, text, **new)
     flags.FLAGS[CONFIG].default_as_str = place
 
 
@@ -156,6 +161,8 @@ def _placed(args: Sequence[str], arguments: Arguments) -> list[str]:
 
 
 def _check_field(config: Mapping[str, Any], field: str) -> None:
+    if _FREE.fullmatch(field):
+        return
     part, so_far = config, CONFIG
     # Of an element, such as seeds[0], the library knows best.
     for name in field.partition('[')[0].split('.'):

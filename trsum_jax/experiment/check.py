@@ -10,9 +10,18 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import BY_FRAME, RELAXED, WITH_BASELINE
+from trsum_jax.experiment.config import (
+    BY_FRAME,
+    ESTIMATORS,
+    GIVEN,
+    OFFERED,
+    RELAXED,
+    TRACED,
+    WITH_BASELINE,
+)
 from trsum_jax.experiment.fields import FIELDS, get_config
 from trsum_jax.method import decomposition, reward_terms
+from trsum_jax.runtime.fields import is_path
 
 LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
@@ -31,6 +40,7 @@ LATER = {
     'evaluation.rs_sum_passes': 0,
     'layout.grace': 30.0,
     'summarizer.advantage_unit': 'reward',
+    'summarizer.estimator_options': {},
 }
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {
@@ -161,7 +171,8 @@ def missing_fields(config: Mapping[str, Any]) -> list[str]:
         name
         for name in flatten(get_config())
         if name not in there
-        and not (name == 'variants' and 'variants' in config)
+        # A part that is empty by default, and is not here.
+        and not any(field.startswith(f'{name}.') for field in there)
         and not (name.startswith('study.') and 'study' in there)
     ]
 
@@ -191,14 +202,16 @@ def _faults_of_types(config: Mapping[str, Any]) -> list[str]:
 
 def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
     name, weights = 'config.summarizer.reward_terms', config.summarizer.reward_terms
-    terms = ', '.join(reward_terms.TERMS)
+    terms = ', '.join([*reward_terms.TERMS, 'or MODULE:NAME'])
     faults = [
-        f'{name}.{term}: expected one of {terms}' for term in sorted(set(weights) - set(reward_terms.TERMS))
+        f'{name}.{term}: expected one of {terms}'
+        for term in sorted(set(weights) - set(reward_terms.TERMS))
+        if not is_path(term)
     ]
     faults += [
-        f'{name}.{term}: expected a finite weight, found {weight}'
+        f'{name}.{term}: expected a finite weight, found {weight!r}'
         for term, weight in weights.items()
-        if not math.isfinite(weight)
+        if not (isinstance(weight, int | float) and math.isfinite(weight))
     ]
     if not any(weights.values()):
         faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
@@ -218,6 +231,17 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
         for field, least in (('baseline', 2 if relative else 1), ('estimator', fewest))
         if settings.episodes < least
     ]
+    set_elsewhere = (*GIVEN, *OFFERED, *TRACED)
+    if taken := sorted(set(settings.estimator_options) & set(set_elsewhere)):
+        faults.append(
+            f'config.summarizer.estimator_options: expected other names than {", ".join(set_elsewhere)}, '
+            f'which other fields set, found {", ".join(taken)}'
+        )
+    if is_path(settings.baseline) and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
+        faults.append(
+            f'config.summarizer.baseline: expected an estimator that takes one, {", ".join(WITH_BASELINE)} or '
+            f'one of your own, with {settings.baseline}, found {settings.estimator}'
+        )
     others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
     if others and settings.estimator in BY_FRAME:
         faults.append(

@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from trsum_jax.experiment.bench import functions
 from trsum_jax.method import episodes, estimators, masking, relaxations, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.policies import counting, subsets
+from trsum_jax.runtime.fields import is_path
 from trsum_jax.training import steps, trsum
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.stages import held_aside, variations
@@ -33,7 +35,10 @@ ESTIMATORS = {
     'subsets': subsets.subsets,
 }
 # These take `summarizer.baseline`.
-WITH_BASELINE = ('reinforce', 'count_control', 'subsets')
+WITH_BASELINE = tuple(name for name, one in ESTIMATORS.items() if 'kind' in functions.parameters(one))
+# What fields of the config set: every estimator gets the first, and the others where it has a parameter of the
+# name, the last of them anew in every step.
+GIVEN, OFFERED, TRACED = ('n_episodes', 'reduction'), ('kind', 'radius'), ('share', 'temperature')
 # The first differentiate the reward by float actions; `BY_FRAME`, which holds them too, need more of a reward
 # than its value.
 RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
@@ -174,6 +179,7 @@ def _reinforcement(
             fields.reward_terms.to_dict(),
             reconstruct=fields.reward_reconstruction,
             over=fields.reward_frames,
+            more={path: functools.partial(functions.call, path) for path in functions.terms_of(config)},
         ),
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
         numbers=_numbers(trsum.PolicyNumbers, fields),
@@ -199,19 +205,17 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         is epochs done so far, with fractions: a temperature falls with them. The share δ, in which the runs
         of a grid may differ, is the size of `subsets`.
     """
-    name, clip, by_shot = fields.estimator, fields.estimate_clip, fields.actions == 'shots'
-    options = {'n_episodes': fields.episodes, 'reduction': fields.log_probability}
-    if name in WITH_BASELINE:
-        options['kind'] = fields.baseline
-    if name == 'local_credit':
-        options['radius'] = fields.credit_radius
-    fixed = functools.partial(ESTIMATORS[name], **options)
+    clip, by_shot = fields.estimate_clip, fields.actions == 'shots'
     falling = fields.epochs, fields.temperature, fields.temperature_end
 
     def estimate(key, logits, segment, rewards_of, baseline, progress, share):
-        one = functools.partial(fixed, share=share) if name == 'subsets' else fixed
-        if name.startswith('gumbel'):
-            one = functools.partial(fixed, temperature=relaxations.temperature_at(progress, *falling))
+        # Found here and not before: what only scores needs no function from outside.
+        one = functools.partial(_estimator_named(fields.estimator), **options_of(fields))
+        named = functions.parameters(one)
+        if 'share' in named:
+            one = functools.partial(one, share=share)
+        if 'temperature' in named:
+            one = functools.partial(one, temperature=relaxations.temperature_at(progress, *falling))
         if clip:
             one = functools.partial(estimators.clipped, one, clip)
         if by_shot:
@@ -219,6 +223,34 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         return one(key, logits, segment.valid, rewards_of, baseline)
 
     return estimate
+
+
+def options_of(fields: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The keyword arguments of the estimator that a config names, but for `TRACED`.
+
+    Args:
+        fields: `config.summarizer`.
+
+    Returns:
+        `n_episodes` and `reduction`; `kind` and `radius` where the estimator has a parameter of the name; and
+        its own, `estimator_options`.
+
+    Raises:
+        InputError: an estimator from outside that cannot be found.
+    """
+    kind = fields.baseline
+    given = {
+        'n_episodes': fields.episodes,
+        'reduction': fields.log_probability,
+        'kind': functools.partial(functions.call, kind) if is_path(kind) else kind,
+        'radius': fields.credit_radius,
+    }
+    named = {*GIVEN, *functions.parameters(_estimator_named(fields.estimator))}
+    return {n: v for n, v in given.items() if n in named} | fields.estimator_options.to_dict()
+
+
+def _estimator_named(name: str) -> Callable[..., estimators.Estimate]:
+    return ESTIMATORS[name] if name in ESTIMATORS else functions.function(name)
 
 
 def _adamw(fields: ml_collections.ConfigDict) -> steps.Optimizer:

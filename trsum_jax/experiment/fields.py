@@ -13,7 +13,7 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import ESTIMATORS
+from trsum_jax.experiment.config import ESTIMATORS, WITH_BASELINE
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
 from trsum_jax.runtime.fields import Field
 from trsum_jax.training import trsum
@@ -138,10 +138,11 @@ FIELDS = {
         'frames', 'what a draw takes or leaves: a frame, or a shot', 'P', choices=variations.ACTIONS
     ),
     'summarizer.estimator': Field(
-        'reinforce', 'of the policy gradient: docs/estimators.md', 'P', choices=tuple(ESTIMATORS)
+        'reinforce', 'of the policy gradient: docs/estimators.md', 'P', choices=tuple(ESTIMATORS), by_path=True
     ),
+    'summarizer.estimator_options': Field({}, 'keyword arguments of an estimator of your own, by name'),
     'summarizer.baseline': Field(
-        'moving_average', 'of reinforce, count_control, subsets', 'P', choices=episodes.BASELINES
+        'moving_average', f'of {", ".join(WITH_BASELINE)}', 'P', choices=episodes.BASELINES, by_path=True
     ),
     'summarizer.baseline_start': Field(
         'first', "where a video's average begins: its first reward, or 0", 'O', choices=episodes.STARTS

@@ -11,6 +11,7 @@ import numpy as np
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, workdirs
+from trsum_jax.experiment.bench import trials
 from trsum_jax.experiment.preparation import Experiment, prepare
 from trsum_jax.method.models import count_parameters
 from trsum_jax.results import filenames, metric_log, outcome
@@ -37,6 +38,7 @@ def run_experiment(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         Preempted: a signal came in between.
     """
     check.check(config)
+    trials.try_functions(config)
     processes.agree('the config', check.flatten(config))
     with locking.held(workdir):
         return run_locked(config, workdir)
