@@ -31,6 +31,7 @@ LATER = {
     'evaluation.rs_sum_passes': 0,
     'layout.grace': 30.0,
     'summarizer.advantage_unit': 'reward',
+    'summarizer.entropy_weight': 0.0,
 }
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from trsum_jax.method import episodes, estimators, masking, relaxations, reward_terms
+from trsum_jax.method import episodes, estimators, losses, masking, relaxations, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.policies import counting, subsets
-from trsum_jax.training import steps, trsum
+from trsum_jax.training import runs, steps, trsum
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.stages import held_aside, variations
 
@@ -115,7 +115,7 @@ def _pretraining(
         width=width,
         length=length,
         windows=windows,
-        numbers=_numbers(trsum.MaskingNumbers, config.masking),
+        numbers=_numbers(runs.MaskingNumbers, config.masking),
         everywhere=everywhere,
         most=most,
         optimizer=_adamw(fields),
@@ -176,7 +176,9 @@ def _reinforcement(
             over=fields.reward_frames,
         ),
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
-        numbers=_numbers(trsum.PolicyNumbers, fields),
+        # Without a weight no run has it in its program.
+        bonus=losses.entropy if fields.entropy_weight else lambda *_: 0.0,
+        numbers=_numbers(runs.PolicyNumbers, fields),
         baseline_start=fields.baseline_start,
         in_units=fields.advantage_unit == 'spread',
         from_generator=fields.from_generator,
@@ -195,23 +197,23 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         fields: `config.summarizer`.
 
     Returns:
-        (key, logits [L], segment, rewards_of, baseline, progress, share) -> `estimators.Estimate`. Progress
-        is epochs done so far, with fractions: a temperature falls with them. The share δ, in which the runs
-        of a grid may differ, is the size of `subsets`.
+        (key, logits [L], segment, rewards_of, baseline, progress, numbers) -> `estimators.Estimate`. Progress
+        is epochs done so far, with fractions: a temperature falls with them. Of the `runs.PolicyNumbers`, in
+        which the runs of a grid may differ, some estimators take their own: `subsets` δ for its size.
     """
     name, clip, by_shot = fields.estimator, fields.estimate_clip, fields.actions == 'shots'
     options = {'n_episodes': fields.episodes, 'reduction': fields.log_probability}
     if name in WITH_BASELINE:
         options['kind'] = fields.baseline
-    if name == 'local_credit':
-        options['radius'] = fields.credit_radius
-    fixed = functools.partial(ESTIMATORS[name], **options)
-    falling = fields.epochs, fields.temperature, fields.temperature_end
+    fixed, epochs = functools.partial(ESTIMATORS[name], **options), fields.epochs
 
-    def estimate(key, logits, segment, rewards_of, baseline, progress, share):
-        one = functools.partial(fixed, share=share) if name == 'subsets' else fixed
+    def estimate(key, logits, segment, rewards_of, baseline, progress, numbers):
+        one = functools.partial(fixed, share=numbers.share) if name == 'subsets' else fixed
+        if name == 'local_credit':
+            one = functools.partial(fixed, radius=numbers.credit_radius)
         if name.startswith('gumbel'):
-            one = functools.partial(fixed, temperature=relaxations.temperature_at(progress, *falling))
+            falling = numbers.temperature, numbers.temperature_end
+            one = functools.partial(fixed, temperature=relaxations.temperature_at(progress, epochs, *falling))
         if clip:
             one = functools.partial(estimators.clipped, one, clip)
         if by_shot:

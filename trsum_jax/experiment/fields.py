@@ -167,6 +167,9 @@ FIELDS = {
     'summarizer.penalty_weight': Field(
         1.0, "β; the paper's .001 is far too weak for summed log-probabilities", 'O', within='[0, inf)'
     ),
+    'summarizer.entropy_weight': Field(
+        0.0, "of the bonus for the policy's entropy, nats a frame, in the loss", 'O', within='[0, inf)'
+    ),
     'summarizer.reward_reconstruction': Field(
         'composed', 'with the selected frames as they are', 'O', choices=rewards.RECONSTRUCTIONS
     ),

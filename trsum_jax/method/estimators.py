@@ -200,7 +200,7 @@ def local_credit(
     baseline: Baseline,
     *,
     n_episodes: int,
-    radius: int,
+    radius: int | jax.Array,
     reduction: str = 'sum',
 ) -> Estimate:
     """RLOO with an advantage for every frame, from the parts of the reward at most `radius` frames away.
