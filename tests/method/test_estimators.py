@@ -12,7 +12,7 @@ from tiny import Setting, shorten, tiny_config
 from configs.studies import estimators as study
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
-from trsum_jax.experiment.config import BY_FRAME, ESTIMATORS
+from trsum_jax.experiment.bench.estimating import BY_FRAME, ESTIMATORS
 from trsum_jax.method import episodes, estimators, relaxations
 from trsum_jax.method.policies.counting import count_control
 from trsum_jax.studies.variants import expand

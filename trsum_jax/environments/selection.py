@@ -15,8 +15,8 @@ import numpy as np
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, preparation, scorer, workdirs
-from trsum_jax.experiment.config import bind
 from trsum_jax.experiment.bench import trials
+from trsum_jax.experiment.config import bind
 from trsum_jax.experiment.preparation import Experiment
 from trsum_jax.experiment.run import train_stage
 from trsum_jax.method.estimators import Outcome
@@ -97,9 +97,7 @@ def of_workdir(workdir: str | pathlib.Path, run: int = 0) -> Selection:
     return _of_run(experiment, params, run)
 
 
-def of_config(
-    config: ml_collections.ConfigDict, workdir: str | pathlib.Path, run: int = 0
-) -> Selection:
+def of_config(config: ml_collections.ConfigDict, workdir: str | pathlib.Path, run: int = 0) -> Selection:
     """The task of a config, such as the demo's on made data: its generators are trained first.
 
     Args:

@@ -14,9 +14,7 @@ from trsum_jax.method.reward_terms import representativeness
 MOST = 12
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=('frames', 'price'), meta_fields=()
-)
+@functools.partial(jax.tree_util.register_dataclass, data_fields=('frames', 'price'), meta_fields=())
 @dataclasses.dataclass(frozen=True)
 class Toy:
     """Segments of a few scenes, of which every frame selected has a price. A state is a segment's number.

@@ -10,14 +10,13 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import (
+from trsum_jax.experiment.bench.estimating import (
     BY_FRAME,
     ESTIMATORS,
     GIVEN,
-    OFFERED,
     RELAXED,
-    TRACED,
     WITH_BASELINE,
+    other_terms,
 )
 from trsum_jax.experiment.fields import FIELDS, get_config
 from trsum_jax.method import decomposition, reward_terms
@@ -40,6 +39,7 @@ LATER = {
     'evaluation.rs_sum_passes': 0,
     'layout.grace': 30.0,
     'summarizer.advantage_unit': 'reward',
+    'summarizer.entropy_weight': 0.0,
     'summarizer.estimator_options': {},
 }
 # Fields of earlier versions, which are constants now, with the only value that is still done.
@@ -231,18 +231,17 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
         for field, least in (('baseline', 2 if relative else 1), ('estimator', fewest))
         if settings.episodes < least
     ]
-    set_elsewhere = (*GIVEN, *OFFERED, *TRACED)
-    if taken := sorted(set(settings.estimator_options) & set(set_elsewhere)):
+    if taken := sorted(set(settings.estimator_options) & set(GIVEN)):
         faults.append(
-            f'config.summarizer.estimator_options: expected other names than {", ".join(set_elsewhere)}, '
+            f'config.summarizer.estimator_options: expected other names than {", ".join(GIVEN)}, '
             f'which other fields set, found {", ".join(taken)}'
         )
     if is_path(settings.baseline) and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
         faults.append(
-            f'config.summarizer.baseline: expected an estimator that takes one, {", ".join(WITH_BASELINE)} or '
-            f'one of your own, with {settings.baseline}, found {settings.estimator}'
+            f'config.summarizer.baseline: expected an estimator that takes {settings.baseline}, one of '
+            f'{", ".join(WITH_BASELINE)} or of your own, found {settings.estimator}'
         )
-    others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
+    others = other_terms(settings)
     if others and settings.estimator in BY_FRAME:
         faults.append(
             f'config.summarizer.estimator: {settings.estimator} needs the reward by frames or by soft '

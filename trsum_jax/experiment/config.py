@@ -13,36 +13,13 @@ import jax.numpy as jnp
 import ml_collections
 
 from trsum_jax.experiment.bench import functions
-from trsum_jax.method import episodes, estimators, masking, relaxations, reward_terms
+from trsum_jax.experiment.bench.estimating import estimator
+from trsum_jax.method import episodes, losses, masking, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
-from trsum_jax.method.policies import counting, subsets
-from trsum_jax.runtime.fields import is_path
-from trsum_jax.training import steps, trsum
+from trsum_jax.training import runs, steps, trsum
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.stages import held_aside, variations
-
-ESTIMATORS = {
-    'reinforce': estimators.reinforce,
-    'antithetic': estimators.antithetic,
-    'arm': estimators.arm,
-    'disarm': estimators.disarm,
-    'local_credit': estimators.local_credit,
-    'straight_through': relaxations.straight_through,
-    'gumbel': relaxations.gumbel,
-    'gumbel_straight_through': functools.partial(relaxations.gumbel, hard=True),
-    'count_control': counting.count_control,
-    'subsets': subsets.subsets,
-}
-# These take `summarizer.baseline`.
-WITH_BASELINE = tuple(name for name, one in ESTIMATORS.items() if 'kind' in functions.parameters(one))
-# What fields of the config set: every estimator gets the first, and the others where it has a parameter of the
-# name, the last of them anew in every step.
-GIVEN, OFFERED, TRACED = ('n_episodes', 'reduction'), ('kind', 'radius'), ('share', 'temperature')
-# The first differentiate the reward by float actions; `BY_FRAME`, which holds them too, need more of a reward
-# than its value.
-RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
-BY_FRAME = ('local_credit', *RELAXED)
 
 
 class TrSum(NamedTuple):
@@ -120,7 +97,7 @@ def _pretraining(
         width=width,
         length=length,
         windows=windows,
-        numbers=_numbers(trsum.MaskingNumbers, config.masking),
+        numbers=_numbers(runs.MaskingNumbers, config.masking),
         everywhere=everywhere,
         most=most,
         optimizer=_adamw(fields),
@@ -182,7 +159,9 @@ def _reinforcement(
             more={path: functools.partial(functions.call, path) for path in functions.terms_of(config)},
         ),
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
-        numbers=_numbers(trsum.PolicyNumbers, fields),
+        # Without a weight no run has it in its program.
+        bonus=losses.entropy if fields.entropy_weight else lambda *_: 0.0,
+        numbers=_numbers(runs.PolicyNumbers, fields),
         baseline_start=fields.baseline_start,
         in_units=fields.advantage_unit == 'spread',
         from_generator=fields.from_generator,
@@ -192,65 +171,6 @@ def _reinforcement(
         how=how_here(config.layout.episodes),
         shards=shards,
     )
-
-
-def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Estimate]:
-    """`Reinforcement.estimate`: the estimator that a config names, with its options.
-
-    Args:
-        fields: `config.summarizer`.
-
-    Returns:
-        (key, logits [L], segment, rewards_of, baseline, progress, share) -> `estimators.Estimate`. Progress
-        is epochs done so far, with fractions: a temperature falls with them. The share δ, in which the runs
-        of a grid may differ, is the size of `subsets`.
-    """
-    clip, by_shot = fields.estimate_clip, fields.actions == 'shots'
-    falling = fields.epochs, fields.temperature, fields.temperature_end
-
-    def estimate(key, logits, segment, rewards_of, baseline, progress, share):
-        # Found here and not before: what only scores needs no function from outside.
-        one = functools.partial(_estimator_named(fields.estimator), **options_of(fields))
-        named = functions.parameters(one)
-        if 'share' in named:
-            one = functools.partial(one, share=share)
-        if 'temperature' in named:
-            one = functools.partial(one, temperature=relaxations.temperature_at(progress, *falling))
-        if clip:
-            one = functools.partial(estimators.clipped, one, clip)
-        if by_shot:
-            one = variations.over_shots(one, segment.shot)
-        return one(key, logits, segment.valid, rewards_of, baseline)
-
-    return estimate
-
-
-def options_of(fields: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The keyword arguments of the estimator that a config names, but for `TRACED`.
-
-    Args:
-        fields: `config.summarizer`.
-
-    Returns:
-        `n_episodes` and `reduction`; `kind` and `radius` where the estimator has a parameter of the name; and
-        its own, `estimator_options`.
-
-    Raises:
-        InputError: an estimator from outside that cannot be found.
-    """
-    kind = fields.baseline
-    given = {
-        'n_episodes': fields.episodes,
-        'reduction': fields.log_probability,
-        'kind': functools.partial(functions.call, kind) if is_path(kind) else kind,
-        'radius': fields.credit_radius,
-    }
-    named = {*GIVEN, *functions.parameters(_estimator_named(fields.estimator))}
-    return {n: v for n, v in given.items() if n in named} | fields.estimator_options.to_dict()
-
-
-def _estimator_named(name: str) -> Callable[..., estimators.Estimate]:
-    return ESTIMATORS[name] if name in ESTIMATORS else functions.function(name)
 
 
 def _adamw(fields: ml_collections.ConfigDict) -> steps.Optimizer:

@@ -13,7 +13,7 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import ESTIMATORS, WITH_BASELINE
+from trsum_jax.experiment.bench.estimating import ESTIMATORS, WITH_BASELINE
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
 from trsum_jax.runtime.fields import Field
 from trsum_jax.training import trsum
@@ -138,7 +138,11 @@ FIELDS = {
         'frames', 'what a draw takes or leaves: a frame, or a shot', 'P', choices=variations.ACTIONS
     ),
     'summarizer.estimator': Field(
-        'reinforce', 'of the policy gradient: docs/estimators.md', 'P', choices=tuple(ESTIMATORS), by_path=True
+        'reinforce',
+        'of the policy gradient: docs/estimators.md',
+        'P',
+        choices=tuple(ESTIMATORS),
+        by_path=True,
     ),
     'summarizer.estimator_options': Field({}, 'keyword arguments of an estimator of your own, by name'),
     'summarizer.baseline': Field(
@@ -167,6 +171,9 @@ FIELDS = {
     'summarizer.penalty': Field('square', 'of the distance from the share', 'O', choices=episodes.PENALTIES),
     'summarizer.penalty_weight': Field(
         1.0, "β; the paper's .001 is far too weak for summed log-probabilities", 'O', within='[0, inf)'
+    ),
+    'summarizer.entropy_weight': Field(
+        0.0, "of the bonus for the policy's entropy, nats a frame, in the loss", 'O', within='[0, inf)'
     ),
     'summarizer.reward_reconstruction': Field(
         'composed', 'with the selected frames as they are', 'O', choices=rewards.RECONSTRUCTIONS

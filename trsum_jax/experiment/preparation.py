@@ -16,8 +16,8 @@ from trsum_jax.data import folded
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import inputs, methods, workdirs
-from trsum_jax.experiment.config import how_here
 from trsum_jax.experiment.bench import functions
+from trsum_jax.experiment.config import how_here
 from trsum_jax.files import shown, to_json
 from trsum_jax.results import filenames, report
 from trsum_jax.runtime import processes, sharding

@@ -189,8 +189,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
         data: the data's path, for messages.
 
     Raises:
-        InputError: the data, folds or code are not those of the earlier session; more epochs of a generator on
-            which a summarizer was trained already.
+        InputError: data, folds or code are not those of the earlier session; more epochs of a generator
+            on which a summarizer was trained already.
     """
     now = [config[stage].epochs for stage in methods.STAGES[config.method]]
     there = record_of(workdir) or {}
@@ -225,13 +225,11 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
 
 def _refuse_other_code(workdir: pathlib.Path, now: Mapping[str, str], there: Mapping[str, str]) -> None:
     """Stops where a function by import path has another source than it had; paths are in the config."""
-    changed = [
-        f'{path} of {shown(functions.source(path))}' for path in now if now[path] != there.get(path)
-    ]
+    changed = [f'{path} of {shown(functions.source(path))}' for path in now if now[path] != there.get(path)]
     if changed:
         raise InputError(
-            f'{shown(workdir)}: holds a training by other code: expected the source that it began with, found '
-            f'another one of {", ".join(changed)}. Restore it, or choose another --workdir.'
+            f'{shown(workdir)}: holds a training by other code: expected the source that it began with, '
+            f'found another one of {", ".join(changed)}. Restore it, or choose another --workdir.'
         )
 
 

@@ -46,8 +46,8 @@ class Estimate(NamedTuple):
 
 # [K, L] actions of one segment, all at once (the caller lays them out), to what they bring.
 RewardsOf = Callable[[jax.Array], Outcome]
-# (rewards [N], actions [N, L] bool, the moving average of the segment's video, rewards_of) -> what rewards are
-# measured from, a scalar or [N]; unbiased where an episode's own does not depend on its action.
+# (rewards [N], actions [N, L] bool, the moving average of the segment's video, rewards_of) -> what rewards
+# are measured from, a scalar or [N]; unbiased where an episode's own does not depend on its action.
 Level = Callable[[jax.Array, jax.Array, Baseline, RewardsOf], jax.Array]
 
 
@@ -203,7 +203,7 @@ def local_credit(
     baseline: Baseline,
     *,
     n_episodes: int,
-    radius: int,
+    radius: int | jax.Array,
     reduction: str = 'sum',
 ) -> Estimate:
     """RLOO with an advantage for every frame, from the parts of the reward at most `radius` frames away.

@@ -51,7 +51,7 @@ class Field:
 
 
 def is_path(value: str) -> bool:
-    """Whether a value is a function's import path: `MODULE:NAME`, such as `mine:ranked`, `mine.ranks:first`."""
+    """Whether a value is a function's import path: `MODULE:NAME`, such as `mine:ranked`."""
     return bool(_BY_PATH.fullmatch(value))
 
 

@@ -1,1 +1,1 @@
-"""The bench for policy gradients: estimators by name, and functions from outside by import path, tried before."""
+"""The bench for policy gradients: estimators by name, functions from outside by import path."""

@@ -77,10 +77,11 @@ def function(path: str) -> Callable[..., Any]:
         raise InputError(
             f'expected a function {name} in {shown(found.__file__)}, found {", ".join(own) or "none at all"}'
         )
-    if not callable(getattr(found, name)):
-        kind = type(getattr(found, name)).__name__
-        raise InputError(f'expected a function {name} in {shown(found.__file__)}, found a value of type {kind}')
-    return getattr(found, name)
+    value = getattr(found, name)
+    if not callable(value):
+        kind = type(value).__name__
+        raise InputError(f'expected a function {name} in {shown(found.__file__)}, found a value ({kind})')
+    return value
 
 
 def call(path: str, *args: Any, **options: Any) -> Any:

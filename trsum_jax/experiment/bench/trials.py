@@ -10,8 +10,7 @@ import ml_collections
 import numpy as np
 
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import config as door
-from trsum_jax.experiment.bench import functions
+from trsum_jax.experiment.bench import estimating, functions
 from trsum_jax.method.episodes import Baseline
 from trsum_jax.method.estimators import Estimate, Outcome
 from trsum_jax.method.reward_terms import Episode
@@ -58,9 +57,8 @@ def try_functions(config: ml_collections.ConfigDict) -> None:
 
 def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable[..., Any]) -> None:
     fields = config.summarizer
-    options = door.options_of(fields) | {
-        name: 0.5 for name in door.TRACED if name in functions.parameters(found)
-    }
+    # The config has the numbers under the same names.
+    options = estimating.options_of(fields, 0.0, fields)
     if is_path(fields.baseline):
         if 'kind' not in options:
             raise _Fault(f'expected a parameter kind, which takes the baseline {fields.baseline}, found none')
@@ -85,13 +83,14 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
 
     _bind(path, found, ('key', 'logits', 'valid', 'rewards_of', 'baseline'), options)
     # Parts that are no numbers show in the gradient of what reads them.
-    gradient, estimate = _run(jax.grad(surrogate, has_aux=True), _LOGITS, np.zeros(4, np.float32))
+    traced = jax.jit(jax.grad(surrogate, has_aux=True))
+    gradient, estimate = _run(traced, _LOGITS, np.zeros(4, np.float32))
     _finite('a gradient of the surrogate, and an Estimate', gradient, *estimate)
     if gradient[3] != 0:
         raise _Fault(f'expected no gradient at a frame of padding, found {float(gradient[3]):.3g}')
-    blind = _run(jax.grad(surrogate, has_aux=True), _LOGITS, np.full(4, np.nan, np.float32))[0]
+    blind, _ = _run(traced, _LOGITS, np.full(4, np.nan, np.float32))
     needs = {'differentiates the reward': any(soft), 'reads its parts': not np.isfinite(blind).all()}
-    if others := [name for name, weight in fields.reward_terms.items() if weight and name != 'reconstruction']:
+    if others := estimating.other_terms(fields):
         for what in [what for what, is_so in needs.items() if is_so]:
             raise _Fault(
                 f'{what}, which reconstruction alone has; expected 0 for reward_terms {", ".join(others)}'
@@ -115,7 +114,7 @@ def _try_baseline(config: ml_collections.ConfigDict, path: str, found: Callable[
         _expect(value, 'a level', f'[] or [{n}]', lambda shape: shape in ((), (n,)))
         return value
 
-    _finite('a level', _run(level, np.resize(_ACTIONS, (n, 4))))
+    _finite('a level', _run(jax.jit(level), np.resize(_ACTIONS, (n, 4))))
 
 
 def _try_term(config: ml_collections.ConfigDict, path: str, found: Callable[..., Any]) -> None:
@@ -140,7 +139,8 @@ def _try_term(config: ml_collections.ConfigDict, path: str, found: Callable[...,
 
         return jax.lax.map(value, jnp.asarray(_ACTIONS))
 
-    plain, other = (_run(values, _FRAMES, np.full(4, fill, np.float32)) for fill in (0, 7))
+    traced = jax.jit(values)
+    plain, other = (_run(traced, _FRAMES, np.full(4, fill, np.float32)) for fill in (0, 7))
     _finite('a reward of every selection, of none too', plain)
     if not np.allclose(plain, other, rtol=1e-5, atol=1e-6):
         raise _Fault('expected a reward that does not depend on frames of padding, found one that does')
@@ -160,9 +160,9 @@ def _bind(path: str, found: Callable[..., Any], names: tuple[str, ...], options:
 
 
 def _run(traced: Callable[..., Any], *given: np.ndarray) -> Any:
-    """What a function of arrays gives, compiled as it will be; its errors as faults."""
+    """What a compiled function of arrays gives; its errors as faults."""
     try:
-        return jax.tree.map(np.asarray, jax.jit(traced)(*given))
+        return jax.tree.map(np.asarray, traced(*given))
     except _Fault:
         raise
     except Exception as error:
