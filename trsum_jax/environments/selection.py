@@ -135,17 +135,16 @@ def _of_run(experiment: Experiment, params: Any, run: int) -> Selection:
             f'{config.data.stream_mb}'
         )
     (fed,) = next(experiment.feed.epochs(0, 1))
+    whole = runs.whole(fed.runs)
+    of_runs = whole.segments, whole.weight, whole.standard, params
     # On one device, wherever they were.
-    corpus, own, frozen = jax.tree.map(
-        jnp.asarray,
-        processes.gather((fed.corpus, jax.tree.map(operator.itemgetter(run), (fed.runs, params)))),
-    )
+    here = jax.tree.map(jnp.asarray, processes.gather((fed.corpus, of_runs)))
+    corpus, (segments, weight, standard, frozen) = here[0], jax.tree.map(operator.itemgetter(run), here[1])
     videos = experiment.given.dataset.videos.values()
     setup = bind(config, next(iter(videos)).features.shape[1], len(videos)).second
-    whole = runs.whole(own)
     return Selection(
-        corpus=corpus._replace(standard=own.standard),
+        corpus=corpus._replace(standard=standard),
         generator=frozen,
-        segments=whole.segments[np.asarray(whole.weight) > 0],
+        segments=segments[np.asarray(weight) > 0],
         outcome=functools.partial(trsum.outcome_of, setup),
     )

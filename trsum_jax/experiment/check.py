@@ -236,6 +236,11 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
             f'config.summarizer.estimator_options: expected other names than {", ".join(GIVEN)}, '
             f'which other fields set, found {", ".join(taken)}'
         )
+    if settings.estimator_options and settings.estimator in ESTIMATORS:
+        faults.append(
+            f'config.summarizer.estimator_options: expected none with {settings.estimator}, whose options are '
+            f'fields of their own, found {", ".join(settings.estimator_options)}'
+        )
     if is_path(settings.baseline) and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
         faults.append(
             f'config.summarizer.baseline: expected an estimator that takes {settings.baseline}, one of '

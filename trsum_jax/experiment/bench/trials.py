@@ -85,7 +85,7 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
     # Parts that are no numbers show in the gradient of what reads them.
     traced = jax.jit(jax.grad(surrogate, has_aux=True))
     gradient, estimate = _run(traced, _LOGITS, np.zeros(4, np.float32))
-    _finite('a gradient of the surrogate, and an Estimate', gradient, *estimate)
+    _finite('an Estimate, and a gradient of its surrogate', gradient, *estimate)
     if gradient[3] != 0:
         raise _Fault(f'expected no gradient at a frame of padding, found {float(gradient[3]):.3g}')
     blind, _ = _run(traced, _LOGITS, np.full(4, np.nan, np.float32))
@@ -141,7 +141,7 @@ def _try_term(config: ml_collections.ConfigDict, path: str, found: Callable[...,
 
     traced = jax.jit(values)
     plain, other = (_run(traced, _FRAMES, np.full(4, fill, np.float32)) for fill in (0, 7))
-    _finite('a reward of every selection, of none too', plain)
+    _finite('rewards of all selections, of an empty one too', plain)
     if not np.allclose(plain, other, rtol=1e-5, atol=1e-6):
         raise _Fault('expected a reward that does not depend on frames of padding, found one that does')
 
@@ -181,4 +181,4 @@ def _kind(value: Any) -> str:
 
 def _finite(what: str, *values: Any) -> None:
     if not all(np.isfinite(value).all() for value in values):
-        raise _Fault(f'expected {what} in finite numbers, found others')
+        raise _Fault(f'expected finite numbers ({what}), found others')
