@@ -47,7 +47,9 @@ MISTYPED = {
     'main --config.width=3': ['did you mean', 'width?'],
     'main --model.width=3': ['--model.width: no such flag; did you mean --config.model.width'],
     'main --config.summarizer.reward_terms.diversty=1': ['reward_terms.diversity'],
-    'main --config.summarizer.reward_terms.absent/one:early=1': ['a module absent.one, found none of that name'],
+    'main --config.summarizer.reward_terms.absent/one:early=1': [
+        'a module absent.one, found none of that name'
+    ],
     'main --config.summarizer.estimator=absent:one --config.summarizer.estimator_options.k=2': [
         'config.summarizer.estimator=absent:one: expected a module absent',
     ],

@@ -111,7 +111,9 @@ def inputs(length, padding, seed=3):
     return [padded(frames), valid, padded(action), *map(padded, (rebuilt, shot, change, side))]
 
 
-@pytest.mark.parametrize(('positions', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)])
+@pytest.mark.parametrize(
+    ('positions', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)]
+)
 def test_the_term_that_the_documentation_adds_counts_quarters(positions, expected):
     """Of eight frames and one of padding, which is selected in the last case."""
     action = jnp.zeros(9, bool).at[jnp.array(positions, int)].set(True)

@@ -80,9 +80,9 @@ def make(
         raise InputError(
             f'expected scenes <= length <= {MOST}, at least one, found length {length} and scenes {scenes}'
         )
-    noise_key, *keys = jax.random.split(key, segments + 1)
-    numbers = jnp.arange(length) % scenes
-    scene = jnp.stack([jax.random.permutation(one, numbers) for one in keys])
+    order_key, noise_key = jax.random.split(key)
+    numbers = jnp.broadcast_to(jnp.arange(length) % scenes, (segments, length))
+    scene = jax.random.permutation(order_key, numbers, axis=1, independent=True)
     frames = jnp.sqrt(2.0) * jax.nn.one_hot(scene, scenes)
     spread = noise * jax.random.normal(noise_key, frames.shape)
     return Toy(frames + spread, jnp.float32(price))
@@ -93,6 +93,7 @@ def every_action(length: int) -> jax.Array:
     return (jnp.arange(2**length)[:, None] >> jnp.arange(length)[None]) & 1 == 1
 
 
+@jax.jit
 def optimum(toy: Toy, state: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The best selection of a segment.
 
@@ -109,6 +110,7 @@ def optimum(toy: Toy, state: jax.Array) -> tuple[jax.Array, jax.Array]:
     return actions[best], rewards[best]
 
 
+@jax.jit
 def expected_reward(toy: Toy, state: jax.Array, logits: jax.Array) -> jax.Array:
     """`E[R(a)]` over `a_t ~ Bernoulli(sigmoid(logit_t))`, the sum over all selections.
 
@@ -125,6 +127,7 @@ def expected_reward(toy: Toy, state: jax.Array, logits: jax.Array) -> jax.Array:
     return jnp.sum(jnp.exp(of(logits, actions, all_valid, 'sum')) * toy.reward(state, actions))
 
 
+@jax.jit
 def exact_gradient(toy: Toy, state: jax.Array, logits: jax.Array) -> jax.Array:
     """`∇ E[R(a)]` by the logits.
 

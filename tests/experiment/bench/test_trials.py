@@ -66,10 +66,19 @@ def all_frames(of):
 RANKED = {'estimator': 'sound:ranked', 'estimator_options': {'power': 0.5}}
 OTHER = {'reward_terms': {'coverage': 1.0}}
 REFUSED = {
-    'no-module': ({'estimator': 'absent:ranked'}, r'estimator=absent:ranked: expected a module absent, found'),
-    'no-name': (RANKED | {'estimator': 'sound:rnked'}, r'a function rnked in .*sound\.py, found ranked, pair'),
+    'no-module': (
+        {'estimator': 'absent:ranked'},
+        r'estimator=absent:ranked: expected a module absent, found',
+    ),
+    'no-name': (
+        RANKED | {'estimator': 'sound:rnked'},
+        r'a function rnked in .*sound\.py, found ranked, pair',
+    ),
     'no-function': ({'baseline': 'sound:LEVEL'}, r'a function LEVEL in .*, found a value \(float\)'),
-    'raises': ({'estimator': 'broken:x'}, r'raises AttributeError: .*no_such_thing.* \(.*broken\.py, line 3\)'),
+    'raises': (
+        {'estimator': 'broken:x'},
+        r'raises AttributeError: .*no_such_thing.* \(.*broken\.py, line 3\)',
+    ),
     'imports': ({'estimator': 'lacking:x'}, r"No module named 'no_such_library' \(.*lacking\.py, line 1\)"),
     'syntax': ({'estimator': 'unwritten:x'}, r'raises SyntaxError: .* \(.*unwritten\.py, line 1\)'),
     'options': ({'estimator': 'sound:ranked'}, r"called as ranked\(key.* found: missing .*'power'"),
@@ -78,19 +87,31 @@ REFUSED = {
     'shape': ({'estimator': 'sound:odd'}, r'expected rewards of shape \[K\], found shape \[\]'),
     'padding': ({'estimator': 'sound:padded'}, r'expected no gradient at a frame of padding, found 1'),
     'traced': ({'estimator': 'sound:asked'}, r'raises TracerBoolConversionError: .*sound\.py, line \d+\)'),
-    'soft': ({'estimator': 'sound:soft'} | OTHER, r'differentiates the reward, .* expected 0 for .* coverage'),
+    'soft': (
+        {'estimator': 'sound:soft'} | OTHER,
+        r'differentiates the reward, .* expected 0 for .* coverage',
+    ),
     'parts': ({'estimator': 'sound:near'} | OTHER, r'reads its parts, .* expected 0 for .* coverage'),
     'train': ({'estimator': 'sound:soft', 'train_generator': True}, r'expected .*train_generator=False'),
     'kind': (RANKED | {'baseline': 'sound:best'}, r'expected a parameter kind, .* baseline sound:best'),
     'level': ({'baseline': 'sound:two'}, r'expected a level of shape \[\] or \[5\], found shape \[2\]'),
-    'vector': ({'reward_terms': {'sound:vector': 1.0}}, r'terms\.sound:vector: expected a reward of shape \[\]'),
-    'empty': ({'reward_terms': {'sound:none_selected': 1.0}}, r'expected finite numbers \(rewards of all selections, of'),
+    'vector': (
+        {'reward_terms': {'sound:vector': 1.0}},
+        r'terms\.sound:vector: expected a reward of shape \[\]',
+    ),
+    'empty': (
+        {'reward_terms': {'sound:none_selected': 1.0}},
+        r'expected finite numbers \(rewards of all selections, of',
+    ),
     'frames': ({'reward_terms': {'sound:all_frames': 1.0}}, r'does not depend on frames of padding, found'),
 }
 UNSOUND = {
     'clash': (RANKED | {'estimator_options': {'kind': 'none'}}, r'expected other names than .*, found kind'),
     'ours': ({'estimator_options': {'power': 2}}, r'expected none with reinforce, .* found power'),
-    'idle': ({'estimator': 'arm', 'baseline': 'sound:best'}, r'one of reinforce, .* or of your own, found arm'),
+    'idle': (
+        {'estimator': 'arm', 'baseline': 'sound:best'},
+        r'one of reinforce, .* or of your own, found arm',
+    ),
     'dots': ({'estimator': 'sound.ranked'}, r"or MODULE:NAME, found 'sound\.ranked'"),
     'weight': ({'reward_terms': {'sound:early': 'much'}}, r"expected a finite weight, found 'much'"),
 }
