@@ -1,4 +1,4 @@
-"""A fork's three files, as the pages have them, and a foreign algorithm: a plain PPO in the shape of gymnax's."""
+"""A fork's three files, as the pages have them; and a foreign algorithm, a plain PPO in gymnax's shape."""
 
 import pathlib
 

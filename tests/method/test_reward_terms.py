@@ -112,12 +112,11 @@ def inputs(length, padding, seed=3):
 
 
 @pytest.mark.parametrize(
-    ('positions', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)]
+    ('at', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)]
 )
-def test_the_term_that_the_documentation_adds_counts_quarters(positions, expected):
+def test_the_term_that_the_documentation_adds_counts_quarters(at, expected):
     """Of eight frames and one of padding, which is selected in the last case."""
-    action = jnp.zeros(9, bool).at[jnp.array(positions, int)].set(True)
-    of = types.SimpleNamespace(valid=jnp.arange(9) < 8, action=action)
+    of = types.SimpleNamespace(valid=jnp.arange(9) < 8, action=chosen(*at, length=9))
     assert float(page_blocks.function('rewards.md', 'quarters')(of)) == expected
 
 

@@ -17,8 +17,10 @@ from trsum_jax.files import shown
 # Which flags the arguments stand for: of the arguments, and the names of the flags that are given.
 Arguments = Callable[[Sequence[str], set[str]], Sequence[tuple[str, str]]]
 
-# Fields that a config need not have: options of an estimator and terms of a reward from outside.
-_FREE = re.compile(r'summarizer\.(estimator_options\.\w+|reward_terms\.[^.]+:\w+)')
+# Fields that a config need not have: options of an estimator, and terms of a reward by import path, which the
+# library reads as subscripts.
+_OPTION = re.compile(r'summarizer\.estimator_options\.\w+')
+_TERM = re.compile(rf'(?<=^--{CONFIG}\.summarizer\.reward_terms)\.([\w./]+:\w+)')
 _HELP = re.compile('--?(help|helpshort|h|[?])')
 _WHOLE_HELP = re.compile('--?(help[-_]all|helpfull)')
 
@@ -117,6 +119,7 @@ def _of_config(args: Sequence[str]) -> tuple[tuple[str, str] | None, list[str], 
         elif not _is_flag(arg) and not fields:
             named.append((shown(arg), arg))
         else:
+            arg = _TERM.sub(lambda term: f'["{term[1].replace(".", "/")}"]', arg)
             if found := re.match(rf'--?(?:no)?{CONFIG}\.([^=]*)', arg):
                 fields.append(found[1])
             rest += [arg, *value]
@@ -161,7 +164,7 @@ def _placed(args: Sequence[str], arguments: Arguments) -> list[str]:
 
 
 def _check_field(config: Mapping[str, Any], field: str) -> None:
-    if _FREE.fullmatch(field):
+    if _OPTION.fullmatch(field):
         return
     part, so_far = config, CONFIG
     # Of an element, such as seeds[0], the library knows best.

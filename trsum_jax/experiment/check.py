@@ -211,7 +211,7 @@ def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
     faults += [
         f'{name}.{term}: expected a finite weight, found {weight!r}'
         for term, weight in weights.items()
-        if not (isinstance(weight, int | float) and math.isfinite(weight))
+        if isinstance(weight, bool) or not (isinstance(weight, int | float) and math.isfinite(weight))
     ]
     if not any(weights.values()):
         faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
@@ -238,8 +238,8 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
         )
     if settings.estimator_options and settings.estimator in ESTIMATORS:
         faults.append(
-            f'config.summarizer.estimator_options: expected none with {settings.estimator}, whose options are '
-            f'fields of their own, found {", ".join(settings.estimator_options)}'
+            f'config.summarizer.estimator_options: expected none with {settings.estimator}, whose options '
+            f'are fields of their own, found {", ".join(settings.estimator_options)}'
         )
     if is_path(settings.baseline) and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
         faults.append(

@@ -68,16 +68,16 @@ OTHER = {'reward_terms': {'coverage': 1.0}}
 REFUSED = {
     'no-module': (
         {'estimator': 'absent:ranked'},
-        r'estimator=absent:ranked: expected a module absent, found',
+        r'estimator=absent:ranked: expected a module absent,',
     ),
     'no-name': (
         RANKED | {'estimator': 'sound:rnked'},
-        r'a function rnked in .*sound\.py, found ranked, pair',
+        r'function rnked in .*sound\.py, found ranked, pair',
     ),
     'no-function': ({'baseline': 'sound:LEVEL'}, r'a function LEVEL in .*, found a value \(float\)'),
     'raises': (
         {'estimator': 'broken:x'},
-        r'raises AttributeError: .*no_such_thing.* \(.*broken\.py, line 3\)',
+        r'raises AttributeError: .*such_thing.* \(.*broken\.py, line 3\)',
     ),
     'imports': ({'estimator': 'lacking:x'}, r"No module named 'no_such_library' \(.*lacking\.py, line 1\)"),
     'syntax': ({'estimator': 'unwritten:x'}, r'raises SyntaxError: .* \(.*unwritten\.py, line 1\)'),
@@ -89,19 +89,19 @@ REFUSED = {
     'traced': ({'estimator': 'sound:asked'}, r'raises TracerBoolConversionError: .*sound\.py, line \d+\)'),
     'soft': (
         {'estimator': 'sound:soft'} | OTHER,
-        r'differentiates the reward, .* expected 0 for .* coverage',
+        r'differentiates the reward, .* 0 for .* coverage',
     ),
-    'parts': ({'estimator': 'sound:near'} | OTHER, r'reads its parts, .* expected 0 for .* coverage'),
+    'parts': ({'estimator': 'sound:near'} | OTHER, r'reads its parts, .* 0 for .* coverage'),
     'train': ({'estimator': 'sound:soft', 'train_generator': True}, r'expected .*train_generator=False'),
     'kind': (RANKED | {'baseline': 'sound:best'}, r'expected a parameter kind, .* baseline sound:best'),
     'level': ({'baseline': 'sound:two'}, r'expected a level of shape \[\] or \[5\], found shape \[2\]'),
     'vector': (
         {'reward_terms': {'sound:vector': 1.0}},
-        r'terms\.sound:vector: expected a reward of shape \[\]',
+        r'sound:vector: expected a reward of shape \[\]',
     ),
     'empty': (
         {'reward_terms': {'sound:none_selected': 1.0}},
-        r'expected finite numbers \(rewards of all selections, of',
+        r'finite numbers \(rewards of all selections',
     ),
     'frames': ({'reward_terms': {'sound:all_frames': 1.0}}, r'does not depend on frames of padding, found'),
 }
@@ -110,9 +110,10 @@ UNSOUND = {
     'ours': ({'estimator_options': {'power': 2}}, r'expected none with reinforce, .* found power'),
     'idle': (
         {'estimator': 'arm', 'baseline': 'sound:best'},
-        r'one of reinforce, .* or of your own, found arm',
+        r'reinforce, .* or of your own, found arm',
     ),
     'dots': ({'estimator': 'sound.ranked'}, r"or MODULE:NAME, found 'sound\.ranked'"),
+    'truth': ({'reward_terms': {'sound:early': True}}, r'expected a finite weight, found True'),
     'weight': ({'reward_terms': {'sound:early': 'much'}}, r"expected a finite weight, found 'much'"),
 }
 SOUND = {
