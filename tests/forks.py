@@ -9,16 +9,16 @@ import optax
 import page_blocks
 
 FILES = {
-    'flips': ('estimators.md', 'flip'),
-    'quarters': ('rewards.md', 'quarters'),
-    'study': ('forks.md', 'get_config'),
+    'flips': ('estimators.md', 'def flip('),
+    'quarters': ('rewards.md', 'def quarters('),
+    'study': ('forks.md', 'def get_config('),
 }
 
 
 def write(folder: pathlib.Path) -> None:
     """Writes the three files."""
     for name, place in FILES.items():
-        (folder / f'{name}.py').write_text(page_blocks.defining(*place), 'utf-8')
+        (folder / f'{name}.py').write_text(page_blocks.holding(*place), 'utf-8')
 
 
 def ppo(env, params, key, *, updates, batch=64, epochs=4, hidden=32, rate=1e-2, clip=0.2):

@@ -6,15 +6,19 @@ import re
 DOCS = pathlib.Path(__file__).resolve().parents[1] / 'docs'
 
 
-def defining(page: str, name: str) -> str:
-    """The one Python block of a page of `docs/` that defines a function of that name."""
+def holding(page: str, words: str) -> str:
+    """The one Python block of a page of `docs/` with these words in it."""
     blocks = re.findall(r'```python\n(.*?)```', (DOCS / page).read_text('utf-8'), re.DOTALL)
-    (block,) = [block for block in blocks if re.search(rf'^def {name}\(', block, re.MULTILINE)]
+    (block,) = [block for block in blocks if words in block]
     return block
 
 
 def function(page: str, name: str):
-    """The function itself."""
-    names = {}
-    exec(defining(page, name), names)
-    return names[name]
+    """The function of that name which a page defines."""
+    return run(holding(page, f'def {name}('))[name]
+
+
+def run(block: str, **names):
+    """What a block leaves, by name, where it finds these names."""
+    exec(block, names)
+    return names

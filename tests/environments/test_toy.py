@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import page_blocks
 import pytest
 from forks import net, ppo
 from optax import adam, apply_updates
@@ -102,3 +103,13 @@ def test_a_foreign_algorithm_reaches_the_neighbourhood_of_the_optimum():
     best = np.array([toy.optimum(SMALL, state)[1] for state in states])
     assert done
     assert np.mean(best - likeliest[:, 0]) < 0.1 * np.mean(best - rewards[0])
+
+
+def test_the_documentation_takes_the_one_step_of_an_episode():
+    found = page_blocks.run(page_blocks.holding('forks.md', 'env.step('), task=SMALL)
+    assert found['seen'].shape == found['env'].observation_space().shape == (6, 3)
+    assert found['done'] and found['info']['discount'] == 0
+    _, state = found['env'].reset(found['key'])
+    assert found['reward'] == SMALL.reward(state, found['action'][None])[0]
+    assert found['env'].action_space().contains(found['action']) and found['env'].num_actions == 6
+    assert not found['env'].action_space().contains(2 * jnp.ones(6))

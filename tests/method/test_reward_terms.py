@@ -111,9 +111,7 @@ def inputs(length, padding, seed=3):
     return [padded(frames), valid, padded(action), *map(padded, (rebuilt, shot, change, side))]
 
 
-@pytest.mark.parametrize(
-    ('at', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)]
-)
+@pytest.mark.parametrize(('at', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)])
 def test_the_term_that_the_documentation_adds_counts_quarters(at, expected):
     """Of eight frames and one of padding, which is selected in the last case."""
     of = types.SimpleNamespace(valid=jnp.arange(9) < 8, action=chosen(*at, length=9))

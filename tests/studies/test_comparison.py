@@ -255,7 +255,7 @@ def test_a_fork_of_three_files_gets_its_table(fork, forked):
     assert 0.1 < more < 0.2
     config = read_json(fork / 'runs' / 'flips-quarters' / filenames.CONFIG)['summarizer']
     assert config['estimator'] == 'flips:flip'
-    sources = {f'{name}:{forks.FILES[name][1]}': fork / f'{name}.py' for name in ('flips', 'quarters')}
+    sources = {'flips:flip': fork / 'flips.py', 'quarters:quarters': fork / 'quarters.py'}
     digests = {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in sources.items()}
     assert read_json(fork / 'runs' / 'flips-quarters' / filenames.RECORD)['code'] == digests
     assert 'code' not in read_json(fork / 'runs' / 'reinforce' / filenames.RECORD)
