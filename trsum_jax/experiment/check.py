@@ -30,6 +30,8 @@ LATER = {
     'generator.patience': 50,
     'evaluation.rs_sum_passes': 0,
     'layout.grace': 30.0,
+    'layout.gradient_noise_every': 0,
+    'layout.gradient_noise_draws': 16,
     'summarizer.advantage_unit': 'reward',
     'summarizer.entropy_weight': 0.0,
 }

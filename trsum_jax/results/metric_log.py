@@ -10,7 +10,9 @@ import numpy as np
 from trsum_jax.errors import InputError
 from trsum_jax.files import write_text
 from trsum_jax.training.runs import Place
+from trsum_jax.training.stages import gradient_noise
 
+_SOMETIMES = gradient_noise.METRICS
 _PLACE = ('epoch', 'seed', 'fold')
 
 
@@ -97,17 +99,20 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
         stage: which.
 
     Returns:
-        By metric, [R, epochs] float64, runs in the order of the log; empty where the stage has no lines.
+        By metric, [R, epochs] float64, runs in the order of the log; empty where the stage has no lines. What
+        is not told in every epoch (`gradient_noise.METRICS`) is NaN in the others.
 
     Raises:
         InputError: lines are missing or damaged.
     """
     found = _by_place(path, stage)
     runs, epochs = _runs(found), sorted({epoch for epoch, *_ in found})
-    names = [name for name in next(iter(found.values()), ()) if name not in ('stage', *_PLACE)]
+    names = [name for name in next(iter(found.values()), ()) if name not in ('stage', *_PLACE, *_SOMETIMES)]
+    names += [name for name in _SOMETIMES if any(name in line for line in found.values())]
+    usual = dict.fromkeys(_SOMETIMES, float('nan'))
     try:
         return {
-            name: np.array([[float(found[epoch, *run][name]) for epoch in epochs] for run in runs])
+            name: np.array([[float((usual | found[epoch, *run])[name]) for epoch in epochs] for run in runs])
             for name in names
         }
     except (KeyError, TypeError, ValueError) as error:
@@ -116,6 +121,12 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
             f'damaged. Delete it and {path.with_name("checkpoints")} and start the same command again, which '
             'trains anew.'
         ) from error
+
+
+def of_told(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a metric's curves [R, epochs], from `read`, the epochs that told it, from 1, and their values."""
+    told = ~np.all(np.isnan(curves), axis=0)
+    return np.flatnonzero(told) + 1, curves[:, told]
 
 
 def _by_place(path: pathlib.Path, stage: str) -> dict[tuple[int, int, int], dict[str, Any]]:

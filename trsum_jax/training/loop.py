@@ -7,7 +7,7 @@ import math
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -119,7 +119,7 @@ def train(
                 waiting.append((at.epoch - 1, metrics))
             save = metrics is not None and (at.epoch % habits.checkpoint_every == 0 or last or stopping)
             if waiting and (len(waiting) == habits.log_every or save or within):
-                for number, values in _read(waiting, len(places)):
+                for number, values in _read(waiting, len(places), stage.sometimes):
                     check(number, values)
                     on_metrics(number, values)
                     if settled := number + 1 < epochs and _has_settled(stage, values):
@@ -237,12 +237,15 @@ def _finite_runs(params: Any) -> jax.Array:
 
 
 def _read(
-    waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int
+    waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int, sometimes: Mapping[str, int]
 ) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """Epochs and their metrics, [R] each, without the runs that fill up the grid."""
+    """Epochs and what each tells, [R] each, without the runs that fill up the grid."""
     values = processes.gather([metrics for _, metrics in waiting])
     values = jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
-    return [(number, of_epoch) for (number, _), of_epoch in zip(waiting, values, strict=True)]
+    return [
+        (number, {name: of for name, of in told.items() if not (number + 1) % sometimes.get(name, 1)})
+        for (number, _), told in zip(waiting, values, strict=True)
+    ]
 
 
 def _check_finite(
