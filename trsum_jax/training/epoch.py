@@ -48,7 +48,7 @@ class Stage(NamedTuple):
             nothing.
         patience: epochs after which it ends before its last, where the metric `epochs_since_best` of every
             run has reached them; 0: never.
-        sometimes: metrics that are told every so many epochs only.
+        sometimes: metrics that are told in every `every`th epoch only.
     """
 
     name: str
@@ -61,7 +61,8 @@ class Stage(NamedTuple):
     sees: Callable[[Run], Run] = whole
     close: Callable[..., tuple[Any, dict[str, chex.Array]]] | None = None
     patience: int = 0
-    sometimes: Mapping[str, int] = {}
+    sometimes: tuple[str, ...] = ()
+    every: int = 1
 
     def steps(self, run: Run) -> int:
         """Steps in a pass over a run's segments, the same for all of a grid; an epoch is one pass or more."""

@@ -45,7 +45,7 @@ def telling_noise(stage: Stage, setup: Reinforcement, every: int, draws: int) ->
         The stage, whose epochs tell `METRICS` beside the others, every so many epochs.
     """
     close = functools.partial(_close, stage, setup, every, draws)
-    return stage._replace(close=close, sometimes=dict.fromkeys(METRICS, every))
+    return stage._replace(close=close, sometimes=METRICS, every=every)
 
 
 def noise(gradient: Callable[[Any], Any], draws: Any) -> tuple[chex.Array, chex.Array]:
