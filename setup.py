@@ -72,7 +72,7 @@ setup(
         'timeline': TIMELINE,
         'stream': STREAM,
         'tensorboard': TENSORBOARD,
-        'wandb': ['wandb>=0.20'],
+        'wandb': ['wandb>=0.31'],
         'test': [
             *VIDEO,
             *ENCODER,

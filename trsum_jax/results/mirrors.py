@@ -19,7 +19,10 @@ from trsum_jax.runtime import processes
 # Seconds after which what TensorBoard is to see goes to the disk: a run's file each.
 _FLUSH_S = 10.0
 # Of what wandb would send by itself, nothing: the log and the config alone.
-_NOTHING_ELSE = {'console': 'off', 'save_code': False, 'disable_git': True, 'disable_job_creation': True}
+_NOTHING_ELSE = {
+    **{'console': 'off', 'save_code': False, 'disable_git': True, 'disable_job_creation': True},
+    **{'x_disable_meta': True, 'x_disable_stats': True, 'x_save_requirements': False},
+}
 
 Tell = Callable[[Sequence[dict[str, Any]]], None]
 
