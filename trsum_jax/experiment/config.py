@@ -19,7 +19,7 @@ from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.training import runs, steps, trsum
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.stages import held_aside, variations
+from trsum_jax.training.stages import gradient_noise, held_aside, variations
 
 
 class TrSum(NamedTuple):
@@ -62,8 +62,10 @@ def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: i
     first = _pretraining(config, generator, width, shards)
     second = _reinforcement(config, generator, summarizer, width, n_videos, shards)
     stage_1 = held_aside.keeping_the_best(first, config.generator.patience)
-    stage_2 = variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage
-    return TrSum(first, second, (stage_1, stage_2(second)))
+    stage_2 = (variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage)(second)
+    if every := config.layout.gradient_noise_every:
+        stage_2 = gradient_noise.telling_noise(stage_2, second, every, config.layout.gradient_noise_draws)
+    return TrSum(first, second, (stage_1, stage_2))
 
 
 def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:

@@ -214,6 +214,13 @@ FIELDS = {
     'layout.mesh': Field((0, 0), 'devices for runs, and for the segments of a batch; 0: chosen, runs first'),
     'layout.remat': Field(False, 'compute blocks anew in gradients: less memory, not on a CPU, more time'),
     'layout.log_every': Field(10, 'epochs', least=1),
+    'layout.tensorboard': Field(False, "the log as TensorBoard's files in the workdir; --tensorboard too"),
+    'layout.wandb': Field('', 'a project of Weights & Biases that gets the log; --wandb=PROJECT too'),
+    'layout.profile': Field('', 'a folder for a trace of some steps of each stage; --profile=DIR too'),
+    'layout.gradient_noise_every': Field(
+        0, 'epochs of stage 2 after which variance and signal of its gradient are told; 0: never', least=0
+    ),
+    'layout.gradient_noise_draws': Field(16, 'of the actions of one batch, for that', least=2),
     'layout.checkpoint_every': Field(10, 'epochs', least=1),
     'layout.grace': Field(
         30.0,

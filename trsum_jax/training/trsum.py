@@ -260,14 +260,7 @@ def summarizer_step(
     setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
 ):
     """A step of stage 2: sample, reconstruct, reward, learn from the advantages, move the baselines."""
-    corpus = corpus._replace(standard=run.standard)
-
-    def loss(params, chosen, keys):
-        segments = jax.vmap(gather, (None, 0))(corpus, chosen)
-        return policy_losses(setup, params, segments, keys, frozen, state, batch.progress, run)
-
-    items = batch.segments, batch.keys
-    grads, metrics = gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
+    grads, metrics = policy_gradient(setup, state, batch, corpus, run, frozen)
     metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
     rates = own(setup.optimizer.rates, 'summarizer', run)
     params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress, rates)
@@ -275,6 +268,20 @@ def summarizer_step(
     baseline = episodes.update_baseline(state.baseline, videos, metrics['reward'], batch.weight, momentum)
     spread = episodes.update_spread(state.spread, metrics['advantage_rms'], batch.weight, momentum)
     return state._replace(params=params, optimizer=moments, baseline=baseline, spread=spread), metrics
+
+
+def policy_gradient(
+    setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
+):
+    """The gradient of a batch's mean loss by the parameters, and its segments' metrics [B] each."""
+    corpus = corpus._replace(standard=run.standard)
+
+    def loss(params, chosen, keys):
+        segments = jax.vmap(gather, (None, 0))(corpus, chosen)
+        return policy_losses(setup, params, segments, keys, frozen, state, batch.progress, run)
+
+    items = batch.segments, batch.keys
+    return gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
 
 
 def policy_losses(
