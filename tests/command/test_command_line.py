@@ -56,6 +56,7 @@ MISTYPED = {
     'main --config.summarizer.estimator_options.k=2': ['expected none with reinforce'],
     'main --config.seeds=abc': ['config.seeds', 'whole numbers', 'abc'],
     'main --config.seeds[0]=3': ['seeds[0]'],
+    'main --config.model["widht"]=3': ['found none of that name'],
     'main --config.seeds.first=3': ['found that --config.seeds has none'],
     'main --config.model.width=abc': ["--config.model.width: expected a whole number, found 'abc'"],
     'main --config.model.width': ['--config.model.width: expected a value'],

@@ -167,8 +167,9 @@ def _check_field(config: Mapping[str, Any], field: str) -> None:
     if _OPTION.fullmatch(field):
         return
     part, so_far = config, CONFIG
-    # Of an element, such as seeds[0], the library knows best.
-    for name in field.partition('[')[0].split('.'):
+    names, _, rest = field.partition('[')
+    # Of an element, such as seeds[0], the library knows best; `part["name"]` is a field too.
+    for name in [*names.split('.'), *re.findall(r'^["\']([^:]*)["\']\]', rest)]:
         told = f'--{CONFIG}.{shown(field)}: expected a field of the config, found'
         if not hasattr(part, 'items'):
             raise InputError(f'{told} that --{so_far} has none')

@@ -5,9 +5,11 @@ The module is found as any import finds it; `trsum` adds the current folder to t
 
 import importlib
 import inspect
+import os
 import pathlib
 import sysconfig
 import traceback
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,11 +19,11 @@ from trsum_jax.errors import InputError
 from trsum_jax.files import sha256, shown
 from trsum_jax.runtime.fields import is_path
 
-# Where the lines of other people's code stand, ours among them, in the traceback of an error.
-_NOT_THEIRS = (
+# How the names of files begin that are not somebody's own, in the traceback of an error.
+_LIBRARIES = (
     '<',
-    str(pathlib.Path(__file__).resolve().parents[2]),
-    *(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib')),
+    f'{pathlib.Path(__file__).resolve().parents[2]}{os.sep}',
+    *(f'{sysconfig.get_paths()[name]}{os.sep}' for name in ('stdlib', 'purelib', 'platlib')),
 )
 
 
@@ -57,31 +59,15 @@ def function(path: str) -> Callable[..., Any]:
     Raises:
         InputError: no such module, one that raises or has no file, no such name in it, or nothing to call.
     """
-    module, _, name = path.replace('/', '.').partition(':')
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        lacking = error.name or module
-        if not (module == lacking or module.startswith(f'{lacking}.')):
-            raise InputError(f'expected a module that can be imported, found that {raised(error)}') from error
-        raise InputError(
-            f'expected a module {module}, found none of that name in the current folder '
-            f'({shown(pathlib.Path.cwd())}) nor among the installed ones; PYTHONPATH=FOLDER adds a folder'
-        ) from error
-    except Exception as error:
-        raise InputError(f'expected a module that can be imported, found that {raised(error)}') from error
-    if not getattr(found, '__file__', None):
-        raise InputError(f'expected a module of a file, found that {module} has none')
-    if not hasattr(found, name):
-        own = [n for n, value in vars(found).items() if getattr(value, '__module__', '') == found.__name__]
-        raise InputError(
-            f'expected a function {name} in {shown(found.__file__)}, found {", ".join(own) or "none at all"}'
-        )
-    value = getattr(found, name)
-    if not callable(value):
-        kind = type(value).__name__
-        raise InputError(f'expected a function {name} in {shown(found.__file__)}, found a value ({kind})')
-    return value
+    module, name = _module(path), path.partition(':')[2]
+    told = f'expected a function {name} in {shown(source(path))}, found'
+    if not hasattr(module, name):
+        own = [n for n, value in vars(module).items() if getattr(value, '__module__', '') == module.__name__]
+        raise InputError(f'{told} {", ".join(own) or "none at all"}')
+    found = getattr(module, name)
+    if not callable(found):
+        raise InputError(f'{told} a value ({type(found).__name__})')
+    return found
 
 
 def call(path: str, *args: Any, **options: Any) -> Any:
@@ -122,10 +108,27 @@ def source(path: str) -> pathlib.Path:
         Its path.
 
     Raises:
-        InputError: as `function`.
+        InputError: no such module, or one that raises or has no file.
     """
-    function(path)
-    return pathlib.Path(str(importlib.import_module(path.replace('/', '.').partition(':')[0]).__file__))
+    return pathlib.Path(str(_module(path).__file__))
+
+
+def _module(path: str) -> types.ModuleType:
+    name = path.replace('/', '.').partition(':')[0]
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
+        # The module itself, or the folder that it is in; not what it imports.
+        if lacking and f'{name}.'.startswith(f'{lacking}.'):
+            raise InputError(
+                f'expected a module {name}, found none of that name in the current folder '
+                f'({shown(pathlib.Path.cwd())}) nor among the installed ones; PYTHONPATH=FOLDER adds a folder'
+            ) from error
+        raise InputError(f'expected a module that can be imported, found that {raised(error)}') from error
+    if not getattr(module, '__file__', None):
+        raise InputError(f'expected a module of a file, found that {name} has none')
+    return module
 
 
 def raised(error: BaseException) -> str:
@@ -140,7 +143,7 @@ def raised(error: BaseException) -> str:
     at = [
         (frame.filename, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_NOT_THEIRS)
+        if not frame.filename.startswith(_LIBRARIES)
     ]
     if isinstance(error, SyntaxError):
         at = [(error.filename or '', error.lineno)]
