@@ -25,7 +25,7 @@ def ppo(env, params, key, *, updates, batch=64, epochs=4, hidden=32, rate=1e-2, 
     """Trains a network of one hidden layer, to be compiled whole.
 
     Returns:
-        The mean reward of every update, whether all episodes were done, and the weights for `net`.
+        The mean reward of every update, whether all episodes ended, and the weights for `net`.
     """
     shape, n_actions = env.observation_space(params).shape, env.action_space(params).shape[0]
     sizes = (int(np.prod(shape)), hidden), (hidden, n_actions), (hidden, 1)
@@ -50,7 +50,7 @@ def ppo(env, params, key, *, updates, batch=64, epochs=4, hidden=32, rate=1e-2, 
         logits, value = net(now[0], seen)
         actions = jax.random.uniform(action_key, logits.shape) < jax.nn.sigmoid(logits)
         step = jax.vmap(env.step, (0, 0, 0, None))
-        _, _, reward, done, _ = step(jax.random.split(step_key, batch), states, actions, params)
+        _, _, reward, ended, _, _ = step(jax.random.split(step_key, batch), states, actions, params)
         advantage = (reward - value) / (jnp.std(reward - value) + 1e-6)
         data = seen, actions, reward, log_probability(logits, actions), advantage
 
@@ -59,11 +59,11 @@ def ppo(env, params, key, *, updates, batch=64, epochs=4, hidden=32, rate=1e-2, 
             changes, moments = adam.update(jax.grad(loss)(weights, *data), moments)
             return (optax.apply_updates(weights, changes), moments), None
 
-        return jax.lax.scan(learn, now, None, epochs)[0], (jnp.mean(reward), jnp.all(done))
+        return jax.lax.scan(learn, now, None, epochs)[0], (jnp.mean(reward), jnp.all(ended))
 
     now = weights, adam.init(weights)
-    (weights, _), (rewards, done) = jax.lax.scan(update, now, jax.random.split(key, updates))
-    return rewards, jnp.all(done), weights
+    (weights, _), (rewards, ended) = jax.lax.scan(update, now, jax.random.split(key, updates))
+    return rewards, jnp.all(ended), weights
 
 
 def net(weights, seen):

@@ -108,8 +108,11 @@ def test_a_foreign_algorithm_reaches_the_neighbourhood_of_the_optimum():
 def test_the_documentation_takes_the_one_step_of_an_episode():
     found = page_blocks.run(page_blocks.holding('forks.md', 'env.step('), task=SMALL)
     assert found['seen'].shape == found['env'].observation_space().shape == (6, 3)
-    assert found['done'] and found['info']['discount'] == 0
+    assert found['terminated'] and not found['truncated'] and found['info']['discount'] == 0
     _, state = found['env'].reset(found['key'])
-    assert found['reward'] == SMALL.reward(state, found['action'][None])[0]
+    reward = SMALL.reward(state, found['action'][None])[0]
+    assert found['reward'] == reward
+    old = one_step.OneStep(SMALL, before_1=True).step(found['key'], state, found['action'])
+    assert len(old) == 5 and old[2] == reward and old[3]
     assert found['env'].action_space().contains(found['action']) and found['env'].num_actions == 6
     assert not found['env'].action_space().contains(2 * jnp.ones(6))

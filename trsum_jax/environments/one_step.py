@@ -63,13 +63,15 @@ class Binary(NamedTuple):
 class OneStep:
     """An environment whose every episode is one step; gymnax's `params` is the task itself, a pytree."""
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, *, before_1: bool = False):
         """Takes a task.
 
         Args:
             task: what stands for `params` where none are given.
+            before_1: `step` gives the five values of gymnax before 1.0, `done` for `terminated` and
+                `truncated`, as many published algorithms unpack them.
         """
-        self.default_params = task
+        self.default_params, self.before_1 = task, before_1
 
     @property
     def name(self) -> str:
@@ -97,7 +99,7 @@ class OneStep:
 
     def step(
         self, key: chex.PRNGKey, state: jax.Array, action: jax.Array, params: Task | None = None
-    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+    ) -> tuple[Any, ...]:
         """The one step, after which the next episode begins, as gymnax's environments do by themselves.
 
         Args:
@@ -108,10 +110,12 @@ class OneStep:
 
         Returns:
             What is seen of the next episode and its state; the reward of this one, a float32 scalar; that it
-            is done; `discount`, 0.
+            is terminated, and not truncated; both once more by name, with `discount`, 0.
         """
         reward = self._task(params).reward(state, action.astype(bool)[None])[0]
-        return *self.reset(key, params), reward, jnp.array(True), {'discount': jnp.zeros(())}
+        info = {'terminated': jnp.array(True), 'truncated': jnp.array(False), 'discount': jnp.zeros(())}
+        ends = (info['terminated'],) if self.before_1 else (info['terminated'], info['truncated'])
+        return *self.reset(key, params), reward, *ends, info
 
     def observation_space(self, params: Task | None = None) -> Box:
         """[L, W] without bounds."""
