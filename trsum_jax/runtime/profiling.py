@@ -35,8 +35,7 @@ def traced(folder: pathlib.Path | None) -> Iterator[None]:
         ) from error
     with jax.profiler.trace(folder, create_perfetto_trace=True):
         yield
-    found = sorted(folder.rglob('perfetto_trace.json.gz'))[-1]
     processes.say(
-        f'a trace of the first steps: {shown(found)}, to be opened on https://ui.perfetto.dev; '
-        f'or pip install xprof && xprof {shown(folder)}'
+        f'a trace of the first steps: {shown(folder)}; its perfetto_trace.json.gz opens on '
+        'https://ui.perfetto.dev, and `pip install xprof` shows the folder'
     )
