@@ -33,7 +33,10 @@ def traced(folder: pathlib.Path | None) -> Iterator[None]:
         raise InputError(
             f'--profile: expected a folder that can be made, {shown(folder)} cannot ({error})'
         ) from error
-    with jax.profiler.trace(folder, create_perfetto_trace=True):
+    options = jax.profiler.ProfileOptions()
+    # Every call of Python hides what the devices do.
+    options.python_tracer_level = 0
+    with jax.profiler.trace(folder, create_perfetto_trace=True, profiler_options=options):
         yield
     processes.say(
         f'a trace of the first steps: {shown(folder)}; its perfetto_trace.json.gz opens on '

@@ -85,10 +85,13 @@ def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
     })  # fmt: skip
     setting = Setting(config, videos=by_hand.videos())
     run = jax.tree.map(lambda leaf: leaf[0], setting.runs)
-    setup, frozen = setting.bound.second, setting.bound.stages[0].init(run, ()).params
+    # Stage 2 trains on these as well.
+    aside = run.segments[:2], run.weight[:2]
+    run = run._replace(segments=run.segments[2:], weight=run.weight[2:], aside=aside)
+    setup, frozen = setting.bound.second, setting.stage1.init(run, ()).params
     stage = telling_noise(setting.bound.stages[1], setup, every=3, draws=1000)
     assert (stage.sometimes, stage.every) == (METRICS, 3)
-    state = stage.init(run, frozen)
+    state = jax.jit(stage.init)(run, frozen)
     baseline = episodes.Baseline(jnp.full(4, 0.4), jnp.ones(4, bool))
     state = state._replace(baseline=baseline)
     steps = stage.steps(run)
@@ -97,7 +100,7 @@ def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
         assert not any(close(Span(number, 0, last, 0, passes)).values())
     told = close(Span(2, 0, steps, 0, 1))
 
-    number = batches(stage, 2, stage.sees(run))[0][0, 0]
+    number = batches(stage, 2, run)[0][0, 0]
     segment = jax.jit(gather)(setting.corpus._replace(standard=run.standard), number)
     assert segment.valid.all()
 

@@ -87,7 +87,7 @@ def _close(
     run: Run,
     frozen: Any,
 ):
-    segments, weight, _, step_key = batches(stage, span.number, stage.sees(run))
+    segments, weight, _, step_key = batches(stage, span.number, run)
     # As of a step that no epoch has.
     keys = jax.random.split(jax.random.fold_in(step_key, len(segments)), (draws, stage.batch))
     done = (span.number + 1) / span.passes
