@@ -77,11 +77,11 @@ def test_what_is_told_now_and_then_stands_in_those_epochs_alone(tmp_path):
     assert told[1][1]['gradient_snr'].shape == (2,)
 
 
-def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
+def test_a_stage_tells_those_of_its_own_gradient():
     """One segment of four frames in a batch, one episode: sixteen actions are all that may be drawn."""
     config = tiny_config(**{
         'decomposition.length': 4, 'summarizer.batch': 1, 'summarizer.episodes': 1,
-        'summarizer.penalty_weight': 9.0,
+        'summarizer.penalty_weight': 0.5, 'summarizer.share': 0.9,
     })  # fmt: skip
     setting = Setting(config, videos=by_hand.videos())
     run = jax.tree.map(lambda leaf: leaf[0], setting.runs)
@@ -113,7 +113,10 @@ def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
         reward = trsum.outcome_of(setup, frozen, segment, action).rewards
 
         def loss(params):
-            return -(reward - 0.4) * episodes.log_probability(logits_of(params), action, segment.valid, 'sum')
+            logits = logits_of(params)
+            penalty = jnp.square(jnp.mean(jax.nn.sigmoid(logits)) - 0.9)
+            likelihood = episodes.log_probability(logits, action, segment.valid, 'sum')
+            return 0.5 * penalty - (reward - 0.4) * likelihood
 
         gradient = jax.grad(loss)(state.params)
         likelihood = episodes.log_probability(logits_of(state.params), action, segment.valid, 'sum')
