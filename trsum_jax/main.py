@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     config = given.config
     check.check(config)
     config.evaluation.rows = (*config.evaluation.rows, *given.rows)
-    config.layout.update({name: given[name].value for name in FOLLOWED if given[name].value})
+    config.layout.update({name: getattr(given, name) for name in FOLLOWED if getattr(given, name)})
     workdir = pathlib.Path(given.workdir or f'runs/{config.name}-{config.preset}').expanduser()
     run = run_variants if config.variants or config.study.files else run_experiment
     with processes.together():

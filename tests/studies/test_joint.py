@@ -107,11 +107,14 @@ def test_numbers_of_estimators_side_by_side_equal_each_alone(estimator, number, 
     rewards_of = functools.partial(three_frames.outcomes, three_frames.wavy, lambda a: parts(a) * a)
     fields = tiny_config(**{'summarizer.estimator': estimator, 'summarizer.temperature': 0.7}).summarizer
     usual = runs.PolicyNumbers(**{name: fields[name] for name in runs.PolicyNumbers._fields})
-    dials = jnp.array(values, jnp.float32)
-    together = jax.jit(jax.vmap(lambda value: gradient(fields, usual._replace(**{number: value}))))(dials)
-    for value, found in zip(values, together, strict=True):
-        alone = gradient(fields, usual._replace(**{number: value}))
-        np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
+
+    def of(value):
+        return gradient(fields, usual._replace(**{number: value}))
+
+    together, alone = jax.jit(lambda dials: (jax.vmap(of)(dials), [of(value) for value in values]))(
+        jnp.array(values, jnp.float32)
+    )
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
     assert len(np.unique(np.round(np.asarray(together), 4), axis=0)) == len(values)
 
 

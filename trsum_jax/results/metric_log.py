@@ -160,13 +160,14 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
 
 
 def lines(path: pathlib.Path, stage: str) -> list[dict[str, Any]]:
-    """A stage's sound lines, in their order; none where there is no log."""
-    return [line for _, line in _lines(path) if line['stage'] == stage]
+    """A stage's sound lines, one for each epoch and run, in their order; none where there is no log."""
+    return list(_by_place(path, stage).values())
 
 
 def told_in(line: dict[str, Any]) -> dict[str, float]:
-    """The metrics of a line, by name."""
-    return {name: value for name, value in line.items() if name not in ('stage', *_PLACE)}
+    """The metrics of a line, by name; a damaged line may hold anything else."""
+    beside = 'stage', *_PLACE
+    return {name: value for name, value in line.items() if name not in beside and type(value) in (int, float)}
 
 
 def of_told(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +178,8 @@ def of_told(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_place(path: pathlib.Path, stage: str) -> dict[tuple[int, int, int], dict[str, Any]]:
     """A stage's lines by epoch, seed and fold; of two, which two processes at once have left, the last."""
-    return {tuple(line[name] for name in _PLACE): line for line in lines(path, stage)}
+    found = [line for _, line in _lines(path) if line['stage'] == stage]
+    return {tuple(line[name] for name in _PLACE): line for line in found}
 
 
 def _runs(found: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:

@@ -57,7 +57,7 @@ def mirrored(
             for mirror in opened[log]:
                 mirror(lines)
 
-        for log in logs:
+        for log in filter(opened.get, logs):
             tell(log, metric_log.lines(log, stage))
         yield tell
 
@@ -145,13 +145,14 @@ def _wandb_run(project: str, workdir: pathlib.Path, stage: str) -> Iterator[Tell
                     config=read_json(workdir / filenames.CONFIG), dir=workdir, resume='allow',
                     reinit='create_new', settings=_NOTHING_ELSE,
                 )  # fmt: skip
+            told = [metric_log.told_in(line) for line in of_runs]
             row = {
                 f'{name}/{_name(line)}': value
-                for line in of_runs
-                for name, value in metric_log.told_in(line).items()
+                for line, found in zip(of_runs, told, strict=True)
+                for name, value in found.items()
             }
-            for name in metric_log.told_in(of_runs[0]):
-                row[f'{name}/mean'] = float(np.mean([line[name] for line in of_runs]))
+            for name in told[0]:
+                row[f'{name}/mean'] = float(np.mean([found[name] for found in told if name in found]))
             # Noted before: a row that a killed session has sent must not be sent again.
             own['epochs'] = epoch
             write_json(note, known)

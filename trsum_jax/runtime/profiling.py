@@ -33,10 +33,12 @@ def traced(folder: pathlib.Path | None) -> Iterator[None]:
         raise InputError(
             f'--profile: expected a folder that can be made, {shown(folder)} cannot ({error})'
         ) from error
-    with jax.profiler.trace(folder, create_perfetto_trace=True):
+    options = jax.profiler.ProfileOptions()
+    # Every call of Python hides what the devices do.
+    options.python_tracer_level = 0
+    with jax.profiler.trace(folder, create_perfetto_trace=True, profiler_options=options):
         yield
-    found = sorted(folder.rglob('perfetto_trace.json.gz'))[-1]
     processes.say(
-        f'a trace of the first steps: {shown(found)}, to be opened on https://ui.perfetto.dev; '
-        f'or pip install xprof && xprof {shown(folder)}'
+        f'a trace of the first steps: {shown(folder)}; its perfetto_trace.json.gz opens on '
+        'https://ui.perfetto.dev, and `pip install xprof` shows the folder'
     )

@@ -141,7 +141,7 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
         The state and what was told after them, and the epoch's metrics, scalars: means over its segments,
         which mean something once its last step is done.
     """
-    segments, weight, own_steps, step_key = batches(stage, span.number, stage.sees(run))
+    segments, weight, own_steps, step_key = batches(stage, span.number, run)
 
     def one(i, carry):
         state, told = carry
@@ -163,10 +163,10 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
 
 def batches(stage: Stage, number: chex.Numeric, run: Run):
     """[steps, B] segments in the pass's order and their weights, the run's own steps, and the steps' key."""
+    steps, run = stage.steps(run), stage.sees(run)
     order_key, step_key = jax.random.split(jax.random.fold_in(stream(run.key, stage.draws), number))
     draws = jax.vmap(lambda s: jax.random.uniform(jax.random.fold_in(order_key, s)))(run.segments)
     order = jnp.argsort(jnp.where(run.weight > 0, draws, jnp.inf))
-    steps = stage.steps(run)
     padding = steps * stage.batch - order.shape[0]
     segments = jnp.pad(run.segments[order], (0, padding)).reshape(steps, stage.batch)
     weight = jnp.pad(run.weight[order], (0, padding)).reshape(steps, stage.batch)

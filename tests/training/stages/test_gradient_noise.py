@@ -77,18 +77,21 @@ def test_what_is_told_now_and_then_stands_in_those_epochs_alone(tmp_path):
     assert told[1][1]['gradient_snr'].shape == (2,)
 
 
-def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
+def test_a_stage_tells_those_of_its_own_gradient():
     """One segment of four frames in a batch, one episode: sixteen actions are all that may be drawn."""
     config = tiny_config(**{
         'decomposition.length': 4, 'summarizer.batch': 1, 'summarizer.episodes': 1,
-        'summarizer.penalty_weight': 9.0,
+        'summarizer.penalty_weight': 0.5, 'summarizer.share': 0.9,
     })  # fmt: skip
     setting = Setting(config, videos=by_hand.videos())
     run = jax.tree.map(lambda leaf: leaf[0], setting.runs)
-    setup, frozen = setting.bound.second, setting.bound.stages[0].init(run, ()).params
+    # Stage 2 trains on these as well.
+    aside = run.segments[:2], run.weight[:2]
+    run = run._replace(segments=run.segments[2:], weight=run.weight[2:], aside=aside)
+    setup, frozen = setting.bound.second, setting.stage1.init(run, ()).params
     stage = telling_noise(setting.bound.stages[1], setup, every=3, draws=1000)
     assert (stage.sometimes, stage.every) == (METRICS, 3)
-    state = stage.init(run, frozen)
+    state = jax.jit(stage.init)(run, frozen)
     baseline = episodes.Baseline(jnp.full(4, 0.4), jnp.ones(4, bool))
     state = state._replace(baseline=baseline)
     steps = stage.steps(run)
@@ -97,7 +100,7 @@ def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
         assert not any(close(Span(number, 0, last, 0, passes)).values())
     told = close(Span(2, 0, steps, 0, 1))
 
-    number = batches(stage, 2, stage.sees(run))[0][0, 0]
+    number = batches(stage, 2, run)[0][0, 0]
     segment = jax.jit(gather)(setting.corpus._replace(standard=run.standard), number)
     assert segment.valid.all()
 
@@ -110,7 +113,10 @@ def test_a_stage_tells_those_of_its_own_gradient_and_of_no_penalty():
         reward = trsum.outcome_of(setup, frozen, segment, action).rewards
 
         def loss(params):
-            return -(reward - 0.4) * episodes.log_probability(logits_of(params), action, segment.valid, 'sum')
+            logits = logits_of(params)
+            penalty = jnp.square(jnp.mean(jax.nn.sigmoid(logits)) - 0.9)
+            likelihood = episodes.log_probability(logits, action, segment.valid, 'sum')
+            return 0.5 * penalty - (reward - 0.4) * likelihood
 
         gradient = jax.grad(loss)(state.params)
         likelihood = episodes.log_probability(logits_of(state.params), action, segment.valid, 'sum')

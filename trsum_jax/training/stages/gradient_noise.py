@@ -29,11 +29,11 @@ METRICS = ('gradient_variance', 'gradient_signal', 'gradient_snr')
 def telling_noise(stage: Stage, setup: Reinforcement, every: int, draws: int) -> Stage:
     """A stage 2 that also measures its gradient; its training stays as it is, to the bit.
 
-    Measured is the mean gradient of the epoch's first batch, with what the stage has learned by the end of
-    the epoch, before the clip, and without the length penalty and the entropy bonus, which do not depend on
-    the actions. The variance is that of a step's draws given the batch: the actions, and the masks of dropout
-    where there are some; which batch a step gets is no part of it. Of data in chunks it is the first batch of
-    the last chunk.
+    Measured is the gradient of the epoch's first batch, of all that the loss has, with what the stage has
+    learned by the end of the epoch, before the clip. Penalty and bonus do not depend on the actions and are
+    in the signal alone: what the reward asks of all frames alike, the penalty mostly takes back. The variance
+    is that of a step's draws given the batch: the actions, and the masks of dropout where there are some;
+    which batch a step gets is no part of it. Of data in chunks it is the first batch of the last chunk.
 
     Args:
         stage: `trsum.summarizer_stage`, or `variations.unfrozen`.
@@ -87,17 +87,15 @@ def _close(
     run: Run,
     frozen: Any,
 ):
-    segments, weight, _, step_key = batches(stage, span.number, stage.sees(run))
+    segments, weight, _, step_key = batches(stage, span.number, run)
     # As of a step that no epoch has.
     keys = jax.random.split(jax.random.fold_in(step_key, len(segments)), (draws, stage.batch))
     done = (span.number + 1) / span.passes
-    unpenalized = {'summarizer.penalty_weight': 0.0, 'summarizer.entropy_weight': 0.0}
-    bare = run._replace(dials={**run.dials, **unpenalized})
     generator = state.generator[0] if state.generator else frozen
 
     def gradient(keys):
         batch = Batch(segments[0], weight[0], keys, done)
-        return trsum.policy_gradient(setup, state, batch, corpus, bare, generator)[0]
+        return trsum.policy_gradient(setup, state, batch, corpus, run, generator)[0]
 
     def measure():
         variance, signal = noise(gradient, keys)
