@@ -233,7 +233,7 @@ def fork(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def forked(fork, programs_shared, pictures_not_laid_out):
+def forked(fork, programs_shared, pictures_not_drawn):
     """The fork's study at toy size, of two variants, with its table; it shares programs with `finished`."""
     config = shorten(config_files.load('study.py', 'study.py'))
     config.seeds = (0,)
