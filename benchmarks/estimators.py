@@ -48,7 +48,7 @@ def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid:
     settings = config_of(fields).summarizer
     estimate = door.estimator(settings)
     segment = types.SimpleNamespace(valid=valid)
-    now = episodes.Baseline(level, jnp.array(True)), EPOCHS, settings.share
+    now = episodes.Baseline(level, jnp.array(True)), EPOCHS, settings
 
     def one(key, logits):
         return -jax.grad(lambda x: estimate(key, x, segment, rewards_of, *now).surrogate)(logits)

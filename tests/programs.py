@@ -8,9 +8,10 @@ from trsum_jax.experiment import methods
 from trsum_jax.training import grid, loop, scoring
 from trsum_jax.training.epoch import Stage
 
-# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak. Of the
-# evaluation, those of which a row's is made.
+# Parts of the config of which no program is made; nor of `loop.Habits`, when to save and to speak, and of
+# whom it is told to. Of the evaluation, those of which a row's is made.
 _ELSEWHERE = ('name', 'preset', 'data', 'seeds', 'evaluation', 'study', 'variants')
+_TOLD_TO = (*loop.Habits._fields, 'tensorboard', 'wandb', 'profile')
 _OF_ROWS = ('untrained_heads', 'rs_sum_passes')
 
 
@@ -56,7 +57,7 @@ def _read_by(stage, config):
         for part, value in config.to_dict().items()
         if part not in _ELSEWHERE and part not in others
     }
-    layout = {name: value for name, value in fields['layout'].items() if name not in loop.Habits._fields}
+    layout = {name: value for name, value in fields['layout'].items() if name not in _TOLD_TO}
     return repr(fields | {'layout': layout})
 
 

@@ -29,14 +29,17 @@ def test_validation_videos_are_for_all_folds_or_for_none():
         preparation.refuse_some_validation([with_some, without], 's.json')
 
 
-def test_rows_of_the_command_line_join_those_of_the_config(monkeypatch):
-    config, seen = tiny_config(**{'evaluation.rows': ('a=x.h5',)}), []
+def test_rows_of_the_command_line_join_those_of_the_config_and_flags_of_the_layout_go_before(monkeypatch):
+    config, seen = tiny_config(**{'evaluation.rows': ('a=x.h5',), 'layout.wandb': 'theirs'}), []
     given = types.SimpleNamespace(config=config, rows=['b=y.h5', 'c=z.h5'], workdir='w', distributed=False)
     given.coordinator = given.processes = given.process = None
+    given.tensorboard, given.wandb, given.profile = True, '', 'traces'
     monkeypatch.setattr(main.flags, 'FLAGS', given)
     monkeypatch.setattr(run, 'run_experiment', lambda config, workdir: seen.append(config) or '')
     assert main.main(['main']) == 0
     assert seen[0].evaluation.rows == ('a=x.h5', 'b=y.h5', 'c=z.h5')
+    layout = seen[0].layout
+    assert (layout.tensorboard, layout.wandb, layout.profile) == (True, 'theirs', 'traces')
 
 
 def test_further_rows_are_checked_before_any_training(tmp_path):

@@ -24,16 +24,11 @@ from trsum_jax.command import command_line
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
 
+# Flags that are fields of `layout` by a shorter name.
+FOLLOWED = ('tensorboard', 'wandb', 'profile')
 COMMON = (
-    *(
-        'workdir',
-        'config',
-        'rows',
-        'distributed',
-        'config.data.file',
-        'config.data.user_scores',
-        'config.data.splits',
-    ),
+    *('workdir', 'config', 'rows', *FOLLOWED, 'distributed'),
+    *('config.data.file', 'config.data.user_scores', 'config.data.splits'),
     *('config.data.folds', 'config.seeds', 'config.method', 'config.generator.epochs'),
     *('config.summarizer.epochs', 'config.summarizer.episodes', 'config.summarizer.estimator'),
     *('config.layout.microbatch', 'config.evaluation.budget', 'config.evaluation.agreement'),
@@ -45,6 +40,9 @@ def define_flags() -> None:
     flags.DEFINE_string('workdir', '', 'Where everything goes; runs/NAME-PRESET by default.')
     text = "Anybody's scores as a row of the table, NAME=FILE as for evaluate; may be repeated."
     flags.DEFINE_multi_string('rows', [], text)
+    flags.DEFINE_bool('tensorboard', False, "The log for TensorBoard as well, in the workdir's tensorboard/.")
+    flags.DEFINE_string('wandb', '', 'A project of Weights & Biases that the log is sent to.')
+    flags.DEFINE_string('profile', '', 'A folder for a trace of some steps of each stage.')
     flags.DEFINE_bool('distributed', False, 'One of several processes of one experiment.')
     text = 'HOST:PORT of process 0; not on TPU pods, Slurm, Open MPI, which tell it themselves.'
     flags.DEFINE_string('coordinator', None, text)
@@ -74,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
     config = given.config
     check.check(config)
     config.evaluation.rows = (*config.evaluation.rows, *given.rows)
+    config.layout.update({name: getattr(given, name) for name in FOLLOWED if getattr(given, name)})
     workdir = pathlib.Path(given.workdir or f'runs/{config.name}-{config.preset}').expanduser()
     run = run_variants if config.variants or config.study.files else run_experiment
     with processes.together():

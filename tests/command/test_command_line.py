@@ -47,8 +47,16 @@ MISTYPED = {
     'main --config.width=3': ['did you mean', 'width?'],
     'main --model.width=3': ['--model.width: no such flag; did you mean --config.model.width'],
     'main --config.summarizer.reward_terms.diversty=1': ['reward_terms.diversity'],
+    'main --config.summarizer.reward_terms.absent/one:early=1': [
+        'a module absent.one, found none of that name'
+    ],
+    'main --config.summarizer.estimator=absent:one --config.summarizer.estimator_options.k=2': [
+        'config.summarizer.estimator=absent:one: expected a module absent',
+    ],
+    'main --config.summarizer.estimator_options.k=2': ['expected none with reinforce'],
     'main --config.seeds=abc': ['config.seeds', 'whole numbers', 'abc'],
     'main --config.seeds[0]=3': ['seeds[0]'],
+    'main --config.model["widht"]=3': ['found none of that name'],
     'main --config.seeds.first=3': ['found that --config.seeds has none'],
     'main --config.model.width=abc': ["--config.model.width: expected a whole number, found 'abc'"],
     'main --config.model.width': ['--config.model.width: expected a value'],

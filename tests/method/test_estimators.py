@@ -1,10 +1,9 @@
 import functools
-import pathlib
-import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import page_blocks
 import pytest
 from three_frames import LOGITS, SEEN, VALID, draws, exact, multilinear, outcomes, spread, wavy, z_scores
 from tiny import Setting, shorten, tiny_config
@@ -12,7 +11,7 @@ from tiny import Setting, shorten, tiny_config
 from configs.studies import estimators as study
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
-from trsum_jax.experiment.config import BY_FRAME, ESTIMATORS
+from trsum_jax.experiment.bench.estimating import BY_FRAME, ESTIMATORS
 from trsum_jax.method import episodes, estimators, relaxations
 from trsum_jax.method.policies.counting import count_control
 from trsum_jax.studies.variants import expand
@@ -56,13 +55,17 @@ def test_padding_gets_no_gradient(name):
 
 
 def test_the_estimator_that_the_documentation_adds_is_unbiased():
-    text = (pathlib.Path(__file__).parents[2] / 'docs' / 'estimators.md').read_text(encoding='utf-8')
-    (block,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
-    names = {}
-    exec(block, names)
-    found = draws(names['flip'], wavy)
+    found = draws(page_blocks.function('estimators.md', 'flip'), wavy)
     assert np.all(z_scores(found, exact(wavy)) < 4.5)
     assert not found[:, 3].any()
+
+
+def test_the_baseline_that_the_documentation_adds_is_the_median_of_the_others_and_unbiased():
+    level = page_blocks.function('estimators.md', 'median_of_others')
+    rewards = jnp.array([5.0, 1.0, 2.0, 9.0])
+    np.testing.assert_allclose(level(rewards, None, None, None), [2, 5, 5, 2])
+    found = draws(functools.partial(estimators.reinforce, kind=level), wavy)
+    assert np.all(z_scores(found, exact(wavy)) < 4.5)
 
 
 def test_local_credit_of_parts_that_depend_on_their_own_frame_alone_is_unbiased_and_quieter():

@@ -1,10 +1,12 @@
 """The terms of a reward against hand-computed values, brute force and what must not matter."""
 
 import itertools
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import page_blocks
 import pytest
 from by_hand import reconstruction_reward
 
@@ -107,6 +109,13 @@ def inputs(length, padding, seed=3):
 
     valid = jnp.arange(length + padding) < length
     return [padded(frames), valid, padded(action), *map(padded, (rebuilt, shot, change, side))]
+
+
+@pytest.mark.parametrize(('at', 'expected'), [((), 0), ((0, 1), 0.25), ((0, 3, 6), 0.75), (range(9), 1)])
+def test_the_term_that_the_documentation_adds_counts_quarters(at, expected):
+    """Of eight frames and one of padding, which is selected in the last case."""
+    of = types.SimpleNamespace(valid=jnp.arange(9) < 8, action=chosen(*at, length=9))
+    assert float(page_blocks.function('rewards.md', 'quarters')(of)) == expected
 
 
 @pytest.mark.parametrize('name', reward_terms.TERMS)

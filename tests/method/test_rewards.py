@@ -33,7 +33,8 @@ def by_default():
 
 def test_by_default_the_training_is_that_of_the_papers_reward_bit_for_bit(monkeypatch, by_default):
 
-    def papers(weights, frames, valid, action, rebuilt, shot, change, side, **options):
+    def papers(weights, frames, valid, action, rebuilt, shot, change, side, *, more, **options):
+        assert not more
         return reward_and_parts(frames, valid, action, rebuilt, **options)
 
     monkeypatch.setattr(reward_terms, 'weighted_sum', papers)

@@ -1,13 +1,20 @@
+import hashlib
 import json
 import shutil
+import sys
 
+import forks
+import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-from tiny import RECIPE, tiny_config
+from tiny import RECIPE, shorten, tiny_config
 
+from trsum_jax.command import config_files
 from trsum_jax.data import datasets
 from trsum_jax.data.made.synthetic import Recipe, generate
+from trsum_jax.environments import one_step, selection
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import scorer
 from trsum_jax.files import read_json
@@ -209,3 +216,86 @@ def test_videos_of_other_people_are_not_the_same(tmp_path):
         (tmp_path / filenames.CONFIG).write_text(json.dumps({'data': data | changed}), 'utf-8')
         found.append(measures.videos(tmp_path))
     assert found[0] == found[1] != found[2]
+
+
+@pytest.fixture(scope='module')
+def fork(tmp_path_factory):
+    """A folder with a fork's three files, where a command runs that began with another path."""
+    folder = tmp_path_factory.mktemp('fork')
+    forks.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        # As `trsum` begins: the current folder is not on its path.
+        patch.setattr(sys, 'path', [path for path in sys.path if path not in ('', str(folder))])
+        yield folder
+    for name in forks.FILES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope='module')
+def forked(fork, programs_shared, pictures_not_drawn):
+    """The fork's study at toy size, of two variants, with its table; it shares programs with `finished`."""
+    config = shorten(config_files.load('study.py', 'study.py'))
+    config.seeds = (0,)
+    config.data.synthetic.update(RECIPE)
+    config.evaluation.baselines = False
+    for stage in ('generator', 'summarizer'):
+        config[stage].learning_rate = 1e-4
+    for name in ('flips', 'reinforce-quarters'):
+        del config.variants[name]
+    return config, run_variants(config, fork / 'runs')
+
+
+def test_a_fork_of_three_files_gets_its_table(fork, forked):
+    table = forked[1].partition('## ')[0]
+    assert '| reinforce ' in table and '| flips-quarters ' in table and '(reconstruction)' in table
+    found = read_json(fork / 'runs' / comparison.JSON)['variants']
+    more = found['flips-quarters']['reward']['mean'] - found['reinforce']['reward']['mean']
+    # A fifth of the share of quarters that half the frames hold.
+    assert 0.1 < more < 0.2
+    config = read_json(fork / 'runs' / 'flips-quarters' / filenames.CONFIG)['summarizer']
+    assert config['estimator'] == 'flips:flip'
+    sources = {'flips:flip': fork / 'flips.py', 'quarters:quarters': fork / 'quarters.py'}
+    digests = {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in sources.items()}
+    assert read_json(fork / 'runs' / 'flips-quarters' / filenames.RECORD)['code'] == digests
+    assert 'code' not in read_json(fork / 'runs' / 'reinforce' / filenames.RECORD)
+
+
+def test_another_source_is_refused_and_who_only_scores_needs_none(fork, forked):
+    config, text = forked
+    source, workdir = (fork / 'quarters.py').read_text('utf-8'), fork / 'runs' / 'flips-quarters'
+    (fork / 'quarters.py').write_text(source.replace('quarter = 4 *', 'quarter = 3 *'), 'utf-8')
+    with pytest.raises(InputError, match=r'other code: .* one of quarters:quarters of .*quarters\.py\. R'):
+        run_variants(config, fork / 'runs')
+    (fork / 'quarters.py').unlink()
+    del sys.modules['quarters']
+    assert scorer.load_trained(workdir).width == RECIPE['width']
+    (fork / 'quarters.py').write_text(source, 'utf-8')
+    assert run_variants(config, fork / 'runs') == text
+
+
+def test_a_foreign_algorithm_learns_the_task_of_a_training(fork, forked):
+    config, _ = forked
+    task = selection.of_workdir(fork / 'runs' / 'flips-quarters', run=1)
+    env = one_step.OneStep(task)
+
+    @jax.jit
+    def trained(key, task):
+        rewards, done, _ = forks.ppo(env, task, key, updates=40)
+        seen, state = env.reset(key, task)
+        every = jnp.stack([jnp.zeros(8, bool), jnp.ones(8, bool), seen[:, -1] > 0])
+        return rewards, done, seen, task.reward(state, every)
+
+    rewards, done, seen, (none, whole, held) = trained(jax.random.key(0), task)
+    assert done
+    assert rewards[-5:].mean() > rewards[:5].mean() + 2 * rewards[:5].std()
+    space = env.observation_space()
+    assert space.contains(seen) and seen.shape == space.shape == (8, RECIPE['width'] + 1)
+    # All frames: nothing is lost (.5), and every quarter is held (.2); padding is never selected.
+    assert whole == held == pytest.approx(0.7, abs=1e-6)
+    assert 0 < none < 0.5
+    again = selection.of_config(expand(config)['flips-quarters'], fork / 'runs' / 'flips-quarters', run=1)
+    for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(task), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match='expected a run from 0 to 1, as it has, found 2'):
+        selection.of_workdir(fork / 'runs' / 'flips-quarters', run=2)

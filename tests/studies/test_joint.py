@@ -1,28 +1,43 @@
 """Variants in one grid end where each ends alone."""
 
+import functools
 import shutil
+import types
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
 import stopping
+import three_frames
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError, Preempted
+from trsum_jax.experiment import config as door
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
 from trsum_jax.results import filenames, metric_log
 from trsum_jax.runtime import checkpoint
 from trsum_jax.studies import joint
 from trsum_jax.studies.variants import expand, run_variants
+from trsum_jax.training import grid, runs
 
 pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
 # Every number of either stage, in a variant of its own.
 VARIANTS = {
     'base': {},
-    'light': {'summarizer': {'penalty_weight': 0.1, 'baseline_momentum': 0.5, 'share': 0.2}},
-    'wide': {'masking': {'window_ratio': 0.9, 'mask_ratio': 0.5, 'mask': 0.6, 'replace': 0.4}},
-}
+    'light': {
+        'summarizer': {
+            'penalty_weight': 0.1, 'entropy_weight': 0.2, 'baseline_momentum': 0.5, 'share': 0.2,
+            'learning_rate': 3e-3, 'weight_decay': 0.3, 'clip': 0.1,
+        },
+    },
+    'wide': {
+        'masking': {'window_ratio': 0.9, 'mask_ratio': 0.5, 'mask': 0.6, 'replace': 0.4},
+        'generator': {'learning_rate': 3e-3, 'weight_decay': 0.3, 'clip': 0.1},
+    },
+}  # fmt: skip
 
 
 def config_of(variants=None):
@@ -36,8 +51,17 @@ def config_of(variants=None):
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp('together')
-    run_variants(config_of(), workdir)
+    workdir, compiled = tmp_path_factory.mktemp('together'), []
+
+    def counted(stage, *rest):
+        compiled.append(stage.name)
+        return compile_part(stage, *rest)
+
+    compile_part = grid.compile_part
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, 'compile_part', counted)
+        run_variants(config_of(), workdir)
+    assert compiled == list(joint.STAGES), 'one program for all variants of a stage'
     return workdir
 
 
@@ -53,6 +77,45 @@ def test_what_is_equal_trains_once_and_numbers_side_by_side():
     variants = expand(config_of(VARIANTS | {'few': {'summarizer': {'episodes': 2}}}))
     assert joint.alike(variants, 'generator') == [[['base', 'few', 'light'], ['wide']]]
     assert joint.alike(variants, 'summarizer') == [[['base'], ['light'], ['wide']], [['few']]]
+
+
+@pytest.mark.parametrize('stage', joint.STAGES)
+def test_sixteen_learning_rates_are_one_grid(stage):
+    variants = {f'{i:02}': {stage: {'learning_rate': 1e-4 * 1.5**i}} for i in range(16)}
+    grids = joint.alike(expand(config_of(variants)), stage)
+    assert grids == [[[name] for name in variants]]
+
+
+OF_ESTIMATORS = [
+    ('local_credit', 'credit_radius', [0, 1, 3]),
+    ('gumbel', 'temperature', [0.3, 1.0, 2.0]),
+    ('gumbel_straight_through', 'temperature_end', [0.3, 1.0, 2.0]),
+]
+
+
+@pytest.mark.parametrize(('estimator', 'number', 'values'), OF_ESTIMATORS)
+def test_numbers_of_estimators_side_by_side_equal_each_alone(estimator, number, values):
+    def gradient(fields, numbers):
+        def surrogate(logits):
+            given = segment, rewards_of, three_frames.SEEN, 1.0, numbers
+            return door.estimator(fields)(jax.random.key(0), logits, *given).surrogate
+
+        return jax.grad(surrogate)(three_frames.LOGITS)
+
+    segment = types.SimpleNamespace(valid=three_frames.VALID)
+    parts = three_frames.spread(three_frames.wavy)
+    rewards_of = functools.partial(three_frames.outcomes, three_frames.wavy, lambda a: parts(a) * a)
+    fields = tiny_config(**{'summarizer.estimator': estimator, 'summarizer.temperature': 0.7}).summarizer
+    usual = runs.PolicyNumbers(**{name: fields[name] for name in runs.PolicyNumbers._fields})
+
+    def of(value):
+        return gradient(fields, usual._replace(**{number: value}))
+
+    together, alone = jax.jit(lambda dials: (jax.vmap(of)(dials), [of(value) for value in values]))(
+        jnp.array(values, jnp.float32)
+    )
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+    assert len(np.unique(np.round(np.asarray(together), 4), axis=0)) == len(values)
 
 
 @pytest.mark.parametrize('name', ['light', 'wide'])

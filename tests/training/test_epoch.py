@@ -80,16 +80,16 @@ def test_a_stage_sees_a_part_of_a_run_or_all_and_its_end_is_told_the_span():
     def step(state, batch, *_):
         return state + 1, {'segment': batch.segments}
 
-    def close(state, span, corpus, run):
-        return 10 * state + span.last, {'seen at the end': corpus + run.aside[0].sum()}
+    def close(state, span, corpus, run, frozen):
+        return 10 * state + span.last, {'seen at the end': corpus + run.aside[0].sum() + frozen}
 
     for sees, steps, segments in ((whole, 2, [0, 1, 2, 7, 8]), (lambda run: run, 1, [0, 1, 2])):
         stage = Stage('recording', 'rival', 4, None, step, (), sees=sees)
         assert stage.steps(run) == steps
         blank = epoch.blank_told(stage, 0, 100, run, ())
-        for end, expected, more in ((None, steps, {}), (close, 11 * steps, {'seen at the end': 115})):
+        for end, expected, more in ((None, steps, {}), (close, 11 * steps, {'seen at the end': 120})):
             of_end = stage._replace(close=end)
-            state, told, means = epoch.part(of_end, 0, blank, epoch.Span(2, 0, steps, 0), 100, run, ())
+            state, told, means = epoch.part(of_end, 0, blank, epoch.Span(2, 0, steps, 0), 100, run, 5)
             assert state == expected
             assert sorted(told.metrics['segment'][told.weight > 0].tolist()) == segments
             assert means == {'segment': np.float32(np.mean(segments))} | more

@@ -5,8 +5,10 @@ import random
 import resource
 import shutil
 import signal
+import sys
 import time
 
+import mirrored
 import numpy as np
 import pytest
 import several
@@ -182,13 +184,32 @@ def test_a_damaged_stop_within_an_epoch_leads_back_to_the_last_whole_epoch(
     assert interruptions.differences(in_peace, tmp_path) == []
 
 
-def refuse_the_summarizer(append):
-    def appended(path, stage, *rest):
-        if stage == 'summarizer':
-            raise InterruptedError
-        append(path, stage, *rest)
+def test_killed_it_is_told_to_mirrors_once_and_stays_the_same_bits(config, in_peace, tmp_path, monkeypatch):
+    """Epochs 1 and 2 of stage 2 are in the log, and not saved: they are trained, and told, again."""
+    config, wandb, workdir = config.copy_and_resolve_references(), mirrored.Wandb(), tmp_path / 'run'
+    config.layout.update({'tensorboard': True, 'wandb': 'lab', 'profile': str(tmp_path / 'trace')})
+    monkeypatch.setitem(sys.modules, 'wandb', wandb)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Saver, 'save', refuse_the_summarizer(checkpoint.Saver.save))
+        with pytest.raises(InterruptedError):
+            run_experiment(config, workdir)
+    run_experiment(config, workdir)
+    assert interruptions.differences(in_peace, workdir) == []
+    assert mirrored.traces(tmp_path / 'trace') == ['generator', 'summarizer', 'summarizer']
+    mirrored.check_rows(workdir, wandb, 'lab')
+    # As of a project that nobody may use.
+    wandb.refuses = True
+    with pytest.raises(InputError, match=r'--wandb=lab: .*no API key.*WANDB_MODE=offline'):
+        run_experiment(config, tmp_path / 'other')
 
-    return appended
+
+def refuse_the_summarizer(function):
+    def refusing(of, stage, *rest):
+        if 'summarizer' in (stage, getattr(of, '_folder', of).name):
+            raise InterruptedError
+        return function(of, stage, *rest)
+
+    return refusing
 
 
 def test_the_last_few_checkpoints_are_kept(in_peace):

@@ -11,7 +11,6 @@ import pytest
 from trsum_jax.data.splits import Fold
 from trsum_jax.runtime import sharding
 from trsum_jax.training import corpus, runs
-from trsum_jax.training.trsum import MaskingNumbers, PolicyNumbers
 
 VIDEOS = by_hand.videos()
 KEYS = [video.key for video in VIDEOS]
@@ -172,8 +171,8 @@ def test_a_stream_is_its_place_in_the_list_which_checkpoints_rely_on():
 def test_a_run_takes_its_own_numbers_before_those_of_all():
     dials = {'summarizer.share': 0.4, 'masking.mask': 0.7}
     run = runs.Run(key=None, segments=None, weight=None, dials=dials)
-    policy, fates = PolicyNumbers(0.15, 0.5, 0.9), MaskingNumbers(0.5, 0.25, 0.8, 0.1)
-    assert runs.own(policy, 'summarizer', run) == PolicyNumbers(0.4, 0.5, 0.9)
-    assert runs.own(fates, 'masking', run) == MaskingNumbers(0.5, 0.25, 0.7, 0.1)
+    policy, fates = runs.PolicyNumbers(0.15, *range(6)), runs.MaskingNumbers(0.5, 0.25, 0.8, 0.1)
+    assert runs.own(policy, 'summarizer', run) == runs.PolicyNumbers(0.4, *range(6))
+    assert runs.own(fates, 'masking', run) == runs.MaskingNumbers(0.5, 0.25, 0.7, 0.1)
     assert runs.own(policy, 'masking', run) == policy
     assert runs.own(fates, 'masking', runs.Run(None, None, None)) == fates

@@ -70,6 +70,10 @@ def padded(rows):
 def steps_along(grads, setting, stage, state, run, frozen):
     """Checks a step during the warm-up, and one after it; the last one's state and metrics."""
     settings, params, moments = setting.config[stage.name], exact(state.params), by_hand.moments_of(state)
+    # Numbers of this run alone, which the stage was not bound with.
+    own = {'learning_rate': 0.07, 'weight_decay': 0.3, 'clip': 0.6 * settings.clip}
+    settings.update(own)
+    run = run._replace(dials=run.dials | {f'{stage.name}.{name}': value for name, value in own.items()})
     assert by_hand.norm(grads) > 1.5 * settings.clip, 'the clip would do nothing'
     assert (stage.draws, stage.batch) == (stage.name, 5)
     step = jax.jit(stage.step)
@@ -186,12 +190,14 @@ def penalty(logits, settings):
 def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
     setting = setting_of('summarizer', **CHOICES[choices], **{
         'summarizer.clip': 0.12, 'summarizer.episodes': 4, 'summarizer.share': 0.3,
+        'summarizer.entropy_weight': 2.0,
     })  # fmt: skip
     settings, model = setting.config.summarizer, setting.config.model
     rng = np.random.default_rng(2)
     frozen = by_hand.moved(start(setting, setting.stage1)[1].params, rng)
     run, state = start(setting, setting.stage2, frozen)
-    run = run._replace(dials={'summarizer.penalty_weight': 0.5, 'summarizer.baseline_momentum': 0.7})
+    dials = {'penalty_weight': 0.5, 'entropy_weight': 0.2, 'baseline_momentum': 0.7}
+    run = run._replace(dials={f'summarizer.{name}': value for name, value in dials.items()})
     same = jax.tree.map(lambda a, b: np.array_equal(a, b), state.params['encoder'], frozen['encoder'])
     assert all(jax.tree.leaves(same)) == (choices != 'others')
     assert setting.stage2.roots == ('advantage_rms',)
@@ -234,7 +240,9 @@ def test_a_step_of_the_summarizer_is_that_of_numpy(choices):
         for logits, each, advantage in zip(policy(p), actions, advantages / spreads[:, None], strict=True):
             log_policy = by_hand.log_probability(logits[None], each).sum(axis=1)
             log_policy /= len(logits) if settings.log_probability == 'mean' else 1
-            total += 0.5 * penalty(logits, settings) - np.mean(advantage * log_policy)
+            p = sigmoid(logits)
+            entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()
+            total += 0.5 * penalty(logits, settings) - 0.2 * entropy - np.mean(advantage * log_policy)
         return total / 4
 
     grads = by_hand.gradient(loss, params)

@@ -17,6 +17,10 @@ from trsum_jax.files import shown
 # Which flags the arguments stand for: of the arguments, and the names of the flags that are given.
 Arguments = Callable[[Sequence[str], set[str]], Sequence[tuple[str, str]]]
 
+# Fields that a config need not have: options of an estimator, and terms of a reward by import path, which the
+# library reads as subscripts.
+_OPTION = re.compile(r'summarizer\.estimator_options\.\w+')
+_TERM = re.compile(rf'(?<=^--{CONFIG}\.summarizer\.reward_terms)\.([\w./]+:\w+)')
 _HELP = re.compile('--?(help|helpshort|h|[?])')
 _WHOLE_HELP = re.compile('--?(help[-_]all|helpfull)')
 
@@ -94,7 +98,10 @@ def _define_config(default: str) -> None:
         _check_field(config, field)
     path, preset = config_files.find(place, told)
     text = 'The experiment: a name that `trsum configs` lists, or FILE.py; then :reconstruction, :published.'
-    config_flags.DEFINE_config_file(CONFIG, str(path) + (f':{preset}' if preset is not None else ''), text)
+    # What may be new is checked above.
+    new = {'lock_config': False, 'accept_new_attributes': True}
+    spec = str(path) + (f':{preset}' if preset is not None else '')
+    config_flags.DEFINE_config_file(CONFIG, spec, text, **new)
     flags.FLAGS[CONFIG].default_as_str = place
 
 
@@ -112,6 +119,7 @@ def _of_config(args: Sequence[str]) -> tuple[tuple[str, str] | None, list[str], 
         elif not _is_flag(arg) and not fields:
             named.append((shown(arg), arg))
         else:
+            arg = _TERM.sub(lambda term: f'["{term[1].replace(".", "/")}"]', arg)
             if found := re.match(rf'--?(?:no)?{CONFIG}\.([^=]*)', arg):
                 fields.append(found[1])
             rest += [arg, *value]
@@ -156,9 +164,12 @@ def _placed(args: Sequence[str], arguments: Arguments) -> list[str]:
 
 
 def _check_field(config: Mapping[str, Any], field: str) -> None:
+    if _OPTION.fullmatch(field):
+        return
     part, so_far = config, CONFIG
-    # Of an element, such as seeds[0], the library knows best.
-    for name in field.partition('[')[0].split('.'):
+    names, _, rest = field.partition('[')
+    # Of an element, such as seeds[0], the library knows best; `part["name"]` is a field too.
+    for name in [*names.split('.'), *re.findall(r'^["\']([^:]*)["\']\]', rest)]:
         told = f'--{CONFIG}.{shown(field)}: expected a field of the config, found'
         if not hasattr(part, 'items'):
             raise InputError(f'{told} that --{so_far} has none')

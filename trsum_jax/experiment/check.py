@@ -10,9 +10,17 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import BY_FRAME, RELAXED, WITH_BASELINE
+from trsum_jax.experiment.bench.estimating import (
+    BY_FRAME,
+    ESTIMATORS,
+    GIVEN,
+    RELAXED,
+    WITH_BASELINE,
+    other_terms,
+)
 from trsum_jax.experiment.fields import FIELDS, get_config
 from trsum_jax.method import decomposition, reward_terms
+from trsum_jax.runtime.fields import is_path
 
 LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
@@ -30,7 +38,14 @@ LATER = {
     'generator.patience': 50,
     'evaluation.rs_sum_passes': 0,
     'layout.grace': 30.0,
+    'layout.tensorboard': False,
+    'layout.wandb': '',
+    'layout.profile': '',
+    'layout.gradient_noise_every': 0,
+    'layout.gradient_noise_draws': 16,
     'summarizer.advantage_unit': 'reward',
+    'summarizer.entropy_weight': 0.0,
+    'summarizer.estimator_options': {},
 }
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {
@@ -161,7 +176,8 @@ def missing_fields(config: Mapping[str, Any]) -> list[str]:
         name
         for name in flatten(get_config())
         if name not in there
-        and not (name == 'variants' and 'variants' in config)
+        # A part that is empty by default, and is not here.
+        and not any(field.startswith(f'{name}.') for field in there)
         and not (name.startswith('study.') and 'study' in there)
     ]
 
@@ -191,14 +207,16 @@ def _faults_of_types(config: Mapping[str, Any]) -> list[str]:
 
 def _faults_of_reward(config: ml_collections.ConfigDict) -> list[str]:
     name, weights = 'config.summarizer.reward_terms', config.summarizer.reward_terms
-    terms = ', '.join(reward_terms.TERMS)
+    terms = ', '.join([*reward_terms.TERMS, 'or MODULE:NAME'])
     faults = [
-        f'{name}.{term}: expected one of {terms}' for term in sorted(set(weights) - set(reward_terms.TERMS))
+        f'{name}.{term}: expected one of {terms}'
+        for term in sorted(set(weights) - set(reward_terms.TERMS))
+        if not is_path(term)
     ]
     faults += [
-        f'{name}.{term}: expected a finite weight, found {weight}'
+        f'{name}.{term}: expected a finite weight, found {weight!r}'
         for term, weight in weights.items()
-        if not math.isfinite(weight)
+        if isinstance(weight, bool) or not (isinstance(weight, int | float) and math.isfinite(weight))
     ]
     if not any(weights.values()):
         faults.append(f'{name}: expected a weight other than 0 for one of {terms}, found none: no reward')
@@ -218,7 +236,22 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
         for field, least in (('baseline', 2 if relative else 1), ('estimator', fewest))
         if settings.episodes < least
     ]
-    others = [name for name, weight in settings.reward_terms.items() if weight and name != 'reconstruction']
+    if taken := sorted(set(settings.estimator_options) & set(GIVEN)):
+        faults.append(
+            f'config.summarizer.estimator_options: expected other names than {", ".join(GIVEN)}, '
+            f'which other fields set, found {", ".join(taken)}'
+        )
+    if settings.estimator_options and settings.estimator in ESTIMATORS:
+        faults.append(
+            f'config.summarizer.estimator_options: expected none with {settings.estimator}, whose options '
+            f'are fields of their own, found {", ".join(settings.estimator_options)}'
+        )
+    if is_path(settings.baseline) and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
+        faults.append(
+            f'config.summarizer.baseline: expected an estimator that takes {settings.baseline}, one of '
+            f'{", ".join(WITH_BASELINE)} or of your own, found {settings.estimator}'
+        )
+    others = other_terms(settings)
     if others and settings.estimator in BY_FRAME:
         faults.append(
             f'config.summarizer.estimator: {settings.estimator} needs the reward by frames or by soft '

@@ -12,32 +12,14 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from trsum_jax.method import episodes, estimators, masking, relaxations, reward_terms
+from trsum_jax.experiment.bench import functions
+from trsum_jax.experiment.bench.estimating import estimator
+from trsum_jax.method import episodes, losses, masking, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
-from trsum_jax.method.policies import counting, subsets
-from trsum_jax.training import steps, trsum
+from trsum_jax.training import runs, steps, trsum
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.stages import held_aside, variations
-
-ESTIMATORS = {
-    'reinforce': estimators.reinforce,
-    'antithetic': estimators.antithetic,
-    'arm': estimators.arm,
-    'disarm': estimators.disarm,
-    'local_credit': estimators.local_credit,
-    'straight_through': relaxations.straight_through,
-    'gumbel': relaxations.gumbel,
-    'gumbel_straight_through': functools.partial(relaxations.gumbel, hard=True),
-    'count_control': counting.count_control,
-    'subsets': subsets.subsets,
-}
-# These take `summarizer.baseline`.
-WITH_BASELINE = ('reinforce', 'count_control', 'subsets')
-# The first differentiate the reward by float actions; `BY_FRAME`, which holds them too, need more of a reward
-# than its value.
-RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
-BY_FRAME = ('local_credit', *RELAXED)
+from trsum_jax.training.stages import gradient_noise, held_aside, variations
 
 
 class TrSum(NamedTuple):
@@ -80,8 +62,10 @@ def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: i
     first = _pretraining(config, generator, width, shards)
     second = _reinforcement(config, generator, summarizer, width, n_videos, shards)
     stage_1 = held_aside.keeping_the_best(first, config.generator.patience)
-    stage_2 = variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage
-    return TrSum(first, second, (stage_1, stage_2(second)))
+    stage_2 = (variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage)(second)
+    if every := config.layout.gradient_noise_every:
+        stage_2 = gradient_noise.telling_noise(stage_2, second, every, config.layout.gradient_noise_draws)
+    return TrSum(first, second, (stage_1, stage_2))
 
 
 def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, Summarizer]:
@@ -115,7 +99,7 @@ def _pretraining(
         width=width,
         length=length,
         windows=windows,
-        numbers=_numbers(trsum.MaskingNumbers, config.masking),
+        numbers=_numbers(runs.MaskingNumbers, config.masking),
         everywhere=everywhere,
         most=most,
         optimizer=_adamw(fields),
@@ -174,9 +158,12 @@ def _reinforcement(
             fields.reward_terms.to_dict(),
             reconstruct=fields.reward_reconstruction,
             over=fields.reward_frames,
+            more={path: functools.partial(functions.call, path) for path in functions.terms_of(config)},
         ),
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
-        numbers=_numbers(trsum.PolicyNumbers, fields),
+        # Without a weight no run has it in its program.
+        bonus=losses.entropy if fields.entropy_weight else lambda *_: 0.0,
+        numbers=_numbers(runs.PolicyNumbers, fields),
         baseline_start=fields.baseline_start,
         in_units=fields.advantage_unit == 'spread',
         from_generator=fields.from_generator,
@@ -186,39 +173,6 @@ def _reinforcement(
         how=how_here(config.layout.episodes),
         shards=shards,
     )
-
-
-def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Estimate]:
-    """`Reinforcement.estimate`: the estimator that a config names, with its options.
-
-    Args:
-        fields: `config.summarizer`.
-
-    Returns:
-        (key, logits [L], segment, rewards_of, baseline, progress, share) -> `estimators.Estimate`. Progress
-        is epochs done so far, with fractions: a temperature falls with them. The share δ, in which the runs
-        of a grid may differ, is the size of `subsets`.
-    """
-    name, clip, by_shot = fields.estimator, fields.estimate_clip, fields.actions == 'shots'
-    options = {'n_episodes': fields.episodes, 'reduction': fields.log_probability}
-    if name in WITH_BASELINE:
-        options['kind'] = fields.baseline
-    if name == 'local_credit':
-        options['radius'] = fields.credit_radius
-    fixed = functools.partial(ESTIMATORS[name], **options)
-    falling = fields.epochs, fields.temperature, fields.temperature_end
-
-    def estimate(key, logits, segment, rewards_of, baseline, progress, share):
-        one = functools.partial(fixed, share=share) if name == 'subsets' else fixed
-        if name.startswith('gumbel'):
-            one = functools.partial(fixed, temperature=relaxations.temperature_at(progress, *falling))
-        if clip:
-            one = functools.partial(estimators.clipped, one, clip)
-        if by_shot:
-            one = variations.over_shots(one, segment.shot)
-        return one(key, logits, segment.valid, rewards_of, baseline)
-
-    return estimate
 
 
 def _adamw(fields: ml_collections.ConfigDict) -> steps.Optimizer:

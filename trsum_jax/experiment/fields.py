@@ -13,7 +13,7 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.config import ESTIMATORS
+from trsum_jax.experiment.bench.estimating import ESTIMATORS, WITH_BASELINE
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
 from trsum_jax.runtime.fields import Field
 from trsum_jax.training import trsum
@@ -138,10 +138,15 @@ FIELDS = {
         'frames', 'what a draw takes or leaves: a frame, or a shot', 'P', choices=variations.ACTIONS
     ),
     'summarizer.estimator': Field(
-        'reinforce', 'of the policy gradient: docs/estimators.md', 'P', choices=tuple(ESTIMATORS)
+        'reinforce',
+        'of the policy gradient: docs/estimators.md',
+        'P',
+        choices=tuple(ESTIMATORS),
+        by_path=True,
     ),
+    'summarizer.estimator_options': Field({}, 'keyword arguments of an estimator of your own, by name'),
     'summarizer.baseline': Field(
-        'moving_average', 'of reinforce, count_control, subsets', 'P', choices=episodes.BASELINES
+        'moving_average', f'of {", ".join(WITH_BASELINE)}', 'P', choices=episodes.BASELINES, by_path=True
     ),
     'summarizer.baseline_start': Field(
         'first', "where a video's average begins: its first reward, or 0", 'O', choices=episodes.STARTS
@@ -166,6 +171,9 @@ FIELDS = {
     'summarizer.penalty': Field('square', 'of the distance from the share', 'O', choices=episodes.PENALTIES),
     'summarizer.penalty_weight': Field(
         1.0, "β; the paper's .001 is far too weak for summed log-probabilities", 'O', within='[0, inf)'
+    ),
+    'summarizer.entropy_weight': Field(
+        0.0, "of the bonus for the policy's entropy, nats a frame, in the loss", 'O', within='[0, inf)'
     ),
     'summarizer.reward_reconstruction': Field(
         'composed', 'with the selected frames as they are', 'O', choices=rewards.RECONSTRUCTIONS
@@ -206,6 +214,13 @@ FIELDS = {
     'layout.mesh': Field((0, 0), 'devices for runs, and for the segments of a batch; 0: chosen, runs first'),
     'layout.remat': Field(False, 'compute blocks anew in gradients: less memory, not on a CPU, more time'),
     'layout.log_every': Field(10, 'epochs', least=1),
+    'layout.tensorboard': Field(False, "the log as TensorBoard's files in the workdir; --tensorboard too"),
+    'layout.wandb': Field('', 'a project of Weights & Biases that gets the log; --wandb=PROJECT too'),
+    'layout.profile': Field('', 'a folder for a trace of some steps of each stage; --profile=DIR too'),
+    'layout.gradient_noise_every': Field(
+        0, 'epochs of stage 2 after which variance and signal of its gradient are told; 0: never', least=0
+    ),
+    'layout.gradient_noise_draws': Field(16, 'of the actions of one batch, for that', least=2),
     'layout.checkpoint_every': Field(10, 'epochs', least=1),
     'layout.grace': Field(
         30.0,

@@ -23,7 +23,7 @@ from trsum_jax.training import scoring, trsum
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run, stream
-from trsum_jax.training.stages import held_aside
+from trsum_jax.training.stages import gradient_noise, held_aside
 from trsum_jax.training.steps import over
 
 OURS = 'trsum'
@@ -41,7 +41,10 @@ LEARNED = {
 # By stage, the metrics that a study may show.
 LOGGED = {
     'generator': (*trsum.LOSSES, *held_aside.ASIDE, 'epochs_since_best'),
-    'summarizer': ('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
+    'summarizer': (
+        *('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
+        *gradient_noise.METRICS,
+    ),
     **{name: rival.LOGGED for name, rival in _RIVALS.items()},
 }
 

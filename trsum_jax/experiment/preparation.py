@@ -16,6 +16,7 @@ from trsum_jax.data import folded
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import inputs, methods, workdirs
+from trsum_jax.experiment.bench import functions
 from trsum_jax.experiment.config import how_here
 from trsum_jax.files import shown, to_json
 from trsum_jax.results import filenames, report
@@ -133,6 +134,9 @@ def load_recorded(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> f
         'videos': {key: folded.digest(video) for key, video in videos.items()},
     })  # fmt: skip
     processes.agree('the data', record)
+    if paths := functions.named_in(config).values():
+        record['code'] = functions.digests(paths)
+        processes.agree('the code by import path', record['code'])
     workdirs.remember(config, workdir, record, given.dataset.path)
     return given
 

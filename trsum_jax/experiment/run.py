@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
-import numpy as np
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, workdirs
+from trsum_jax.experiment.bench import trials
 from trsum_jax.experiment.preparation import Experiment, prepare
 from trsum_jax.method.models import count_parameters
-from trsum_jax.results import filenames, metric_log, outcome
+from trsum_jax.results import filenames, metric_log, mirrors, outcome
 from trsum_jax.runtime import checkpoint, compilation, locking, processes
-from trsum_jax.training import grid, loop, runs
+from trsum_jax.training import grid, loop
 from trsum_jax.training.epoch import Stage
 
 
@@ -37,6 +37,7 @@ def run_experiment(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         Preempted: a signal came in between.
     """
     check.check(config)
+    trials.try_functions(config)
     processes.agree('the config', check.flatten(config))
     with locking.held(workdir):
         return run_locked(config, workdir)
@@ -134,28 +135,32 @@ def train_stage(
             metric_log.refuse_a_gap(log, stage.name, at.epoch, folder, stage.patience)
         within, place = (f' and {at.steps} steps', loop.within_of(folder)) if at.steps else ('', folder)
         processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {place}')
-    if at.epoch == epochs:
-        return at.states
-    if not words:
+    left, layout, places = at.epoch < epochs, config.layout, experiment.places
+    every_log = [*itertools.chain(*logs)]
+    if left and not words:
         size = count_parameters(at.states.params) // len(experiment.runs.weight)
         processes.say(f'{stage.name}: {size:,} parameters a run, {epochs} epochs')
-    if processes.first():
-        for log in itertools.chain(*logs):
+    if left and processes.first():
+        for log in every_log:
             metric_log.keep(log, stage.name, at.epoch)
-    return loop.train(
-        stage,
-        at,
-        experiment.feed,
-        frozen,
-        places=experiment.places,
-        mesh=experiment.mesh,
-        how=experiment.how,
-        epochs=epochs,
-        habits=loop.Habits(**{name: config.layout[name] for name in loop.Habits._fields}),
-        on_metrics=functools.partial(_log, logs, stage.name, experiment.places),
-        folder=folder,
-        words=words,
-    )
+    with mirrors.mirrored(layout, every_log, stage.name) as mirror:
+        if not left:
+            return at.states
+        return loop.train(
+            stage,
+            at,
+            experiment.feed,
+            frozen,
+            places=places,
+            mesh=experiment.mesh,
+            how=experiment.how,
+            epochs=epochs,
+            habits=loop.Habits(**{name: layout[name] for name in loop.Habits._fields}),
+            on_metrics=functools.partial(metric_log.append_parts, logs, mirror, stage.name, places),
+            folder=folder,
+            words=words,
+            trace=pathlib.Path(layout.profile).expanduser() / stage.name if layout.profile else None,
+        )
 
 
 def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Position:
@@ -175,20 +180,3 @@ def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Positio
     done, states = found or (0, grid.init(stage, experiment.runs, frozen, mesh))
     checkpoint.move_aside(folder, newer_than=done)
     return grid.Position(states, None, done)
-
-
-def _log(
-    logs: Sequence[Sequence[pathlib.Path]],
-    stage: str,
-    places: Sequence[runs.Place],
-    epoch: int,
-    metrics: dict[str, np.ndarray],
-) -> None:
-    if not processes.first():
-        return
-    size = len(places) // len(logs)
-    for part, paths in enumerate(logs):
-        own = slice(part * size, (part + 1) * size)
-        for log in paths:
-            values = {name: value[own] for name, value in metrics.items()}
-            metric_log.append(log, stage, epoch + 1, values, places[own])

@@ -13,6 +13,7 @@ import ml_collections
 from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, methods
+from trsum_jax.experiment.bench import functions
 from trsum_jax.files import encodable, read_json, sha256, shown, write_json
 from trsum_jax.results import filenames
 from trsum_jax.runtime import processes
@@ -184,12 +185,12 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     Args:
         config: of now, found to be the workdir's.
         workdir: of the experiment.
-        record: in JSON's types: the runs, and digests of all data.
+        record: in JSON's types: the runs, and digests of all data and of functions from outside.
         data: the data's path, for messages.
 
     Raises:
-        InputError: the data or folds are not those of the earlier session; more epochs of a generator on
-            which a summarizer was trained already.
+        InputError: data, folds or code are not those of the earlier session; more epochs of a generator
+            on which a summarizer was trained already.
     """
     now = [config[stage].epochs for stage in methods.STAGES[config.method]]
     there = record_of(workdir) or {}
@@ -197,6 +198,7 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     # Else a slow process would find what the first one has just written.
     processes.wait('the workdir is read')
     if there:
+        _refuse_other_code(workdir, record.get('code', {}), there.get('code', {}))
         if {name: value for name, value in there.items() if name != 'epochs'} != record:
             raise InputError(
                 f'{workdir}: the data or the folds are not those that this experiment began with '
@@ -219,6 +221,16 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
             write_json(workdir / name, content)
         write_json(workdir / filenames.CHECKPOINTS / filenames.ABOUT, told_now)
     processes.wait('the workdir is ready')
+
+
+def _refuse_other_code(workdir: pathlib.Path, now: Mapping[str, str], there: Mapping[str, str]) -> None:
+    """Stops where a function by import path has another source than it had; paths are in the config."""
+    changed = [f'{path} of {shown(functions.source(path))}' for path in now if now[path] != there.get(path)]
+    if changed:
+        raise InputError(
+            f'{shown(workdir)}: holds a training by other code: expected the source that it began with, '
+            f'found another one of {", ".join(changed)}. Restore it, or choose another --workdir.'
+        )
 
 
 def epochs_told(workdir: pathlib.Path) -> list[list[int]]:

@@ -46,6 +46,9 @@ class Estimate(NamedTuple):
 
 # [K, L] actions of one segment, all at once (the caller lays them out), to what they bring.
 RewardsOf = Callable[[jax.Array], Outcome]
+# (rewards [N], actions [N, L] bool, the moving average of the segment's video, rewards_of) -> what rewards
+# are measured from, a scalar or [N]; unbiased where an episode's own does not depend on its action.
+Level = Callable[[jax.Array, jax.Array, Baseline, RewardsOf], jax.Array]
 
 
 def reinforce(
@@ -57,7 +60,7 @@ def reinforce(
     *,
     n_episodes: int,
     reduction: str = 'sum',
-    kind: str = 'moving_average',
+    kind: str | Level = 'moving_average',
 ) -> Estimate:
     """`(1/N) Σ_n (R_n - b) ∇ log π(a_n)` (Williams, 1992; the paper's, with b a moving average per video).
 
@@ -74,7 +77,7 @@ def reinforce(
         reduction: of the log-probability, `sum` or `mean`.
         kind: `moving_average`; `leave_one_out`, the mean of the others (RLOO; Kool et al., 2019); `greedy`,
             the reward of the likeliest action, one more evaluation (self-critical; Rennie et al., 2017);
-            `none`.
+            `none`; or a function of one's own.
 
     Returns:
         The estimate.
@@ -200,7 +203,7 @@ def local_credit(
     baseline: Baseline,
     *,
     n_episodes: int,
-    radius: int,
+    radius: int | jax.Array,
     reduction: str = 'sum',
 ) -> Estimate:
     """RLOO with an advantage for every frame, from the parts of the reward at most `radius` frames away.
@@ -257,7 +260,11 @@ def per(reduction: str, valid: jax.Array) -> jax.Array:
 
 
 def rewards_and_level(
-    kind: str, baseline: Baseline, actions: jax.Array, likeliest: jax.Array, rewards_of: RewardsOf
+    kind: str | Level,
+    baseline: Baseline,
+    actions: jax.Array,
+    likeliest: jax.Array,
+    rewards_of: RewardsOf,
 ) -> tuple[jax.Array, jax.Array]:
     """Rewards of episodes, and the baseline b that they are measured from.
 
@@ -269,12 +276,14 @@ def rewards_and_level(
         rewards_of: rewards of [N, L] bool actions, or [N + 1, L].
 
     Returns:
-        [N] float32, and a scalar, or [N] for `leave_one_out`.
+        [N] float32, and a scalar, or [N] for `leave_one_out`; of a function of one's own either.
     """
     if kind == 'greedy':
         rewards = rewards_of(jnp.concatenate([actions, likeliest[None]])).rewards
         return rewards[:-1], rewards[-1]
     rewards = rewards_of(actions).rewards
+    if callable(kind):
+        return rewards, kind(rewards, actions, baseline, rewards_of)
     if kind == 'leave_one_out':
         return rewards, episodes.leave_one_out(rewards)
     if kind == 'none':

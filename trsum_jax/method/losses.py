@@ -91,3 +91,19 @@ def copy_nearest(frames: jax.Array, visible: jax.Array) -> jax.Array:
     distance = jnp.where(visible[None], jnp.abs(position[:, None] - position[None]), 2 * length)
     nearest = frames[jnp.argmin(distance, axis=1)]
     return jnp.where(jnp.any(visible), nearest, 0.0)
+
+
+def entropy(logits: jax.Array, valid: jax.Array) -> jax.Array:
+    """Mean over frames of `-p log p - (1 - p) log(1 - p)`, in nats: what keeps a policy from deciding early.
+
+    Args:
+        logits: [L] float32.
+        valid: [L] bool.
+
+    Returns:
+        A float32 scalar, from 0 to log 2.
+    """
+    chex.assert_rank([logits, valid], 1)
+    taken = jax.nn.sigmoid(logits) * jax.nn.log_sigmoid(logits)
+    left = jax.nn.sigmoid(-logits) * jax.nn.log_sigmoid(-logits)
+    return -mean_over(taken + left, valid)

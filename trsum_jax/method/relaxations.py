@@ -89,7 +89,9 @@ def gumbel(
     return _through(actions, valid, rewards_of, reduction)
 
 
-def temperature_at(progress: float | jax.Array, epochs: int, start: float, end: float) -> jax.Array:
+def temperature_at(
+    progress: float | jax.Array, epochs: int, start: float | jax.Array, end: float | jax.Array
+) -> jax.Array:
     """A temperature that falls from `start` to `end` in equal ratios over a training.
 
     Args:

@@ -5,6 +5,7 @@ the selected frames, so that no term rewards a mere number of frames; the length
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import chex
@@ -195,11 +196,12 @@ def weighted_sum(
     *,
     reconstruct: str,
     over: str,
+    more: Mapping[str, Callable[[Episode], jax.Array]] = MappingProxyType({}),
 ) -> tuple[jax.Array, jax.Array]:
     """`Σ_k w_k R_k` of one episode; with `reconstruction` alone at weight 1, the paper's reward.
 
     Args:
-        weights: by name among `TERMS`; a term of weight 0, or not named, is not computed.
+        weights: by name among `TERMS` and `more`; a term of weight 0, or not named, is not computed.
         frames: [L, D], the original features.
         valid: [L] bool.
         action: [L] bool, the frames that the episode selects; float in [0, 1] where reconstruction is alone.
@@ -209,6 +211,7 @@ def weighted_sum(
         side: [L, K] float32.
         reconstruct: see `reward_and_parts`.
         over: see `reward_and_parts`.
+        more: terms beside `TERMS`.
 
     Returns:
         A float32 scalar, and [L] float32, the frames' parts in the reconstruction's share of it
@@ -218,7 +221,8 @@ def weighted_sum(
         frames, valid, action, reconstruction, reconstruct=reconstruct, over=over
     )
     of = Episode(frames, valid, action, shot, change, side, reconstructed)
+    terms = {**TERMS, **more}
     total = sum(
-        (weights[name] * term(of) for name, term in TERMS.items() if weights.get(name)), jnp.zeros(())
+        (weights[name] * term(of) for name, term in terms.items() if weights.get(name)), jnp.zeros(())
     )
     return total, weights.get('reconstruction', 0.0) * parts

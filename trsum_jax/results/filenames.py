@@ -9,13 +9,15 @@ CONFIG, RECORD, METRICS, RESULTS, TABLE = (
 )
 SYNTHETIC = 'synthetic.h5'
 CHECKPOINTS, PICTURES = 'checkpoints', 'pictures'
+# Of the log's mirrors: event files, and what wandb has.
+TENSORBOARD, WANDB = 'tensorboard', 'wandb.json'
 # In the folder of checkpoints: what they are of, and digests of what was made from them.
 ABOUT, MADE = 'about.json', 'made.sha256.json'
 SCORES, SUMMARIES = 'scores.h5', 'summaries.json'
 WRITTEN = (
     *(RECORD, METRICS, RESULTS, TABLE, CHECKPOINTS),
     *(PICTURES, SCORES, SUMMARIES, 'videos.csv', 'folds.csv', SYNTHETIC),
-    *('human_alignment.json', 'failures.json'),
+    *('human_alignment.json', 'failures.json', TENSORBOARD, WANDB),
 )
-FOLDERS = (CHECKPOINTS, PICTURES)
+FOLDERS = (CHECKPOINTS, PICTURES, TENSORBOARD)
 DIGESTED = (SCORES, SUMMARIES, 'videos.csv', 'folds.csv')

@@ -15,6 +15,7 @@ from trsum_jax.results import (
     report,
     summaries,
 )
+from trsum_jax.training.stages.gradient_noise import METRICS
 
 _DRAWN_VIDEOS = 4
 
@@ -72,6 +73,8 @@ def write_results(
     drawn = workdir / filenames.PICTURES
     if len(curves) == 2:
         pictures.learning_curves(drawn / 'learning_curves.png', *curves.values())
+        if noise := {name: curves[stages[1]][name] for name in METRICS if name in curves[stages[1]]}:
+            pictures.every_curve(drawn / 'gradient_noise.png', 'policy gradient of a batch', noise)
     else:
         pictures.every_curve(drawn / 'learning_curves.png', config.method, curves[config.method])
     if given.labelled:

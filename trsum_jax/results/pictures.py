@@ -9,6 +9,7 @@ import numpy as np
 from trsum_jax.data.records import Video
 from trsum_jax.files import replacing
 from trsum_jax.protocol import agreement, evaluation, tables
+from trsum_jax.results import metric_log
 from trsum_jax.results.report import MODEL
 
 if TYPE_CHECKING:
@@ -293,8 +294,11 @@ def subplots(
 
 
 def _curve(axis: 'Axes', runs: np.ndarray, label: str) -> None:
-    epochs = np.arange(1, runs.shape[1] + 1)
-    (line,) = axis.plot(epochs, runs.mean(axis=0), label=label)
+    all_epochs = runs.shape[1]
+    epochs, runs = metric_log.of_told(runs)
+    # Between points that are far apart a line alone would pretend to know.
+    marker = 'o' if len(epochs) < all_epochs else None
+    (line,) = axis.plot(epochs, runs.mean(axis=0), label=label, marker=marker, markersize=4)
     if len(runs) > 1:
         axis.fill_between(epochs, runs.min(axis=0), runs.max(axis=0), alpha=0.2, color=line.get_color(), lw=0)
 

@@ -34,8 +34,11 @@ READS = {
     'summarizer': ('seeds', 'data', 'decomposition', 'model', 'generator.aside', 'summarizer', 'layout'),
 }
 DIALS = {
-    'generator': ('masking.window_ratio', 'masking.mask_ratio', 'masking.mask', 'masking.replace'),
-    'summarizer': ('summarizer.share', 'summarizer.penalty_weight', 'summarizer.baseline_momentum'),
+    'generator': (
+        *(f'masking.{name}' for name in runs.MaskingNumbers._fields),
+        *(f'generator.{name}' for name in runs.Rates._fields),
+    ),
+    'summarizer': tuple(f'summarizer.{name}' for name in (*runs.PolicyNumbers._fields, *runs.Rates._fields)),
 }
 FOLDER = 'grids'
 

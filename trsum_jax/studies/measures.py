@@ -116,7 +116,8 @@ def _of_log(workdir: pathlib.Path, stages: Sequence[str]) -> dict[str, Cells]:
     cells: dict[str, Cells] = {}
     for stage in stages:
         logged = metric_log.read(workdir / filenames.METRICS, stage)
-        for name, curves in ((name, logged[name]) for name in methods.LOGGED[stage] if name in logged):
+        for name, every in ((name, logged[name]) for name in methods.LOGGED[stage] if name in logged):
+            _, curves = metric_log.of_told(every)
             values = {name: curves[:, -1]}
             if curves.shape[1] >= 3:
                 values |= {f'{name}_{key}': of(curves) for key, of in stability.MEASURES.items()}

@@ -12,6 +12,7 @@ import tabulate
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, methods, workdirs
+from trsum_jax.experiment.bench import trials
 from trsum_jax.experiment.run import run_locked
 from trsum_jax.files import read_json, write_json, write_text
 from trsum_jax.protocol import tables
@@ -65,11 +66,15 @@ def expand(config: ml_collections.ConfigDict) -> dict[str, ml_collections.Config
         one.name = f'{config.name}/{name}'
         # Fields that do not exist raise where locked.
         one.lock()
+        # Options and terms of one's own have names that are not known here.
+        one.summarizer.estimator_options.unlock()
+        one.summarizer.reward_terms.unlock()
         try:
             one.update(fields)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f'config.variants.{name}: {error}') from error
         check.check(one)
+        trials.try_functions(one)
         expanded[name] = one
     if config.study.across:
         rivals = [name for name, one in expanded.items() if not methods.is_ours(one)]

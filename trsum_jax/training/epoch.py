@@ -44,9 +44,11 @@ class Stage(NamedTuple):
         shown: the metrics that stand beside the progress bar.
         roots: metrics that a step gives squared; the root of their mean is told.
         sees: run -> run with the segments that it is trained on: all, or not what is held aside.
-        close: (state, span, corpus, run) -> (state, more metrics), after the steps of a span; none: nothing.
+        close: (state, span, corpus, run, frozen) -> (state, more metrics), after the steps of a span; none:
+            nothing.
         patience: epochs after which it ends before its last, where the metric `epochs_since_best` of every
             run has reached them; 0: never.
+        sometimes: metrics that are told in every `every`th epoch only.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Stage(NamedTuple):
     sees: Callable[[Run], Run] = whole
     close: Callable[..., tuple[Any, dict[str, chex.Array]]] | None = None
     patience: int = 0
+    sometimes: tuple[str, ...] = ()
+    every: int = 1
 
     def steps(self, run: Run) -> int:
         """Steps in a pass over a run's segments, the same for all of a grid; an epoch is one pass or more."""
@@ -137,7 +141,7 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
         The state and what was told after them, and the epoch's metrics, scalars: means over its segments,
         which mean something once its last step is done.
     """
-    segments, weight, own_steps, step_key = _batches(stage, span.number, stage.sees(run))
+    segments, weight, own_steps, step_key = batches(stage, span.number, run)
 
     def one(i, carry):
         state, told = carry
@@ -153,16 +157,16 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
     state, told = jax.lax.fori_loop(span.first, span.last, one, (state, told))
     metrics = weighted_mean(jax.tree.map(jnp.ravel, told.metrics), told.weight.ravel())
     roots = {name: jnp.sqrt(value) for name, value in metrics.items() if name in stage.roots}
-    state, beside = stage.close(state, span, corpus, run) if stage.close else (state, {})
+    state, beside = stage.close(state, span, corpus, run, frozen) if stage.close else (state, {})
     return state, told, {**metrics, **roots, **beside}
 
 
-def _batches(stage: Stage, number: chex.Numeric, run: Run):
+def batches(stage: Stage, number: chex.Numeric, run: Run):
     """[steps, B] segments in the pass's order and their weights, the run's own steps, and the steps' key."""
+    steps, run = stage.steps(run), stage.sees(run)
     order_key, step_key = jax.random.split(jax.random.fold_in(stream(run.key, stage.draws), number))
     draws = jax.vmap(lambda s: jax.random.uniform(jax.random.fold_in(order_key, s)))(run.segments)
     order = jnp.argsort(jnp.where(run.weight > 0, draws, jnp.inf))
-    steps = stage.steps(run)
     padding = steps * stage.batch - order.shape[0]
     segments = jnp.pad(run.segments[order], (0, padding)).reshape(steps, stage.batch)
     weight = jnp.pad(run.weight[order], (0, padding)).reshape(steps, stage.batch)

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from trsum_jax.runtime import processes
+from trsum_jax.runtime import processes, profiling
 from trsum_jax.runtime.sharding import BY_RUN, SHARED, one_device, place, split
 from trsum_jax.training import epoch
 from trsum_jax.training.corpus import Corpus
@@ -121,7 +122,15 @@ class Position(NamedTuple):
 
 
 def advance(
-    stage: Stage, at: Position, feed: Any, frozen: Any, *, mesh: Mesh, epochs: int, how: str
+    stage: Stage,
+    at: Position,
+    feed: Any,
+    frozen: Any,
+    *,
+    mesh: Mesh,
+    epochs: int,
+    how: str,
+    trace: pathlib.Path | None = None,
 ) -> Iterator[tuple[Position, dict[str, jax.Array] | None]]:
     """Trains every run of the grid, dispatch by dispatch.
 
@@ -136,6 +145,7 @@ def advance(
         mesh: of the devices.
         epochs: how many in all.
         how: `map` or `vmap`, over runs.
+        trace: a folder that gets a trace of the first dispatch, which then is of a few steps.
 
     Yields:
         The position after a dispatch, whose arrays the next dispatch takes; and the epoch's metrics, [R]
@@ -143,7 +153,7 @@ def advance(
     """
     # Traced once for the shapes of what it tells and for the program.
     stage = stage._replace(step=jax.jit(stage.step, inline=True))
-    part, most = None, 1
+    part, most = None, profiling.STEPS if trace else 1
     of_pass = stage.steps(feed.runs)
     under_way: collections.deque[Any] = collections.deque()
     states, told, number, steps, _ = at
@@ -163,11 +173,13 @@ def advance(
                 begun = part is None
                 # Before the clock starts.
                 part = part or compile_part(stage, how, mesh).lower(*given).compile()
-                started = time.perf_counter()
-                states, told, metrics = part(*given)
+                with profiling.traced(trace if begun else None):
+                    started = time.perf_counter()
+                    states, told, metrics = part(*given)
+                    if begun:
+                        jax.block_until_ready(metrics)
+                        seconds = (time.perf_counter() - started) / (last - first)
                 if begun:
-                    jax.block_until_ready(metrics)
-                    seconds = time.perf_counter() - started
                     most = max(1, processes.from_first(int(_PART_S / seconds)))
                 under_way.append((last - first, metrics))
                 while under_way and (len(under_way) > _UNDER_WAY or _is_ready(under_way[0][1])):

@@ -61,6 +61,7 @@ def train(
     on_metrics: OnMetrics,
     folder: pathlib.Path,
     words: str = '',
+    trace: pathlib.Path | None = None,
 ) -> Any:
     """Trains every run of the grid to its last epoch, with a progress bar and checkpoints.
 
@@ -82,6 +83,7 @@ def train(
         folder: of the stage's checkpoints.
         words: what is learned, for people who do not know the method: stands in the bar in place of names
             and metrics.
+        trace: as of `grid.advance`.
 
     Returns:
         The states after the last epoch.
@@ -99,7 +101,7 @@ def train(
         desc=words or f'{stage.name}: {len(places)} runs', disable=not processes.first(),
     )  # fmt: skip
     pace = _Pace(feed.segments, of_epoch)
-    dispatches = grid.advance(stage, at, feed, frozen, mesh=mesh, epochs=epochs, how=how)
+    dispatches = grid.advance(stage, at, feed, frozen, mesh=mesh, epochs=epochs, how=how, trace=trace)
     with contextlib.ExitStack() as stack:
         stack.enter_context(bar)
         saver = stack.enter_context(checkpoint.Saver(folder, habits.checkpoints))
@@ -119,7 +121,7 @@ def train(
                 waiting.append((at.epoch - 1, metrics))
             save = metrics is not None and (at.epoch % habits.checkpoint_every == 0 or last or stopping)
             if waiting and (len(waiting) == habits.log_every or save or within):
-                for number, values in _read(waiting, len(places)):
+                for number, values in _read(stage, waiting, len(places)):
                     check(number, values)
                     on_metrics(number, values)
                     if settled := number + 1 < epochs and _has_settled(stage, values):
@@ -237,12 +239,19 @@ def _finite_runs(params: Any) -> jax.Array:
 
 
 def _read(
-    waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int
+    stage: Stage, waiting: Sequence[tuple[int, dict[str, jax.Array]]], n_runs: int
 ) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """Epochs and their metrics, [R] each, without the runs that fill up the grid."""
+    """Epochs and what each tells, [R] each, without the runs that fill up the grid."""
     values = processes.gather([metrics for _, metrics in waiting])
     values = jax.tree.map(lambda value: np.asarray(value)[:n_runs], values)
-    return [(number, of_epoch) for (number, _), of_epoch in zip(waiting, values, strict=True)]
+
+    def due(name: str, number: int) -> bool:
+        return name not in stage.sometimes or (number + 1) % stage.every == 0
+
+    return [
+        (number, {name: value for name, value in told.items() if due(name, number)})
+        for (number, _), told in zip(waiting, values, strict=True)
+    ]
 
 
 def _check_finite(

@@ -46,6 +46,35 @@ class Run(NamedTuple):
     validation: tuple[chex.Array, chex.Array] | tuple[()] = ()
 
 
+class MaskingNumbers(NamedTuple):
+    """Numbers of `config.masking`, in which the runs of a grid may differ."""
+
+    window_ratio: chex.Numeric
+    mask_ratio: chex.Numeric
+    mask: chex.Numeric
+    replace: chex.Numeric
+
+
+class PolicyNumbers(NamedTuple):
+    """Numbers of `config.summarizer`, in which the runs of a grid may differ."""
+
+    share: chex.Numeric
+    penalty_weight: chex.Numeric
+    entropy_weight: chex.Numeric
+    baseline_momentum: chex.Numeric
+    credit_radius: chex.Numeric
+    temperature: chex.Numeric
+    temperature_end: chex.Numeric
+
+
+class Rates(NamedTuple):
+    """Numbers of an optimizer, in which the runs of a grid may differ."""
+
+    learning_rate: chex.Numeric
+    weight_decay: chex.Numeric
+    clip: chex.Numeric
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """Which run stands at an index of the grid.

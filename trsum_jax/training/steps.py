@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from trsum_jax.runtime import sharding
+from trsum_jax.training.runs import Rates
 
 
 class Optimizer(NamedTuple):
@@ -16,11 +17,14 @@ class Optimizer(NamedTuple):
 
     Attributes:
         init: params -> moments.
-        update: (params, moments, gradient, epochs done so far) -> (params, moments).
+        update: (params, moments, gradient, epochs done so far) -> (params, moments), of `adamw` with a run's
+            own `Rates` behind them.
+        rates: of `adamw`, those that runs without their own have.
     """
 
     init: Callable[[Any], Any]
-    update: Callable[[Any, Any, Any, chex.Numeric], tuple[Any, Any]]
+    update: Callable[..., tuple[Any, Any]]
+    rates: Rates | tuple[()] = ()
 
 
 def over(how: str, function: Callable, items: chex.ArrayTree) -> chex.ArrayTree:
@@ -44,17 +48,27 @@ def adamw(*, learning_rate: float, warmup: float, epochs: int, weight_decay: flo
     Returns:
         The optimizer.
     """
-    chain = optax.chain(
-        optax.clip_by_global_norm(clip), optax.scale_by_adam(), optax.add_decayed_weights(weight_decay)
-    )
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup * epochs, epochs)
+    usual, rise = Rates(learning_rate, weight_decay, clip), warmup * epochs
 
-    def update(params, moments, grads, progress):
-        updates, moments = chain.update(grads, moments, params)
-        rate = schedule(progress)
+    def chain(rates):
+        return optax.chain(
+            optax.clip_by_global_norm(rates.clip),
+            optax.scale_by_adam(),
+            optax.add_decayed_weights(rates.weight_decay),
+        )
+
+    def rate_at(progress, highest):
+        # `optax.warmup_cosine_decay_schedule` is the same, and asks whether the highest is 0.
+        rising = optax.linear_schedule(0.0, highest, rise)
+        falling = optax.cosine_decay_schedule(highest, epochs - rise)
+        return optax.join_schedules([rising, falling], [rise])(progress)
+
+    def update(params, moments, grads, progress, rates=usual):
+        updates, moments = chain(rates).update(grads, moments, params)
+        rate = rate_at(progress, rates.learning_rate)
         return jax.tree.map(lambda p, u: p - rate * u, params, updates), moments
 
-    return Optimizer(chain.init, update)
+    return Optimizer(chain(usual).init, update, usual)
 
 
 def adam(*, learning_rate: float, weight_decay: float, clip: float) -> Optimizer:

@@ -21,29 +21,12 @@ from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.method.rewards import unselected
 from trsum_jax.training.corpus import Corpus, Segment, frames_at, gather
 from trsum_jax.training.epoch import Batch, Stage
-from trsum_jax.training.runs import Run, own, stream
+from trsum_jax.training.runs import MaskingNumbers, PolicyNumbers, Run, own, stream
 from trsum_jax.training.steps import Optimizer, apply, gradients, over
 
 ADVANTAGE_UNITS = ('reward', 'spread')
 # Of stage 1: the generator's, and those of two reconstructions that need none (`compare`).
 LOSSES = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
-
-
-class MaskingNumbers(NamedTuple):
-    """Numbers of `config.masking`, in which the runs of a grid may differ."""
-
-    window_ratio: chex.Numeric
-    mask_ratio: chex.Numeric
-    mask: chex.Numeric
-    replace: chex.Numeric
-
-
-class PolicyNumbers(NamedTuple):
-    """Numbers of `config.summarizer`, in which the runs of a grid may differ."""
-
-    share: chex.Numeric
-    penalty_weight: chex.Numeric
-    baseline_momentum: chex.Numeric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,12 +72,14 @@ class Reinforcement:
         length: L.
         n_videos: V, for the baselines.
         view: (keys [B], frames [B, L, D]) -> what the summarizer sees of them.
-        estimate: (key, logits [L], segment, rewards_of, baseline, progress, share) -> `Estimate`, an
-            estimator of `method.estimators` with its options bound.
+        estimate: (key, logits [L], segment, rewards_of, baseline, progress, `PolicyNumbers`) -> `Estimate`,
+            an estimator of `method.estimators` with its options bound.
         reward: (frames, valid, action, reconstruction, shot, change, side) -> reward and parts, as
             `reward_terms.weighted_sum`.
         penalty: (logits [L], valid [L], share) -> scalar.
-        numbers: share δ, weight β of the penalty, and momentum of the baselines.
+        bonus: (logits [L], valid [L]) -> scalar, what the loss has less of, such as the policy's entropy.
+        numbers: share δ, weights of the penalty (β) and of the bonus, momentum of the baselines,
+            and what estimators have of their own.
         baseline_start: `first` or `zero`.
         in_units: whether advantages are divided by their own spread, a moving average over the run.
         from_generator: whether the encoder starts with the generator's weights.
@@ -114,6 +99,7 @@ class Reinforcement:
     estimate: Callable[..., Estimate]
     reward: Callable[..., tuple[chex.Array, chex.Array]]
     penalty: Callable[..., chex.Array]
+    bonus: Callable[..., chex.Numeric]
     numbers: PolicyNumbers
     baseline_start: str
     in_units: bool
@@ -184,7 +170,8 @@ def generator_step(
 
     items = batch.segments, batch.keys
     grads, metrics = gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
-    params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress)
+    rates = own(setup.optimizer.rates, 'generator', run)
+    params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress, rates)
     return GeneratorState(params, moments), metrics
 
 
@@ -273,6 +260,20 @@ def summarizer_step(
     setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
 ):
     """A step of stage 2: sample, reconstruct, reward, learn from the advantages, move the baselines."""
+    grads, metrics = policy_gradient(setup, state, batch, corpus, run, frozen)
+    metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
+    rates = own(setup.optimizer.rates, 'summarizer', run)
+    params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress, rates)
+    videos, momentum = corpus.video[batch.segments], own(setup.numbers, 'summarizer', run).baseline_momentum
+    baseline = episodes.update_baseline(state.baseline, videos, metrics['reward'], batch.weight, momentum)
+    spread = episodes.update_spread(state.spread, metrics['advantage_rms'], batch.weight, momentum)
+    return state._replace(params=params, optimizer=moments, baseline=baseline, spread=spread), metrics
+
+
+def policy_gradient(
+    setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
+):
+    """The gradient of a batch's mean loss by the parameters, and its segments' metrics [B] each."""
     corpus = corpus._replace(standard=run.standard)
 
     def loss(params, chosen, keys):
@@ -280,13 +281,7 @@ def summarizer_step(
         return policy_losses(setup, params, segments, keys, frozen, state, batch.progress, run)
 
     items = batch.segments, batch.keys
-    grads, metrics = gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
-    metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
-    params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress)
-    videos, momentum = corpus.video[batch.segments], own(setup.numbers, 'summarizer', run).baseline_momentum
-    baseline = episodes.update_baseline(state.baseline, videos, metrics['reward'], batch.weight, momentum)
-    spread = episodes.update_spread(state.spread, metrics['advantage_rms'], batch.weight, momentum)
-    return state._replace(params=params, optimizer=moments, baseline=baseline, spread=spread), metrics
+    return gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
 
 
 def policy_losses(
@@ -319,17 +314,18 @@ def policy_loss(
     key: chex.PRNGKey,
     logits: chex.Array,
 ):
-    """The surrogate loss of one segment with its length penalty, and its metrics."""
+    """The surrogate loss of one segment with length penalty and entropy bonus, and its metrics."""
     rewards_of = functools.partial(over, setup.how, functools.partial(outcome_of, setup, frozen, segment))
-    now = episodes.baseline_of(state.baseline, segment.video), progress, numbers.share
+    now = episodes.baseline_of(state.baseline, segment.video), progress, numbers
     surrogate, rewards, advantages = setup.estimate(key, logits, segment, rewards_of, *now)
     # Squared here: `Stage.roots` takes the root of the epoch's mean.
     square = jnp.mean(jnp.square(advantages))
     surrogate = surrogate * episodes.unit(state.spread, square)
     penalty = setup.penalty(logits, segment.valid, numbers.share)
+    pull = numbers.penalty_weight * penalty - numbers.entropy_weight * setup.bonus(logits, segment.valid)
     p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
     p_mean = losses.mean_over(p, segment.valid)
-    return surrogate + numbers.penalty_weight * penalty, {
+    return surrogate + pull, {
         'reward': jnp.mean(rewards),
         'reward_std': jnp.std(rewards),
         'advantage_rms': square,

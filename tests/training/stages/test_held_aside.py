@@ -217,7 +217,7 @@ def test_what_is_kept_by_hand(monkeypatch):
         """The end of a span, with what is judged given."""
         found[:] = [sums]
         state = state._replace(learner=trsum.GeneratorState(params, ()))
-        return stage.close(state, Span(0, 0, last, row, passes), None, run)
+        return stage.close(state, Span(0, 0, last, row, passes), None, run, ())
 
     def after(state, name, losses, row=0, last=steps, passes=1, segments=2.0):
         sums = np.array([*(segments * np.array(losses)), segments], np.float32)
@@ -268,7 +268,7 @@ def test_of_chunks_each_is_judged_at_the_end_of_its_pass(plain):
 
     def closed(state, row):
         span = Span(number=0, first=0, last=steps, row=row, passes=2)
-        return jax.jit(lambda state: stage.close(state, span, plain.corpus, run))(state)
+        return jax.jit(lambda state: stage.close(state, span, plain.corpus, run, ()))(state)
 
     half, told = closed(start, 0)
     assert np.isinf(half.loss)

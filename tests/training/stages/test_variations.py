@@ -12,7 +12,8 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.data.standard import Standard
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import check, config
+from trsum_jax.experiment import check
+from trsum_jax.experiment.bench import estimating
 from trsum_jax.method import episodes, estimators, relaxations
 from trsum_jax.training.stages.variations import over_shots, permuted
 
@@ -194,6 +195,6 @@ def test_without_a_reconstruction_to_learn_by_it_is_refused():
 
 
 def test_with_a_relaxation_it_is_refused():
-    for name in config.RELAXED:
+    for name in estimating.RELAXED:
         with pytest.raises(InputError, match=f'expected False with estimator={name}'):
             check.check(tiny_config(**{'summarizer.train_generator': True, 'summarizer.estimator': name}))

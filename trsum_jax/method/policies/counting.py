@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from trsum_jax.method import episodes
 from trsum_jax.method.episodes import Baseline
-from trsum_jax.method.estimators import Estimate, RewardsOf, per, rewards_and_level
+from trsum_jax.method.estimators import Estimate, Level, RewardsOf, per, rewards_and_level
 
 # What the slope is shrunk by, in variances of one count: with few episodes their counts may hardly differ.
 _RIDGE = 0.25
@@ -29,7 +29,7 @@ def count_control(
     *,
     n_episodes: int,
     reduction: str = 'sum',
-    kind: str = 'moving_average',
+    kind: str | Level = 'moving_average',
 ) -> Estimate:
     """`(1/N) Σ_n (R_n - b_n - c_n (|a_n| - d_n)) ∇ log π(a_n) + c_n ∇ Σp`, c_n fitted to the other episodes.
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from trsum_jax.method import episodes
 from trsum_jax.method.episodes import Baseline
-from trsum_jax.method.estimators import Estimate, RewardsOf, per, rewards_and_level
+from trsum_jax.method.estimators import Estimate, Level, RewardsOf, per, rewards_and_level
 
 # The logarithm of 0. Minus infinity has no gradient: less itself it is no number.
 _NEVER = -1e30
@@ -33,7 +33,7 @@ def subsets(
     n_episodes: int,
     share: float | jax.Array,
     reduction: str = 'sum',
-    kind: str = 'moving_average',
+    kind: str | Level = 'moving_average',
 ) -> Estimate:
     """REINFORCE, `(1/N) Σ_n (R_n - b) ∇ log π(a_n)`, over the selections of `subset_size` frames.
 

@@ -90,7 +90,10 @@ def _step(stage: Stage, patience: int, state: Any, batch: Batch, corpus: Corpus,
     return state._replace(learner=learner), metrics
 
 
-def _close(stage: Stage, judge: Pretraining, patience: int, state: Any, span: Span, corpus: Corpus, run: Run):
+def _close(
+    stage: Stage, judge: Pretraining, patience: int, state: Any, span: Span, corpus: Corpus, run: Run, frozen
+):
+    del frozen
     if not judging(run):
         return state, {}
 

@@ -13,7 +13,7 @@ from trsum_jax.method.estimators import Estimate, Outcome, RewardsOf
 from trsum_jax.training import trsum
 from trsum_jax.training.corpus import Corpus, gather
 from trsum_jax.training.epoch import Batch, Stage
-from trsum_jax.training.runs import Run
+from trsum_jax.training.runs import Run, own
 from trsum_jax.training.steps import gradients
 from trsum_jax.training.trsum import Reinforcement, SummarizerState
 
@@ -120,6 +120,7 @@ def _step(setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Co
 
     items = batch.segments, batch.keys
     grads, _ = gradients(loss, generator, items, batch.weight, setup.at_once, setup.shards)
+    rates = own(setup.optimizer.rates, 'summarizer', run)
     return after._replace(
-        generator=setup.optimizer.update(generator, moments, grads, batch.progress)
+        generator=setup.optimizer.update(generator, moments, grads, batch.progress, rates)
     ), metrics
