@@ -299,6 +299,7 @@ def main(argv: Sequence[str]) -> int:
     places = dict(zip(videos, targets, strict=True))
     for summary in summaries:
         path, of_one = summary.path, places[summary.path]
+        summary = dataclasses.replace(summary, crossfade=given.crossfade)
         try:
             notes = outputs.write(summary, of_one, given.sound)
         except InputError as error:

@@ -8,7 +8,7 @@ from absl import flags
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.video import folder, outputs, reading
+from trsum_jax.video import blending, folder, outputs, reading
 from trsum_jax.video.written import subtitles
 
 
@@ -25,6 +25,7 @@ def plan(
         raise InputError('expected --video=FILE, or --videos=DIR for all videos of a folder; found neither')
     if given.seconds is not None and given.budget is not None:
         raise InputError('expected --budget or --seconds, found both; leave one out')
+    blending.check_crossfade(given.crossfade, '--crossfade')
     found, notes = folder.find_all(given.videos or ())
     # None: a name is made, where the part is written by default. An empty one: it is not wanted.
     named = {name: given[name].value for name in (*outputs.BESIDE, *outputs.WISHES)}

@@ -23,5 +23,7 @@ def define_output_flags() -> None:
     flags.DEFINE_string('preview', None, 'small moving picture (.gif, .webp) of at most 5 MB, as --timeline')
     flags.DEFINE_string('clips', None, 'folder for the parts as films of their own')
     flags.DEFINE_string('stills', None, 'folder for a picture of each part (.jpg), of full size')
+    text = 'seconds for which a part fades into the next one, up to 1; the film gets shorter by it'
+    flags.DEFINE_float('crossfade', 0.0, text)
     tracks = 'sound tracks of the summary, its clips and its timeline'
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], tracks)
