@@ -180,6 +180,7 @@ def summarize_all(
             changes=changes[path],
             shortest=shortest,
         )
+        summary = dataclasses.replace(summary, encoder=encoder.name)
         if path in judged:
             share = budget if seconds is None else min(seconds / summary.duration, 1)
             agreement = judging.agreement(judged[path], summary, share, seed=seed)
@@ -267,18 +268,10 @@ def main(argv: Sequence[str]) -> int:
         0, or `INCOMPLETE` where videos were left out.
     """
     given = flags.FLAGS
-    try:
+    with command_line.needing('video', 'summarizing videos'):
         from trsum_jax.video import outputs, planning
         from trsum_jax.video import people as judging
         from trsum_jax.video.encoders import loading
-    except ModuleNotFoundError as error:
-        package = (error.name or '').split('.')[0]
-        if package == 'trsum_jax':
-            raise
-        raise InputError(
-            f'summarizing videos needs the package {package}, which is not installed; '
-            'run: pip install "trsum_jax[video]"'
-        ) from error
     videos, also, targets = planning.plan(given)
     left_out = None if given.strict or len([*videos, *also]) == 1 else {}
     summaries = summarize_all(
@@ -298,22 +291,16 @@ def main(argv: Sequence[str]) -> int:
     )
     places = dict(zip(videos, targets, strict=True))
     for summary in summaries:
-        path, of_one = summary.path, places[summary.path]
+        of_one = places[summary.path]
         summary = dataclasses.replace(summary, crossfade=given.crossfade)
         try:
-            notes = outputs.write(summary, of_one, given.sound)
+            outputs.write_and_tell(summary, of_one, given.sound)
         except InputError as error:
             if left_out is None:
                 raise
-            left_out[path] = str(error)
+            left_out[summary.path] = str(error)
             print(f'not written: {error}', file=sys.stderr)
             continue
-        for note in notes:
-            tell(path, note)
-        share = summary.length / summary.duration
-        print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
-        print(outputs.table(summary), end='\n\n')
-        print('written: ' + ', '.join(map(shown, of_one.places())), end='\n\n')
     if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
         print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
         print(judging.agreement_table(found), end='\n\n')

@@ -86,6 +86,7 @@ def make_summary(
         shot_scores=values,
         chosen=chosen,
         clock=video.clock,
+        allowed=allowed,
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))

@@ -69,6 +69,30 @@ class Clock:
         self._lost, self._epoch = True, 0
         self._places, self._times = array.array('q'), array.array('d')
 
+    @classmethod
+    def that_ran_on(cls, part: Part, closes_gaps: bool, places: np.ndarray, times: np.ndarray) -> 'Clock':
+        """The clock of a file that one shift holds for, as an earlier pass has left it.
+
+        Args:
+            part: its only one.
+            closes_gaps: whether a jump ahead is no pause.
+            places: [n_frames] int64, as the pass had it in `places`.
+            times: [n_frames] float64, seconds of every frame.
+
+        Returns:
+            A clock that has seen all pictures.
+        """
+        usual = Fraction(float(times[-1])) / (len(times) - 1) if len(times) > 1 else Fraction(1)
+        clock = cls(usual, closes_gaps)
+        clock.parts = [part]
+        clock._places, clock._times = array.array('q', places.tolist()), array.array('d', times.tolist())
+        return clock
+
+    @property
+    def places(self) -> np.ndarray:
+        """[n_frames] int64, the byte of the file up to which every frame was read; never decreasing."""
+        return np.array(self._places, np.int64)
+
     @property
     def origin(self) -> Fraction | None:
         """The time of the first frame on the file's own clock; None without."""

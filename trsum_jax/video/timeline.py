@@ -11,6 +11,7 @@ import numpy as np
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
+from trsum_jax.video import record
 from trsum_jax.video.opening import open_input
 from trsum_jax.video.sound import sound_tracks, track_tags
 from trsum_jax.video.summary import Summary
@@ -42,7 +43,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
 
     `start` and `end` are seconds from the first frame, up to the next one's beginning; `timecode` is of
     `start`, counted from the timecode that a camera has written into the file, as an EDL counts;
-    `summary_start` and `summary_end` are seconds of the summary's own video. Where people have judged the
+    `summary_start` and `summary_end` are seconds of the summary's own video. Shots have the numbers of the
+    page. `source` and what else `recutting.read_summary` needs is there too. Where people have judged the
     video, `agreement` holds F from 0 to 1 and correlations, by row.
 
     Args:
@@ -69,17 +71,23 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
             'summary_frames': int((np.diff(summary.parts)[:, 0] + 1 - summary.tails).sum()),
             'seconds': summary.duration,
             'summary_seconds': summary.length,
+            'allowed_seconds': summary.allowed,
+            'crossfade': summary.crossfade,
+            'encoder': summary.encoder,
             'parts': parts,
             'shots': [
-                _span(summary, span, count) | {'score': float(score), 'chosen': bool(chosen)}
-                for span, score, chosen in zip(
-                    summary.shots, summary.shot_scores, summary.chosen, strict=True
+                {'number': number, 'chosen': bool(chosen)}
+                | _span(summary, span, count)
+                | {'score': float(score)}
+                for number, (span, score, chosen) in enumerate(
+                    zip(summary.shots, summary.shot_scores, summary.chosen, strict=True), 1
                 )
             ],
             'scores': [
                 {'frame': int(frame), 'second': float(summary.frame_times[frame]), 'score': float(score)}
                 for frame, score in zip(summary.picks, summary.scores, strict=True)
             ],
+            'source': record.record_of(summary, output),
         }
         | ({'agreement': summary.agreement} if summary.agreement else {}),
     )

@@ -3,8 +3,18 @@
 from absl import flags
 
 
-def define_output_flags() -> None:
-    """Declares them; `planning` reads them."""
+def define_mark_flags() -> None:
+    """Declares those by which people choose; `recutting.parse_marks` reads them."""
+    flags.DEFINE_string('keep', None, 'shots to show, by their numbers on the page: 3,5-7')
+    flags.DEFINE_string('drop', None, 'shots not to show, as --keep')
+
+
+def define_output_flags(crossfade: float | None = 0.0) -> None:
+    """Declares them; `planning` reads them.
+
+    Args:
+        crossfade: the default of its flag.
+    """
     flags.DEFINE_string('output', None, 'summary (.mp4, .mov, .webm), NAME-summary.mp4 by default; a folder')
     flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
@@ -24,6 +34,6 @@ def define_output_flags() -> None:
     flags.DEFINE_string('clips', None, 'folder for the parts as films of their own')
     flags.DEFINE_string('stills', None, 'folder for a picture of each part (.jpg), of full size')
     text = 'seconds for which a part fades into the next one, up to 1; the film gets shorter by it'
-    flags.DEFINE_float('crossfade', 0.0, text)
+    flags.DEFINE_float('crossfade', crossfade, text)
     tracks = 'sound tracks of the summary, its clips and its timeline'
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], tracks)
