@@ -85,6 +85,7 @@ TESTED_IN = {
     'video/describing': 'video/test_pictures',
     'video/encoders/loading': 'video/encoders/test_encoder',
     'video/folder': 'test_names',
+    'video/parts': 'video/test_cuts',
     'video/outputs': 'test_summarize',
     'video/picking': 'video/test_writing',
     'video/planning': 'test_summarize',
