@@ -1,4 +1,3 @@
-import copy
 import dataclasses
 import json
 
@@ -10,15 +9,13 @@ pytest.importorskip('jinja2')
 
 from fractions import Fraction
 
-from rendered import flash_and_beep, grey, steady
-from rendered import write_video as render
+from rendered import flash_and_beep, steady
 from summaries import summary_of
 from summarizing import Command
 
 from trsum_jax import recut
-from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation
-from trsum_jax.video import folder, outputs, reading, recutting, timeline
+from trsum_jax.video import outputs, reading, recutting, timeline
 from trsum_jax.video.reading import VideoReader
 
 PARTS = [(40, 69), (110, 129), (200, 239)]

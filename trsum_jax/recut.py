@@ -3,8 +3,9 @@
     trsum recut holiday-summary.json --keep=3,5-7 --drop=2
     python -m trsum_jax.recut --summary=holiday-summary.json
 
-Shots have the numbers of the page. In the JSON, which shots are chosen may be edited, or the start and end
-of parts. Without --overwrite the files are called holiday-summary-cut2.mp4 and so on.
+Shots have the numbers of the page. In the JSON people may edit which shots are chosen, or the start
+and end of parts. Files are called holiday-summary-cut2.mp4 and so on; with --overwrite they take the
+place of those of before.
 """
 
 if __name__ == '__main__':
@@ -35,8 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_string('video', None, 'its video, where that is not where the JSON says')
     output_flags.define_mark_flags()
     flags.DEFINE_float('seconds', None, 'greatest length of the summary; by default as before')
-    # By default as before.
-    output_flags.define_output_flags(crossfade=None)
+    output_flags.define_output_flags(again=True)
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
 
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     path = pathlib.Path(given.summary)
     summary, notes = recutting.read_summary(path, pathlib.Path(given.video) if given.video else None)
     if keep or drop or given.seconds is not None:
-        summary, more = recutting.overrule(summary, keep, drop, given.seconds)
+        summary, more = choosing.choose_again(summary, keep, drop, given.seconds)
         notes += more
     if given.crossfade is not None:
         summary = dataclasses.replace(summary, crossfade=given.crossfade)

@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
 COMMON = (
-    *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *('storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict'),
+    *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'keep', 'drop', 'page'),
+    *('json', 'storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict'),
     *('encoder', 'weights', 'onnx'),
 )
 
@@ -71,6 +71,8 @@ def summarize_all(
     budget: float = BUDGET,
     seconds: float | None = None,
     shortest: float = SHORTEST,
+    keep: Collection[int] = (),
+    drop: Collection[int] = (),
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
@@ -91,6 +93,8 @@ def summarize_all(
         budget: a summary's greatest share of its video.
         seconds: its greatest length, in place of `budget`.
         shortest: seconds of the shortest part of a summary, where its video and length have room for it.
+        keep: shots that a summary shows, counted from 0 where the page counts them from 1.
+        drop: those that it does not show.
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
@@ -179,6 +183,8 @@ def summarize_all(
             seconds=seconds,
             changes=changes[path],
             shortest=shortest,
+            keep=keep,
+            drop=drop,
         )
         summary = dataclasses.replace(summary, encoder=encoder.name)
         if path in judged:
@@ -234,6 +240,7 @@ def define_flags() -> None:
     flags.DEFINE_string('video', None, 'the video to summarize')
     several = 'folder of videos to train on; without --video each is summarized'
     flags.DEFINE_multi_string('videos', None, several)
+    output_flags.define_mark_flags()
     output_flags.define_output_flags()
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
@@ -269,9 +276,10 @@ def main(argv: Sequence[str]) -> int:
     """
     given = flags.FLAGS
     with command_line.needing('video', 'summarizing videos'):
-        from trsum_jax.video import outputs, planning
+        from trsum_jax.video import outputs, planning, recutting
         from trsum_jax.video import people as judging
         from trsum_jax.video.encoders import loading
+    keep, drop = recutting.parse_marks(given.keep, given.drop)
     videos, also, targets = planning.plan(given)
     left_out = None if given.strict or len([*videos, *also]) == 1 else {}
     summaries = summarize_all(
@@ -283,6 +291,8 @@ def main(argv: Sequence[str]) -> int:
         budget=BUDGET if given.budget is None else given.budget,
         seconds=given.seconds,
         shortest=given.shortest,
+        keep=keep,
+        drop=drop,
         rate=given.rate,
         seed=given.seed,
         people=given.people,

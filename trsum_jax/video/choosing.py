@@ -1,5 +1,6 @@
 """Scores to a summary: by the protocol's knapsack, or so that nothing is shown twice."""
 
+import dataclasses
 import pathlib
 from collections.abc import Collection
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
-from trsum_jax.video import coverage, cuts, parts, still
+from trsum_jax.video import coverage, cuts, looks, parts, still
 from trsum_jax.video.summary import Summary
 
 # How shots are chosen: so that nothing is shown twice, which is ours; or as the field's protocol does.
@@ -112,7 +113,9 @@ def make_summary(
         shot_scores=evaluation.shot_scores(task.frames, shots),
         chosen=chosen,
         clock=video.clock,
-        allowed=allowed,
+        allowed=task.allowed,
+        shortest=shortest if changes is not None else 0.0,
+        looks=looks.sketch(video.features) if choice == COVERAGE and not task.constant else None,
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))
@@ -121,8 +124,47 @@ def make_summary(
             f'no shot fits into {task.allowed:.3g} s: of the best one, {summary.length:.3g} s are taken'
         )
     elif keep and summary.length > task.allowed + parts.ROUNDING:
-        notes.append(f'what is kept takes {summary.length:.3g} s, more than the {task.allowed:.3g} s allowed')
+        notes.append(_more_kept(summary, task.allowed))
     return summary, notes
+
+
+def choose_again(
+    summary: Summary, keep: Collection[int], drop: Collection[int], seconds: float | None = None
+) -> tuple[Summary, list[str]]:
+    """Chooses among the shots of a summary as `make_summary` does, without a look at the video.
+
+    Args:
+        summary: whose shots; also the time that it may last, where `seconds` does not say it.
+        keep: shots that are shown, however long they are, counted from 0. The rest of the time is chosen.
+        drop: shots that are not shown.
+        seconds: the summary's greatest length.
+
+    Returns:
+        The summary, of whose shots one may be cut in pieces where none fits; and notes for people.
+
+    Raises:
+        InputError: shots to keep or to drop that there are not, that are both, or all.
+    """
+    n_frames, edges = len(summary.frame_times), summary.edges
+    video = Video('again', summary.picks, n_frames, fps=summary.fps, frame_times=summary.frame_times)
+    frames = evaluation.frame_scores(summary.scores, summary.picks, n_frames)
+    allowed = min(seconds or summary.allowed or summary.length, summary.duration)
+    task = _Task(video, summary.scores, frames, edges, allowed)
+    kept, dropped = _marked(len(summary.shots), keep, drop)
+    content = None
+    if summary.looks is not None:
+        content = coverage.content(summary.shots, summary.picks, edges, summary.looks, summary.scores)
+    least = summary.shortest if summary.shortest <= allowed else 0.0
+    scenes = summary.shots[:, 0]
+    shots, chosen, _ = _long_enough(task, summary.shots, content, ~dropped, kept, dropped, scenes, least)
+    values = evaluation.shot_scores(frames, shots)
+    made = dataclasses.replace(summary, shots=shots, shot_scores=values, chosen=chosen, allowed=allowed)
+    more = bool(keep) and made.length > allowed + parts.ROUNDING
+    return made, [_more_kept(made, allowed)] if more else []
+
+
+def _more_kept(summary: Summary, allowed: float) -> str:
+    return f'what is kept takes {summary.length:.3g} s, more than the {allowed:.3g} s allowed'
 
 
 def check_limits(budget: float, seconds: float | None) -> None:

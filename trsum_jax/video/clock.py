@@ -72,7 +72,9 @@ class Clock:
         self._places, self._times = array.array('q'), array.array('d')
 
     @classmethod
-    def that_ran_on(cls, part: Part, closes_gaps: bool, places: np.ndarray, times: np.ndarray) -> 'Clock':
+    def that_ran_on(
+        cls, part: Part, closes_gaps: bool, places: np.ndarray, times: np.ndarray, keys: np.ndarray
+    ) -> 'Clock':
         """The clock of a file that one shift holds for, as an earlier pass has left it.
 
         Args:
@@ -80,6 +82,7 @@ class Clock:
             closes_gaps: whether a jump ahead is no pause.
             places: [n_frames] int64, as the pass had it in `places`.
             times: [n_frames] float64, seconds of every frame.
+            keys: [n] int64, as it had them.
 
         Returns:
             A clock that has seen all pictures.
@@ -88,6 +91,7 @@ class Clock:
         clock = cls(usual, closes_gaps)
         clock.parts = [part]
         clock._places, clock._times = array.array('q', places.tolist()), array.array('d', times.tolist())
+        clock.keys = array.array('q', keys.tolist())
         return clock
 
     @property

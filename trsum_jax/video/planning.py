@@ -50,6 +50,11 @@ def plan(
         for path in videos:
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
             targets.append(wishes.targets(path, place / f'{name}{film}'))
+    if (given.keep or given.drop) and len(videos) > 1:
+        raise InputError(
+            f'--keep and --drop: expected one video, whose shots they are, found {len(videos)}; summarize '
+            'them, and use trsum recut on the JSON of each'
+        )
     outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
     for note in notes:
         print(f'note: {note}', file=sys.stderr)

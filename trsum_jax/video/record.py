@@ -21,7 +21,7 @@ from trsum_jax.video.summary import Summary
 _ENDS = 1 << 20
 # Where the file's own clock does not hold the times.
 _MICROSECOND = Fraction(1, 1_000_000)
-_RUN = re.compile(r'(-?\d{1,15})(?:x(\d{1,8}))?')
+_RUN = re.compile(r'(\d{1,15})(?:x(\d{1,8}))?')
 _FRACTION = re.compile(r'(-?\d{1,18})/([1-9]\d{0,18})')
 
 
@@ -50,6 +50,7 @@ def record_of(summary: Summary, output: pathlib.Path) -> dict[str, object]:
             'place': clock.parts[0].place,
             'closes_gaps': clock.closes_gaps,
             'places': _runs_text(np.diff(clock.places)),
+            'keys': _runs_text(np.diff(clock.keys, prepend=0)),
         }
         if clock is not None and clock.runs_on
         else None,
@@ -103,7 +104,7 @@ def frame_times_of(found: Fields, n_frames: int) -> np.ndarray:
     tick = _fraction(found, 'tick')
     if tick <= 0:
         found.refuse('tick', 'a fraction above 0', str(tick))
-    ticks = np.append(0, _from_runs(found, 'gaps', n_frames - 1, 0))
+    ticks = np.append(0, _from_runs(found, 'gaps', n_frames - 1))
     if ticks[-1] * tick > bounds.LARGEST_NUMBER:
         found.refuse('gaps', 'the times of a video', f'{float(ticks[-1] * tick):g} seconds')
     return _seconds(ticks, tick)
@@ -126,9 +127,12 @@ def clock_of_record(found: Fields, times: np.ndarray) -> Clock | None:
         return None
     of_clock = found.part('clock')
     place = of_clock.whole('place', 0, 2**63 - 1) if 'place' in of_clock else None
-    places = (place or 0) + np.append(0, _from_runs(of_clock, 'places', len(times) - 1, 0))
+    places = (place or 0) + np.append(0, _from_runs(of_clock, 'places', len(times) - 1))
+    keys = _from_runs(of_clock, 'keys', None)
+    if len(keys) and keys[-1] >= len(times):
+        of_clock.refuse('keys', f'frames below {len(times)}', int(keys[-1]))
     part = Part(place, Fraction(0), _fraction(of_clock, 'shift'))
-    return Clock.that_ran_on(part, of_clock.flag('closes_gaps'), places, times)
+    return Clock.that_ran_on(part, of_clock.flag('closes_gaps'), places, times, keys)
 
 
 def _ticks(times: np.ndarray, tick: Fraction) -> tuple[Fraction, np.ndarray]:
@@ -152,18 +156,17 @@ def _runs_text(values: np.ndarray) -> str:
     return ' '.join(f'{value}x{count}' if count > 1 else str(value) for value, count in pairs)
 
 
-def _from_runs(found: Fields, key: str, count: int, least: int) -> np.ndarray:
-    """[count] int64 sums of the numbers of `_runs_text`, none of them below `least`."""
+def _from_runs(found: Fields, key: str, count: int | None) -> np.ndarray:
+    """[count] int64 sums of the numbers of `_runs_text`, none below 0; of any count where that is None."""
     words = found.text(key).split()
     runs = [_RUN.fullmatch(word) for word in words]
     if None in runs:
         found.refuse(key, 'whole numbers, equal ones as 512x3', words[runs.index(None)])
     values = np.array([int(run[1]) for run in runs], np.int64)
     counts = np.array([int(run[2] or 1) for run in runs], np.int64)
-    if counts.sum() != count or (counts < 1).any():
-        found.refuse(key, f'{count} numbers, one less than there are frames', int(counts.sum()))
-    if (values < least).any():
-        found.refuse(key, f'numbers not below {least}', int(values.min()))
+    most = bounds.MOST_FRAMES if count is None else count
+    if (counts < 1).any() or counts.sum() > most or (count is not None and counts.sum() < count):
+        found.refuse(key, f'{most} numbers, one less than there are frames', int(counts.sum()))
     if float(values @ counts.astype(np.float64)) > 2.0**62:
         found.refuse(key, 'numbers of a video', int(values.max()))
     return np.cumsum(np.repeat(values, counts))

@@ -12,8 +12,8 @@ from trsum_jax.data.stored import bounds, text_files
 from trsum_jax.data.stored.json_fields import Fields
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.protocol import evaluation, knapsack
-from trsum_jax.video import record
+from trsum_jax.protocol import evaluation
+from trsum_jax.video import looks, record
 from trsum_jax.video.blending import LONGEST
 from trsum_jax.video.summary import Summary
 
@@ -22,8 +22,6 @@ _EXPECTED = 'a summary (.json) that trsum summarize has written'
 _SAME = 1e-3
 # Seconds: an edge of a shot that is so close to one that people have set goes there.
 _NEAR = 1.0
-# Seconds that shots are weighed in.
-_TICK = 0.01
 _NUMBERS = re.compile(r'\s*(\d{1,6})\s*(?:[-–]\s*(\d{1,6})\s*)?')
 
 
@@ -79,6 +77,8 @@ def read_summary(path: str | os.PathLike, video: pathlib.Path | None = None) -> 
         shot_scores=np.zeros(0),
         chosen=np.zeros(0, bool),
         clock=record.clock_of_record(source, times),
+        shortest=found.number('shortest'),
+        looks=looks.read_looks(found, 'looks', len(picks)) if 'looks' in found else None,
         allowed=found.number('allowed_seconds', 0, duration) if 'allowed_seconds' in found else None,
         encoder=found.text('encoder') if 'encoder' in found else None,
         crossfade=found.number('crossfade', 0, LONGEST),
@@ -127,55 +127,6 @@ def _numbers(text: str, named: str) -> set[int]:
             )
         found.update(range(first - 1, last))
     return found
-
-
-def overrule(
-    summary: Summary, keep: set[int], drop: set[int], seconds: float | None = None
-) -> tuple[Summary, list[str]]:
-    """Chooses anew, with shots that people want and without those that they do not.
-
-    What is kept is shown, however long it is. Of the others those of highest score are chosen for the time
-    that is left.
-
-    Args:
-        summary: whose shots; also the time, where `seconds` does not say it.
-        keep: shots to show, counted from 0.
-        drop: shots not to show.
-        seconds: that the summary may last.
-
-    Returns:
-        The summary with the same shots, and notes for people.
-
-    Raises:
-        InputError: shots that there are not, none left, or nothing is kept and nothing else fits.
-    """
-    n_shots = len(summary.shots)
-    for flag, marked in (('--keep', keep), ('--drop', drop)):
-        if beyond := {one for one in marked if one >= n_shots}:
-            raise InputError(
-                f'{flag}: expected shots 1 to {n_shots}, as on the page, found {_listed(beyond)}'
-            )
-    if len(drop) == n_shots:
-        raise InputError(f'--drop: expected to leave a shot, found all {n_shots} of them')
-    allowed = min(seconds or summary.allowed or summary.length, summary.duration)
-    lengths = np.diff(summary.seconds(summary.shots), axis=1)[:, 0]
-    weights = np.maximum(np.ceil(lengths / _TICK - _SAME).astype(np.int64), 1)
-    chosen, free = np.zeros(n_shots, bool), np.ones(n_shots, bool)
-    chosen[list(keep)] = True
-    free[[*keep, *drop]] = False
-    room = int(allowed / _TICK + _SAME) - int(weights[chosen].sum())
-    if room > 0:
-        chosen[free] = knapsack.solve(summary.shot_scores[free], weights[free], room)
-    if not chosen.any():
-        shortest = lengths[free].min()
-        raise InputError(
-            f'expected a shot of at most {allowed:.3g} s among those that may be shown, found that the '
-            f'shortest lasts {shortest:.3g} s; give more --seconds, or --keep a shot'
-        )
-    notes, kept = [], lengths[list(keep)].sum()
-    if kept > allowed + _SAME:
-        notes.append(f'what is kept lasts {kept:.3g} s, more than the {allowed:.3g} s that were allowed')
-    return dataclasses.replace(summary, chosen=chosen, allowed=allowed), notes
 
 
 def _listed(shots: set[int]) -> str:

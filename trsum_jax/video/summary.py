@@ -28,6 +28,9 @@ class Summary:
             it nothing is sought in the file, and writing reads it once more.
         agreement: with people who judged the video (`people.agreement`), where there are any.
         allowed: seconds that the summary may last, where that is known.
+        shortest: seconds of the shortest part, where the summary has room for it.
+        looks: [n_steps, K] int8, what the steps look like (`looks.sketch`): by them shots are chosen again so
+            that nothing is shown twice; None where shots are chosen by their scores alone.
         encoder: the name of what described the pictures, where that is known.
         crossfade: seconds for which the pictures of a part fade into those of the next one, at most; what is
             faded lies within both parts, so that the film gets shorter by it.
@@ -45,6 +48,8 @@ class Summary:
     clock: Clock | None = None
     agreement: dict[str, dict[str, float]] | None = None
     allowed: float | None = None
+    shortest: float = 0.0
+    looks: np.ndarray | None = None
     encoder: str | None = None
     crossfade: float = 0.0
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.video import record
+from trsum_jax.video import looks, record
 from trsum_jax.video.opening import open_input
 from trsum_jax.video.sound import sound_tracks, track_tags
 from trsum_jax.video.summary import Summary
@@ -72,6 +72,7 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
             'seconds': summary.duration,
             'summary_seconds': summary.length,
             'allowed_seconds': summary.allowed,
+            'shortest': summary.shortest,
             'crossfade': summary.crossfade,
             'encoder': summary.encoder,
             'parts': parts,
@@ -87,6 +88,7 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
                 {'frame': int(frame), 'second': float(summary.frame_times[frame]), 'score': float(score)}
                 for frame, score in zip(summary.picks, summary.scores, strict=True)
             ],
+            'looks': None if summary.looks is None else looks.text_of(summary.looks),
             'source': record.record_of(summary, output),
         }
         | ({'agreement': summary.agreement} if summary.agreement else {}),

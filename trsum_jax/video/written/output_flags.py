@@ -9,13 +9,14 @@ def define_mark_flags() -> None:
     flags.DEFINE_string('drop', None, 'shots not to show, as --keep')
 
 
-def define_output_flags(crossfade: float | None = 0.0) -> None:
+def define_output_flags(again: bool = False) -> None:
     """Declares them; `planning` reads them.
 
     Args:
-        crossfade: the default of its flag.
+        again: of a summary that was written before, whose name and fades are the defaults.
     """
-    flags.DEFINE_string('output', None, 'summary (.mp4, .mov, .webm), NAME-summary.mp4 by default; a folder')
+    name = 'NAME-cut2.mp4 by default' if again else 'NAME-summary.mp4 by default; a folder'
+    flags.DEFINE_string('output', None, f'summary (.mp4, .mov, .webm), {name}')
     flags.DEFINE_string('page', None, 'page to look at (.html), beside the summary by default; empty: none')
     flags.DEFINE_string('json', None, 'scores, shots and times (.json), as --page')
     flags.DEFINE_string('storyboard', None, 'picture of key frames (.png), as --page')
@@ -34,6 +35,6 @@ def define_output_flags(crossfade: float | None = 0.0) -> None:
     flags.DEFINE_string('clips', None, 'folder for the parts as films of their own')
     flags.DEFINE_string('stills', None, 'folder for a picture of each part (.jpg), of full size')
     text = 'seconds for which a part fades into the next one, up to 1; the film gets shorter by it'
-    flags.DEFINE_float('crossfade', crossfade, text)
+    flags.DEFINE_float('crossfade', None if again else 0.0, text)
     tracks = 'sound tracks of the summary, its clips and its timeline'
     flags.DEFINE_enum('sound', 'all', ['all', 'main', 'none'], tracks)
