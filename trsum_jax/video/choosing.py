@@ -9,6 +9,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import cuts
+from trsum_jax.video.clearest import clearest_frames
 from trsum_jax.video.summary import Summary
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
@@ -64,7 +65,7 @@ def make_summary(
     if evaluation.is_constant(frames):
         notes.append('all scores are alike: shots are taken at even distances')
     if changes is None:
-        chosen = _choose(frames, edges, shots, video.fps, allowed)
+        chosen, key_frames = _choose(frames, edges, shots, video.fps, allowed), None
         whole = bool(chosen.any())
         if not whole:
             shots, chosen = _piece(frames, edges, shots, allowed)
@@ -74,6 +75,7 @@ def make_summary(
         least = shortest if shortest <= allowed else 0.0
         shots, chosen, whole = _choose_watchable(frames, edges, shots, video.fps, allowed, scenes, least)
         shots, chosen = _trim(shots, chosen, edges, changes, scenes, shortest)
+        key_frames = clearest_frames(shots, frames, edges, changes, scenes)
     values = evaluation.shot_scores(frames, shots)
     summary = Summary(
         path=path,
@@ -86,6 +88,7 @@ def make_summary(
         shot_scores=values,
         chosen=chosen,
         clock=video.clock,
+        key_frames=key_frames,
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))

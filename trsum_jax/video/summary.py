@@ -25,6 +25,8 @@ class Summary:
         clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
             it nothing is sought in the file, and writing reads it once more.
         agreement: with people who judged the video (`people.agreement`), where there are any.
+        key_frames: [n_shots] int64, the frame that stands for every shot, from a pass that looked at all
+            frames (`clearest_frames`); without it that of highest score does.
     """
 
     path: pathlib.Path
@@ -38,6 +40,7 @@ class Summary:
     chosen: np.ndarray
     clock: Clock | None = None
     agreement: dict[str, dict[str, float]] | None = None
+    key_frames: np.ndarray | None = None
 
     @property
     def parts(self) -> np.ndarray:
@@ -55,6 +58,24 @@ class Summary:
         """Spans of frames, [n, 2] int both inclusive, as [n, 2] float64 seconds: from, up to."""
         edges = np.append(self.frame_times, self.duration)
         return np.stack([edges[spans[:, 0]], edges[spans[:, 1] + 1]], axis=1)
+
+    def key_frame(self, span: np.ndarray) -> int:
+        """The frame that stands for a span.
+
+        Args:
+            span: [2] int, its first and last frame, both inclusive.
+
+        Returns:
+            Of the `key_frames` of shots within it the one of highest score; without them the frame of highest
+            score, and the middle one where no score lies in the span.
+        """
+        if self.key_frames is not None and len(keys := self.key_frames[self.inside(span)]):
+            steps = np.searchsorted(self.picks, keys, side='right') - 1
+            return int(keys[np.argmax(self.scores[steps])])
+        inside = np.flatnonzero((self.picks >= span[0]) & (self.picks <= span[1]))
+        if not len(inside):
+            return int(span[0] + span[1]) // 2
+        return int(self.picks[inside[np.argmax(self.scores[inside])]])
 
     @property
     def length(self) -> float:

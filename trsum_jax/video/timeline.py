@@ -70,7 +70,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
             'summary_seconds': summary.length,
             'parts': parts,
             'shots': [
-                _span(summary, span, count) | {'score': float(score), 'chosen': bool(chosen)}
+                _span(summary, span, count)
+                | {'score': float(score), 'chosen': bool(chosen), 'key_frame': summary.key_frame(span)}
                 for span, score, chosen in zip(
                     summary.shots, summary.shot_scores, summary.chosen, strict=True
                 )
