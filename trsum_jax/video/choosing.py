@@ -11,6 +11,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, looks, parts, still
+from trsum_jax.video.clearest import clearest_frames
 from trsum_jax.video.summary import Summary
 
 # How shots are chosen: so that nothing is shown twice, which is ours; or as the field's protocol does.
@@ -96,12 +97,12 @@ def make_summary(
     if changes is None:
         shots = np.asarray(video.change_points)
         everything, nothing = np.ones(len(shots), bool), np.zeros(len(shots), bool)
-        chosen = _choose(task, shots, None, everything, nothing)
+        chosen, key_frames = _choose(task, shots, None, everything, nothing), None
         whole = bool(chosen.any())
         if not whole:
             shots, chosen = _piece(task, shots, everything)
     else:
-        shots, chosen, whole = _choose_watchable(task, changes, shortest, choice, keep, drop)
+        shots, chosen, whole, key_frames = _choose_watchable(task, changes, shortest, choice, keep, drop)
     summary = Summary(
         path=path,
         fps=video.fps,
@@ -116,6 +117,7 @@ def make_summary(
         allowed=task.allowed,
         shortest=shortest if changes is not None else 0.0,
         looks=looks.sketch(video.features) if choice == COVERAGE and not task.constant else None,
+        key_frames=key_frames,
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))
@@ -210,8 +212,8 @@ def _choose_watchable(
     choice: str,
     keep: Collection[int],
     drop: Collection[int],
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Shots, which of them are chosen, and whether these are whole ones."""
+) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray]:
+    """Shots, which of them are chosen, whether these are whole ones, and a key frame of each."""
     video, edges = task.video, task.edges
     found = cuts.find_scenes(video.frame_times, changes)
     shots = cuts.refine(np.asarray(video.change_points), video.picks, video.frame_times, changes, found)
@@ -238,7 +240,7 @@ def _choose_watchable(
         kept, dropped = _marked(len(shots), keep, drop)
         shots, chosen, whole = choose(shots, kept, dropped)
         shots, chosen = parts.trim_parts(edges, shots, chosen, changes, found.starts, shortest, kept)
-    return shots, chosen, whole
+    return shots, chosen, whole, clearest_frames(shots, task.frames, edges, changes, found.starts)
 
 
 def _marked(n: int, keep: Collection[int], drop: Collection[int]) -> tuple[np.ndarray, np.ndarray]:

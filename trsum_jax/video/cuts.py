@@ -48,12 +48,14 @@ class Changes:
         lasting: [n_frames] float32, the same between 3 frames before a frame and 2 after it.
         contrast: [n_frames] float32, standard deviation of luma: 0 for black or one colour, less in a fade.
         detail: [n_frames] float32, mean absolute difference of neighbours in a row of pixels: less in a blur.
+        sharpness: [n_frames] float32, the same of squares: less where edges are soft, too.
     """
 
     change: np.ndarray
     lasting: np.ndarray
     contrast: np.ndarray
     detail: np.ndarray
+    sharpness: np.ndarray
 
 
 class Scenes(NamedTuple):
@@ -75,7 +77,8 @@ class Watcher:
         """Begins before the first frame."""
         self._small, self._rows = VideoReformatter(), VideoReformatter()
         self._recent = collections.deque(maxlen=_AFTER + _BEFORE + 1)
-        self._change, self._lasting, self._contrast, self._detail = (array.array('f') for _ in range(4))
+        self._change, self._lasting, self._contrast = (array.array('f') for _ in range(3))
+        self._detail, self._sharpness = array.array('f'), array.array('f')
 
     def __call__(self, frame: av.VideoFrame) -> None:
         """Looks at the next frame; whatever its size and format, it is compared in the same small one."""
@@ -87,8 +90,9 @@ class Watcher:
         if len(self._change) > _AFTER:
             self._lasting.append(_difference(small, self._recent[0]))
         self._contrast.append(float(small[0].std()))
-        steps = np.diff(rows.to_ndarray().astype(np.int16))
+        steps = np.diff(rows.to_ndarray().astype(np.float32)).ravel()
         self._detail.append(float(np.abs(steps).mean()) if steps.size else 0.0)
+        self._sharpness.append(float(steps @ steps / max(steps.size, 1)))
 
     def changes(self) -> Changes:
         """What was kept, once the pass is over."""
@@ -96,9 +100,8 @@ class Watcher:
         for frame in range(len(lasting), len(self._change)):
             back = len(self._change) - 1 - frame
             lasting.append(_difference(recent[-1], recent[max(len(recent) - 1 - back - _BEFORE, 0)]))
-        return Changes(
-            *(np.array(kept, np.float32) for kept in (self._change, lasting, self._contrast, self._detail))
-        )
+        kept = self._change, lasting, self._contrast, self._detail, self._sharpness
+        return Changes(*(np.array(of_all, np.float32) for of_all in kept))
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:

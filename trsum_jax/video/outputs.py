@@ -1,8 +1,9 @@
 """The files of one summary: their names, whether they may be written, and the writing."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tabulate
 import tqdm
@@ -129,10 +130,8 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     Raises:
         InputError: a file that cannot be written.
     """
-    with tqdm.tqdm(desc=f'writing {files.shown(targets.video.name)}', total=1.0, bar_format=_BAR) as bar:
-        notes = writing.write_video(
-            summary, targets.video, sound=sound, progress=lambda done: bar.update(done - bar.n)
-        )
+    with _bar(targets.video) as progress:
+        notes = writing.write_video(summary, targets.video, sound=sound, progress=progress)
     if targets.json:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
@@ -150,8 +149,18 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:
-        page.write_page(summary, targets.video, targets.page)
+        with _bar(targets.page) as progress:
+            page.write_page(
+                summary, targets.video, targets.page, recut=targets.json, sound=sound, progress=progress
+            )
     return notes
+
+
+@contextlib.contextmanager
+def _bar(place: pathlib.Path) -> Iterator[Callable[[float], None]]:
+    """What shows the share done of writing a file, from 0 to 1; nothing where that takes no second."""
+    with tqdm.tqdm(desc=f'writing {files.shown(place.name)}', total=1.0, bar_format=_BAR, delay=1) as bar:
+        yield lambda done: bar.update(done - bar.n)
 
 
 def write_and_tell(summary: Summary, targets: Targets, sound: str) -> None:

@@ -83,7 +83,8 @@ def read_summary(path: str | os.PathLike, video: pathlib.Path | None = None) -> 
         encoder=found.text('encoder') if 'encoder' in found else None,
         crossfade=found.number('crossfade', 0, LONGEST),
     )
-    summary = _with_shots(summary, *_shots(found, summary.edges))
+    shots, chosen, key_frames = _shots(found, summary.edges)
+    summary = dataclasses.replace(_with_shots(summary, shots, chosen), key_frames=key_frames)
     written = _spans(source, n_frames)
     wanted = _parts(found, summary.edges)
     if np.array_equal(wanted, written):
@@ -139,8 +140,8 @@ def _with_shots(summary: Summary, shots: np.ndarray, chosen: np.ndarray) -> Summ
     return dataclasses.replace(summary, shots=shots, shot_scores=scores, chosen=chosen)
 
 
-def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last frames, which cover the video, and which of the shots are chosen."""
+def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First and last frames, which cover the video, which of the shots are chosen, and a key frame of each."""
     n_frames, shots, begin = len(edges) - 1, [], 0
     rows = found.parts('shots')
     for one in rows:
@@ -151,14 +152,15 @@ def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if abs(one.number(key) - edge) > _SAME:
                 todo = 'shots go by their frames: edit the times of "parts"'
                 one.refuse(key, f'{edge:.6g}', one.number(key), todo)
-        shots.append((first, last))
+        shots.append((first, last, one.whole('key_frame', first, last)))
         begin = last + 1
     if begin != n_frames:
         rows[-1].refuse('last_frame', f'{n_frames - 1}, the last frame of the video', begin - 1)
     chosen = np.array([one.flag('chosen') for one in rows])
     if not chosen.any():
         found.refuse('shots', 'at least one that is chosen', 'none')
-    return np.array(shots, np.int64), chosen
+    table = np.array(shots, np.int64)
+    return table[:, :2], chosen, table[:, 2]
 
 
 def _spans(source: Fields, n_frames: int) -> np.ndarray:

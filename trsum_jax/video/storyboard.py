@@ -36,7 +36,7 @@ _TITLE = 60
 
 
 def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[np.ndarray]:
-    """One picture for each span: its frame of highest score, the middle one where no score lies in it.
+    """One picture for each span, of its `Summary.key_frame`.
 
     Args:
         summary: of the video; it is read once, from the first key frame wanted to the last.
@@ -49,7 +49,7 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[
     Raises:
         InputError: the video cannot be read, or has fewer frames than when it was summarized.
     """
-    frames = [_key_frame(summary, int(first), int(last)) for first, last in spans]
+    frames = [summary.key_frame(span) for span in spans]
     return pictures_at(summary, frames, 'key frames', lambda reader, frame: upright(reader, frame, height))
 
 
@@ -217,10 +217,3 @@ def _missing(letters: set[str], family: str, weight: str) -> set[str]:
         return letters
     # Fonts of pictures, such as coloured emoji, have the letters but cannot be drawn here.
     return {letter for letter in letters if not font.scalable or not font.get_char_index(ord(letter))}
-
-
-def _key_frame(summary: Summary, first: int, last: int) -> int:
-    inside = np.flatnonzero((summary.picks >= first) & (summary.picks <= last))
-    if not len(inside):
-        return (first + last) // 2
-    return int(summary.picks[inside[np.argmax(summary.scores[inside])]])

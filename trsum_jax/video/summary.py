@@ -27,6 +27,8 @@ class Summary:
         clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
             it nothing is sought in the file, and writing reads it once more.
         agreement: with people who judged the video (`people.agreement`), where there are any.
+        key_frames: [n] int64, a frame for every shot that stands for it, ascending, from a pass that looked
+            at all frames (`clearest_frames`); without them those of highest score do.
         allowed: seconds that the summary may last, where that is known.
         shortest: seconds of the shortest part, where the summary has room for it.
         looks: [n_steps, K] int8, what the steps look like (`looks.sketch`): by them shots are chosen again so
@@ -47,6 +49,7 @@ class Summary:
     chosen: np.ndarray
     clock: Clock | None = None
     agreement: dict[str, dict[str, float]] | None = None
+    key_frames: np.ndarray | None = None
     allowed: float | None = None
     shortest: float = 0.0
     looks: np.ndarray | None = None
@@ -74,6 +77,26 @@ class Summary:
         """Spans of frames, [n, 2] int both inclusive, as [n, 2] float64 seconds: from, up to."""
         edges = self.edges
         return np.stack([edges[spans[:, 0]], edges[spans[:, 1] + 1]], axis=1)
+
+    def key_frame(self, span: np.ndarray) -> int:
+        """The frame that stands for a span.
+
+        Args:
+            span: [2] int, its first and last frame, both inclusive.
+
+        Returns:
+            Of the `key_frames` within it the one of highest score; without them the frame of highest
+            score, and the middle one where no score lies in the span.
+        """
+        keys = np.zeros(0, np.int64) if self.key_frames is None else self.key_frames
+        keys = keys[(keys >= span[0]) & (keys <= span[1])]
+        if len(keys):
+            steps = np.searchsorted(self.picks, keys, side='right') - 1
+            return int(keys[np.argmax(self.scores[steps])])
+        inside = np.flatnonzero((self.picks >= span[0]) & (self.picks <= span[1]))
+        if not len(inside):
+            return int(span[0] + span[1]) // 2
+        return int(self.picks[inside[np.argmax(self.scores[inside])]])
 
     @property
     def tails(self) -> np.ndarray:

@@ -79,7 +79,7 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
             'shots': [
                 {'number': number, 'chosen': bool(chosen)}
                 | _span(summary, span, count)
-                | {'score': float(score)}
+                | {'score': float(score), 'key_frame': summary.key_frame(span)}
                 for number, (span, score, chosen) in enumerate(
                     zip(summary.shots, summary.shot_scores, summary.chosen, strict=True), 1
                 )

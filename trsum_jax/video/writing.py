@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -34,13 +35,27 @@ _VP9 = {'crf': '24', 'deadline': 'good', 'cpu-used': '5', 'row-mt': '1'}
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """A kind of film: FFmpeg's names of the container and the codecs, and their options."""
+    """A kind of film: FFmpeg's names of the container and the codecs, their options, and limits.
+
+    Attributes:
+        container: FFmpeg's name of it.
+        pictures: of the codec of the pictures.
+        sound: of the codec of the sound.
+        options: of the codec of the pictures.
+        muxing: options of the container.
+        pixels: of a picture at most; a larger one is scaled down.
+        layout: of the channels of sound, where it is not to be the source's.
+        sound_rate: bits per second of a track at most.
+    """
 
     container: str
     pictures: str
     sound: str
     options: dict[str, str]
     muxing: dict[str, str]
+    pixels: int | None = None
+    layout: str | None = None
+    sound_rate: int | None = None
 
 
 FORMS = {
@@ -67,6 +82,7 @@ def write_video(
     output: pathlib.Path,
     *,
     sound: str = 'all',
+    form: Form | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> list[str]:
     """Writes the parts of a summary as one film, whole or not at all, in bounded memory.
@@ -85,6 +101,7 @@ def write_video(
         summary: what to write.
         output: ends in one of `FORMS`; replaced where it exists.
         sound: `all` tracks, the `main` one, or `none`.
+        form: in place of that of the ending.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
 
     Returns:
@@ -94,7 +111,7 @@ def write_video(
     Raises:
         InputError: the source cannot be read or is not what was summarized, or the output not written.
     """
-    parts, form = summary.parts, FORMS[output.suffix.lower()]
+    parts, form = summary.parts, form or FORMS[output.suffix.lower()]
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     course = summary.clock or clock_of(summary.path)
     with contextlib.ExitStack() as stack:
@@ -115,7 +132,7 @@ def write_video(
         for index, frame in frames:
             if pictures is None:
                 pictures = _picture_stream(container, form, reader, frame, summary.fps, clock)
-                heard, notes = open_sound(summary.path, course, sound, form.sound)
+                heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
                 notes += _lost_of_hdr(frame)
                 tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
             part = int(np.searchsorted(parts[:, 1], index))
@@ -211,7 +228,11 @@ def _picture_stream(
             'its wheels have it: pip install --force-reinstall --only-binary=av av'
         ) from error
     context = stream.codec_context
-    stream.width, stream.height = frame.width + frame.width % 2, frame.height + frame.height % 2
+    scale = min(1.0, (form.pixels / (frame.width * frame.height)) ** 0.5) if form.pixels else 1.0
+    stream.width, stream.height = (
+        2 * math.ceil(side / 2) if scale == 1 else max(2, 2 * round(side * scale / 2))
+        for side in (frame.width, frame.height)
+    )
     context.time_base = Fraction(1, clock)
     context.flags |= Flags.frame_duration
     if reader.stream.sample_aspect_ratio:
@@ -265,7 +286,9 @@ class _SoundTrack:
             form.sound,
             rate=hearing.rate,
             layout=hearing.layout,
-            bit_rate=_bit_rate(hearing.n_channels, hearing.bit_rate),
+            bit_rate=min(
+                _bit_rate(hearing.n_channels, hearing.bit_rate), form.sound_rate or max(_BIT_RATES.values())
+            ),
         )
         self._stream.metadata.update(hearing.tags)
         if 'title' in hearing.tags:
