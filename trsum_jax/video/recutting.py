@@ -141,7 +141,7 @@ def _with_shots(summary: Summary, shots: np.ndarray, chosen: np.ndarray) -> Summ
 
 
 def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First and last frames, which cover the video, which of the shots are chosen, and a key frame of each."""
+    """First and last frames, which cover the video, which shots are chosen, and a key frame of each."""
     n_frames, shots, begin = len(edges) - 1, [], 0
     rows = found.parts('shots')
     for one in rows:
