@@ -158,7 +158,9 @@ def choose_again(
         content = coverage.content(summary.shots, summary.picks, edges, summary.looks, summary.scores)
     least = summary.shortest if summary.shortest <= allowed else 0.0
     scenes = summary.shots[:, 0]
-    shots, chosen, _ = _long_enough(task, summary.shots, content, ~dropped, kept, dropped, scenes, least)
+    # What is short and not shown was left out at the end of a part.
+    able = ~dropped & (summary.chosen | (parts.seconds_of(summary.shots, edges) >= least - parts.ROUNDING))
+    shots, chosen, _ = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
     values = evaluation.shot_scores(frames, shots)
     made = dataclasses.replace(summary, shots=shots, shot_scores=values, chosen=chosen, allowed=allowed)
     more = bool(keep) and made.length > allowed + parts.ROUNDING
