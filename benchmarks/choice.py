@@ -21,7 +21,7 @@ from tqdm import tqdm
 from benchmarks import mixtures
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import baselines
-from trsum_jax.video import choosing, cuts, describing
+from trsum_jax.video import choosing, coverage, cuts, describing
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.summary import Summary
 
@@ -86,7 +86,7 @@ def summaries(
     rows = []
     for name, some in scores.items():
         for budget in BUDGETS:
-            for choice in choosing.CHOICES:
+            for choice in coverage.CHOICES:
                 how = {'budget': budget, 'changes': changes, 'choice': choice}
                 summary, _ = choosing.make_summary(mixture.path, video, some, **how)
                 found = measure(summary, mixture, budget * summary.duration)

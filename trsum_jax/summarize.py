@@ -71,6 +71,7 @@ def summarize_all(
     budget: float = BUDGET,
     seconds: float | None = None,
     shortest: float = SHORTEST,
+    choice: str = 'coverage',
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
@@ -91,6 +92,7 @@ def summarize_all(
         budget: a summary's greatest share of its video.
         seconds: its greatest length, in place of `budget`.
         shortest: seconds of the shortest part of a summary, where its video and length have room for it.
+        choice: how shots are chosen: `coverage`, nothing twice, or `knapsack`, as the protocol does.
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
@@ -106,13 +108,15 @@ def summarize_all(
             that make no sense.
     """
     from trsum_jax.experiment import check, own_videos, scorer, workdirs
-    from trsum_jax.video import choosing, describing
+    from trsum_jax.video import choosing, coverage, describing
     from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
     choosing.check_limits(budget, seconds)
     if not 0 <= shortest < float('inf'):
         raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
+    if choice not in coverage.CHOICES:
+        raise InputError(f'--choice={choice}: expected {" or ".join(coverage.CHOICES)}')
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
     if not 0 <= seed <= check.LARGEST_SEED:
@@ -179,6 +183,7 @@ def summarize_all(
             seconds=seconds,
             changes=changes[path],
             shortest=shortest,
+            choice=choice,
         )
         if path in judged:
             share = budget if seconds is None else min(seconds / summary.duration, 1)
@@ -227,6 +232,7 @@ def _with_training(
 
 def define_flags() -> None:
     """Declares the command's flags."""
+    from trsum_jax.video import coverage
     from trsum_jax.video.encoders import loading
     from trsum_jax.video.written import output_flags
 
@@ -239,6 +245,8 @@ def define_flags() -> None:
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
     flags.DEFINE_float('shortest', SHORTEST, 'seconds of the shortest part')
+    how = "how shots are chosen: nothing twice, or by the protocol's knapsack"
+    flags.DEFINE_enum('choice', coverage.COVERAGE, coverage.CHOICES, how)
     flags.DEFINE_string(
         'people',
         None,
@@ -290,6 +298,7 @@ def main(argv: Sequence[str]) -> int:
         budget=BUDGET if given.budget is None else given.budget,
         seconds=given.seconds,
         shortest=given.shortest,
+        choice=given.choice,
         rate=given.rate,
         seed=given.seed,
         people=given.people,

@@ -4,8 +4,9 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse, stats
 
+# How shots are chosen: so that nothing is shown twice, which is ours; or as the field's protocol does.
+COVERAGE, KNAPSACK = CHOICES = ('coverage', 'knapsack')
 # Moments look alike up to about this share of the distance that moments of the video have in the mean.
 _ALIKE = 0.5
 # Seconds of what looks like a moment, at a usual score, that leave 1/e of it to be shown.
@@ -50,6 +51,9 @@ def content(
     Returns:
         The content of every shot.
     """
+    # Slow to import; help needs no more than names.
+    from scipy import sparse, stats
+
     ranks = np.where(scores > 0, stats.rankdata(scores), 0.0)
     ranks /= max(ranks.mean(), 1e-12)
     bounds = np.union1d(shots[:, 0], picks)
