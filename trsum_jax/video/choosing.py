@@ -10,8 +10,8 @@ from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, parts, still
+from trsum_jax.video.coverage import COVERAGE, KNAPSACK
 from trsum_jax.video.summary import Summary
-
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
@@ -42,7 +42,7 @@ def make_summary(
     seconds: float | None = None,
     changes: cuts.Changes | None = None,
     shortest: float = 1.5,
-    choice: str = coverage.KNAPSACK,
+    choice: str = KNAPSACK,
     keep: Collection[int] = (),
     drop: Collection[int] = (),
 ) -> tuple[Summary, list[str]]:
@@ -172,7 +172,7 @@ def _choose_watchable(
     shots = cuts.refine(np.asarray(video.change_points), video.picks, video.frame_times, changes, found)
     least = shortest if shortest <= task.allowed else 0.0
     briefly, quiet = max(still.BRIEFLY, shortest), np.empty((0, 2), np.int64)
-    covers = choice == coverage.COVERAGE and not task.constant
+    covers = choice == COVERAGE and not task.constant
     if covers:
         quiet = still.find_still(edges, changes, briefly + shortest)
         shots = still.shorten(shots, quiet, edges, briefly)
