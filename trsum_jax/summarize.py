@@ -71,6 +71,7 @@ def summarize_all(
     shortest: float = SHORTEST,
     keep: Collection[int] = (),
     drop: Collection[int] = (),
+    choice: str = 'coverage',
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
@@ -94,6 +95,7 @@ def summarize_all(
         shortest: seconds of the shortest part of a summary, where its video and length have room for it.
         keep: shots that a summary shows, counted from 0 where the page counts them from 1.
         drop: those that it does not show.
+        choice: how shots are chosen: `coverage`, nothing twice, or `knapsack`, as the protocol does.
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
@@ -109,13 +111,15 @@ def summarize_all(
         InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
             that make no sense.
     """
-    from trsum_jax.video import choosing, describing
+    from trsum_jax.video import choosing, coverage, describing
     from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
     choosing.check_limits(budget, seconds)
     if not 0 <= shortest < float('inf'):
         raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
+    if choice not in coverage.CHOICES:
+        raise InputError(f'--choice={choice}: expected {" or ".join(coverage.CHOICES)}')
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
     if not 0 <= seed < 2**32:
@@ -188,6 +192,7 @@ def summarize_all(
             shortest=shortest,
             keep=keep,
             drop=drop,
+            choice=choice,
         )
         summary = dataclasses.replace(summary, encoder=encoder.name)
         if path in judged:
@@ -212,6 +217,7 @@ def _by_change(video: 'Video') -> np.ndarray:
 
 def define_flags() -> None:
     """Declares the command's flags."""
+    from trsum_jax.video import coverage
     from trsum_jax.video.encoders import loading
     from trsum_jax.video.written import output_flags
 
@@ -226,6 +232,8 @@ def define_flags() -> None:
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
     flags.DEFINE_float('shortest', SHORTEST, 'seconds of the shortest part')
+    how = "how shots are chosen: nothing twice, or by the protocol's knapsack"
+    flags.DEFINE_enum('choice', coverage.COVERAGE, coverage.CHOICES, how)
     flags.DEFINE_string(
         'people',
         None,
@@ -272,6 +280,7 @@ def main(argv: Sequence[str]) -> int:
         shortest=given.shortest,
         keep=keep,
         drop=drop,
+        choice=given.choice,
         rate=given.rate,
         seed=given.seed,
         people=given.people,

@@ -12,10 +12,8 @@ from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, looks, parts, still
 from trsum_jax.video.clearest import clearest_frames
+from trsum_jax.video.coverage import COVERAGE, KNAPSACK
 from trsum_jax.video.summary import Summary
-
-# How shots are chosen: so that nothing is shown twice, which is ours; or as the field's protocol does.
-COVERAGE, KNAPSACK = CHOICES = ('coverage', 'knapsack')
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
