@@ -65,7 +65,7 @@ def make_summary(
     if evaluation.is_constant(frames):
         notes.append('all scores are alike: shots are taken at even distances')
     if changes is None:
-        chosen, key_frames = _choose(frames, edges, shots, video.fps, allowed), None
+        chosen = _choose(frames, edges, shots, video.fps, allowed)
         whole = bool(chosen.any())
         if not whole:
             shots, chosen = _piece(frames, edges, shots, allowed)
@@ -75,7 +75,6 @@ def make_summary(
         least = shortest if shortest <= allowed else 0.0
         shots, chosen, whole = _choose_watchable(frames, edges, shots, video.fps, allowed, scenes, least)
         shots, chosen = _trim(shots, chosen, edges, changes, scenes, shortest)
-        key_frames = clearest_frames(shots, frames, edges, changes, scenes)
     values = evaluation.shot_scores(frames, shots)
     summary = Summary(
         path=path,
@@ -88,7 +87,7 @@ def make_summary(
         shot_scores=values,
         chosen=chosen,
         clock=video.clock,
-        key_frames=key_frames,
+        key_frames=None if changes is None else clearest_frames(shots, frames, edges, changes),
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))

@@ -25,8 +25,8 @@ class Summary:
         clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
             it nothing is sought in the file, and writing reads it once more.
         agreement: with people who judged the video (`people.agreement`), where there are any.
-        key_frames: [n_shots] int64, the frame that stands for every shot, from a pass that looked at all
-            frames (`clearest_frames`); without it that of highest score does.
+        key_frames: [n] int64, ascending, frames that stand for their shots, from a pass that looked at all
+            frames (`clearest_frames`); None without one.
     """
 
     path: pathlib.Path
@@ -66,16 +66,15 @@ class Summary:
             span: [2] int, its first and last frame, both inclusive.
 
         Returns:
-            Of the `key_frames` of shots within it the one of highest score; without them the frame of highest
-            score, and the middle one where no score lies in the span.
+            Of the `key_frames` within it the one of highest score; without any the frame of highest score, and
+            the middle one where no score lies in the span.
         """
-        if self.key_frames is not None and len(keys := self.key_frames[self.inside(span)]):
-            steps = np.searchsorted(self.picks, keys, side='right') - 1
-            return int(keys[np.argmax(self.scores[steps])])
-        inside = np.flatnonzero((self.picks >= span[0]) & (self.picks <= span[1]))
-        if not len(inside):
-            return int(span[0] + span[1]) // 2
-        return int(self.picks[inside[np.argmax(self.scores[inside])]])
+        for frames in (self.key_frames, self.picks):
+            inside = () if frames is None else frames[(frames >= span[0]) & (frames <= span[1])]
+            if len(inside):
+                steps = np.searchsorted(self.picks, inside, side='right') - 1
+                return int(inside[np.argmax(self.scores[steps])])
+        return int(span[0] + span[1]) // 2
 
     @property
     def length(self) -> float:
