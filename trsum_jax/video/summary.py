@@ -66,8 +66,8 @@ class Summary:
             span: [2] int, its first and last frame, both inclusive.
 
         Returns:
-            Of the `key_frames` within it the one of highest score; without any the frame of highest score, and
-            the middle one where no score lies in the span.
+            Of the `key_frames` within it the one of highest score; without any the frame of highest score,
+            and the middle one where no score lies in the span.
         """
         for frames in (self.key_frames, self.picks):
             inside = () if frames is None else frames[(frames >= span[0]) & (frames <= span[1])]
