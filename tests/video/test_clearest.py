@@ -28,7 +28,8 @@ def chosen(pictures, scores, shots=None):
         watcher(av.VideoFrame.from_ndarray(picture, format='rgb24'))
     changes, edges = watcher.changes(), np.arange(n + 1) / 10
     shots = np.array([[0, n - 1]] if shots is None else shots)
-    return clearest_frames(shots, np.asarray(scores, float), edges, changes).tolist()
+    scenes = cuts.find_scenes(edges[:-1], changes).starts
+    return clearest_frames(shots, np.asarray(scores, float), edges, changes, scenes).tolist()
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ _ROUNDING = 1e-6
 
 
 def clearest_frames(
-    shots: np.ndarray, frames: np.ndarray, edges: np.ndarray, changes: cuts.Changes
+    shots: np.ndarray, frames: np.ndarray, edges: np.ndarray, changes: cuts.Changes, scenes: np.ndarray
 ) -> np.ndarray:
     """The frame of every shot that shows it best on a page.
 
-    Left out are the shot's ends that `cuts.trim` leaves out of a part (black, faded, cross-fading, blurred),
-    then frames of little contrast or sharpness for this shot. Of what is left the
+    Left out are the shot's ends that `cuts.trim` leaves out of a part (of another scene, black, faded,
+    cross-fading, blurred), then frames of little contrast or sharpness for this shot. Of what is left the
     frames of highest score are taken, and of these the sharpest.
 
     Args:
@@ -23,15 +23,16 @@ def clearest_frames(
         frames: [n_frames] float, the score of every frame.
         edges: [n_frames + 1] float64, when every frame begins, and the end of the last one, in seconds.
         changes: of all frames.
+        scenes: [n] int, where scenes begin.
 
     Returns:
         [n_shots] int64, a frame within each shot.
     """
-    no_cuts, found = np.empty(0, np.int64), []
+    found = []
     for first, last in np.asarray(shots).tolist():
         # Half a shot stays, however much of it is dull.
         least = (edges[last + 1] - edges[first]) / 2
-        begin, end = cuts.trim((first, last), edges, changes, no_cuts, least)
+        begin, end = cuts.trim((first, last), edges, changes, scenes, least)
         within = slice(begin, end + 1)
         sharpness, contrast = changes.sharpness[within], changes.contrast[within]
         clear = (sharpness >= _CLEAR * np.median(sharpness)) & (contrast >= _CLEAR * np.median(contrast))

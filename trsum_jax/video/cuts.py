@@ -154,7 +154,7 @@ def find_fades(frame_times: np.ndarray, changes: Changes) -> np.ndarray:
     shift = (reach + 1) // 2
     usual = np.minimum(highest[reach - shift : n + reach - shift], highest[reach + shift : n + reach + shift])
     found = []
-    for first, last in _runs((contrast < _DULL * usual) & (usual > _FLAT)):
+    for first, last in runs((contrast < _DULL * usual) & (usual > _FLAT)):
         least = contrast[first : last + 1].min()
         lasts = frame_times[min(last + 1, n - 1)] - frame_times[first]
         if lasts < _FLASH or least > _FADED * usual[first : last + 1].min():
@@ -170,7 +170,7 @@ def find_scenes(frame_times: np.ndarray, changes: Changes) -> Scenes:
     return Scenes(find_cuts(changes), find_fades(frame_times, changes))
 
 
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """First and last place of every run of True."""
     steps = np.diff(np.pad(mask.astype(np.int8), 1))
     return list(zip(*(np.flatnonzero(steps == step) - (step < 0) for step in (1, -1)), strict=True))
@@ -236,7 +236,7 @@ def _cross_fades(low: int, high: int, frame_times: np.ndarray, changes: Changes)
     margin, n = _SMOOTH // 2, len(changes.change)
     return [
         (max(first + int(a) - margin, 0), min(first + int(b) + margin, n - 1))
-        for a, b in _runs(flowing)
+        for a, b in runs(flowing)
         if b > a
         and change[a : b + 1].sum() >= _CUT
         and frame_times[first + b] - frame_times[first + a] <= _REACH

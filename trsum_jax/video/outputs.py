@@ -163,6 +163,25 @@ def _bar(place: pathlib.Path) -> Iterator[Callable[[float], None]]:
         yield lambda done: bar.update(done - bar.n)
 
 
+def write_and_tell(summary: Summary, targets: Targets, sound: str) -> None:
+    """Writes all parts of a summary, and says what was chosen, where it is, and what a person should know.
+
+    Args:
+        summary: what to write.
+        targets: where to.
+        sound: as `write`.
+
+    Raises:
+        InputError: a file that cannot be written.
+    """
+    for note in write(summary, targets, sound):
+        files.tell(summary.path, note)
+    share, name = summary.length / summary.duration, files.shown(summary.path.name)
+    print(f'{name}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
+    print(table(summary), end='\n\n')
+    print('written: ' + ', '.join(map(files.shown, targets.places())), end='\n\n')
+
+
 def table(summary: Summary) -> str:
     """When the parts of a summary begin and end, and how they scored, for a terminal.
 

@@ -166,8 +166,8 @@ def in_shell(name: str) -> str:
 def _rows(summary: Summary) -> list[dict[str, Any]]:
     """Every shot with its number, seconds and score, and where in the film it begins (None: not in it)."""
     seconds = summary.seconds(summary.shots)
-    lengths = seconds[:, 1] - seconds[:, 0]
-    places = np.cumsum(lengths * summary.chosen) - lengths
+    places = np.zeros(len(seconds))
+    places[summary.chosen] = summary.film_times(summary.shots[summary.chosen, 0])
     return [
         {
             'number': number,
@@ -176,7 +176,7 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             'length': float(end - start),
             'score': float(score),
             'word': word,
-            'place': max(float(place), 0.0) if chosen else None,
+            'place': float(place) if chosen else None,
         }
         for number, ((start, end), score, word, chosen, place) in enumerate(
             zip(

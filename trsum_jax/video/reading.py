@@ -19,6 +19,8 @@ from trsum_jax.video.opening import open_input
 _MPEG = {'mpegts', 'mpeg'}
 # Packets before a join that are flagged for it.
 _BROKEN_OFF = 3
+# Seconds: files are sought by decoding time, which differs from presentation by some frames.
+SEEK_MARGIN = 1
 # Seconds: a hole in a steady stream of pictures that is worth a word without any other sign of damage.
 _HOLE = 0.5
 
@@ -130,8 +132,8 @@ class VideoReader:
             InputError: nothing decodes.
         """
         for frame in deinterlaced(self._decoded()):
-            place, epoch, _ = frame.opaque or (None, self.clock.restarts + 1, False)
-            time = self.clock.place(_clock(frame), place, epoch)
+            place, epoch, _, key = frame.opaque or (None, self.clock.restarts + 1, False, False)
+            time = self.clock.place(_clock(frame), place, epoch, key)
             lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else self._usual
             self._end = float(time + lasts)
             self.frame_times.append(float(time))
@@ -207,8 +209,7 @@ class VideoReader:
             ValueError: the file cannot be sought in, or has a frame without a time.
         """
         try:
-            # Files are sought by decoding time, which differs from presentation by some frames.
-            target = self.origin + Fraction(seconds) - 1
+            target = self.origin + Fraction(seconds) - SEEK_MARGIN
             self._container.seek(int(target / self._stream.time_base), stream=self._stream)
         except av.error.FFmpegError as error:
             raise ValueError(f'{shown(self.path)}: cannot be sought in') from error
@@ -236,7 +237,7 @@ class VideoReader:
                 flagged = collections.deque([False] * _BROKEN_OFF)
             flagged.append(packet.is_corrupt)
             self._corrupt += flagged.popleft()
-            packet.opaque = packet.pos, epoch, packet.is_corrupt
+            packet.opaque = packet.pos, epoch, packet.is_corrupt, packet.is_keyframe
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError:

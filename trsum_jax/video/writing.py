@@ -6,6 +6,7 @@ import math
 import pathlib
 from collections.abc import Callable
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import tone_mapping
+from trsum_jax.video.blending import Seam
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
@@ -89,10 +91,11 @@ def write_video(
 
     Frames keep their distances in time. A part's sound begins at the sample nearest to its first frame and
     lasts as long as its pictures; places in the summary are rounded, never lengths, so nothing adds up over
-    many cuts. It fades in and out over 10 ms at every cut. Size, shape of the pixels, turning and colour tags
-    are the source's; deeper colour becomes 8 bit, interlaced pictures become progressive, and an odd width or
-    height grows by one (players know H.264 with even ones only). Sound tracks keep their order, language,
-    title and disposition. Of several parts each is a chapter.
+    many cuts. It fades in and out over 10 ms at every cut, or as long as the pictures do: with
+    `Summary.crossfade` the last pictures of a part are blended with the first ones of the next. Size, shape
+    of the pixels, turning and colour tags are the source's; deeper colour becomes 8 bit, interlaced pictures
+    become progressive, and an odd width or height grows by one (players know H.264 with even ones only).
+    Sound tracks keep their order, language, title and disposition. Of several parts each is a chapter.
 
     Args:
         summary: what to write.
@@ -118,12 +121,13 @@ def write_video(
         container = stack.enter_context(open_output(temporary, form.container, form.muxing))
         clock = reader.stream.time_base.denominator
         clock = clock if clock <= _FINEST_CLOCK else 90_000
-        ticks = np.rint(np.append(summary.frame_times, summary.duration) * clock).astype(np.int64)
-        begins, ends = ticks[parts[:, 0]], ticks[parts[:, 1] + 1]
-        shifts = np.cumsum(ends - begins) - ends
+        ticks = np.rint(summary.edges * clock).astype(np.int64)
+        stretches, held = _stretches(summary, ticks), parts[:, 1] + 1 - summary.tails
         if len(parts) > 1:
-            container.set_chapters(_chapters(chapter_titles(summary), begins + shifts, ends + shifts, clock))
+            seams = [(one.tail + one.end) // 2 + one.shift for one in stretches]
+            container.set_chapters(_chapters(chapter_titles(summary), [0, *seams[:-1]], seams, clock))
         pictures, tracks = None, []
+        seam = Seam(0, 0)
         at, written, notes = -1, 0, []
         for index, frame in frames:
             if pictures is None:
@@ -133,14 +137,22 @@ def write_video(
                 tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
             part = int(np.searchsorted(parts[:, 1], index))
             shown = _fitted(frame, pictures.codec_context)
-            # Frames of one and the same time, which VideoReader lets through, no container holds.
-            at = max(at + 1, int(ticks[index] + shifts[part]))
-            shown.pts, shown.time_base = at, Fraction(1, clock)
-            shown.duration = int(ticks[index + 1] - ticks[index])
-            shown.pict_type = PictureType.I if index == parts[part, 0] else PictureType.NONE
-            container.mux(pictures.encode(shown))
+            stretch, (begin, end) = stretches[part], ticks[index : index + 2].tolist()
+            place, until = begin + stretch.shift, end + stretch.shift
+            if index >= held[part]:
+                if index == held[part]:
+                    seam = Seam(place, stretch.end + stretch.shift)
+                seam.hold(place, shown)
+            else:
+                shown = seam.blended(place, until, shown)
+                # Frames of one and the same time, which VideoReader lets through, no container holds.
+                at = max(at + 1, place)
+                shown.pts, shown.time_base = at, Fraction(1, clock)
+                shown.duration = until - place
+                shown.pict_type = PictureType.I if index == parts[part, 0] else PictureType.NONE
+                container.mux(pictures.encode(shown))
             for track in tracks:
-                track.write(ticks[index], ticks[index + 1], begins[part], ends[part], shifts[part])
+                track.write(begin, end, stretch)
             written += 1
             if progress is not None:
                 progress(written / n_frames)
@@ -157,13 +169,35 @@ def write_video(
         return notes
 
 
-def _chapters(titles: list[str], begins: np.ndarray, ends: np.ndarray, clock: int) -> list[dict]:
+class _Stretch(NamedTuple):
+    """A part by the source's ticks: where it begins, is faded in, begins to fade into the next, and ends.
+
+    `shift` leads from there to the ticks of the film.
+    """
+
+    begin: int
+    head: int
+    tail: int
+    end: int
+    shift: int
+
+
+def _stretches(summary: Summary, ticks: np.ndarray) -> list[_Stretch]:
+    parts = summary.parts
+    begins, ends = ticks[parts[:, 0]], ticks[parts[:, 1] + 1]
+    tails = ticks[parts[:, 1] + 1 - summary.tails]
+    heads = begins + np.append(0, (ends - tails)[:-1])
+    shifts = np.cumsum(tails - begins) - tails
+    return [_Stretch(*row) for row in np.stack([begins, heads, tails, ends, shifts], axis=1).tolist()]
+
+
+def _chapters(titles: list[str], begins: list[int], ends: list[int], clock: int) -> list[dict]:
     """As PyAV takes them; begins and ends in ticks of the film's clock."""
     return [
         {
             'id': number,
-            'start': int(begin),
-            'end': int(end),
+            'start': begin,
+            'end': end,
             'time_base': Fraction(1, clock),
             'metadata': {'title': title},
         }
@@ -261,28 +295,43 @@ class _SoundTrack:
             # The one that players show.
             self._stream.metadata['handler_name'] = hearing.tags['title']
         self._stream.disposition = hearing.disposition
+        # What a part fades out with, from this sample on, until the next part sounds over it.
+        self._held = (0, np.zeros((hearing.n_channels, 0), np.float32))
 
     @property
     def notes(self) -> list[str]:
         """What the reader of the sound had to note."""
         return self._hearing.notes
 
-    def write(self, begin: int, end: int, part_begin: int, part_end: int, shift: int) -> None:
-        """Writes a stretch of a part's sound; ticks of the source, which `shift` leads to the summary's."""
-        first, last, part_first, part_last = (
-            round(Fraction(int(tick + shift) * self._hearing.rate, self._clock))
-            for tick in (begin, end, part_begin, part_end)
-        )
-        source = round(Fraction(int(part_begin) * self._hearing.rate, self._clock)) - part_first
-        for place in range(first, last, self._hearing.rate):
-            until = min(place + self._hearing.rate, last)
+    def write(self, begin: int, end: int, part: _Stretch) -> None:
+        """Writes what sounds from one tick of the source to another, both within a part or its tail."""
+        rate, shift = self._hearing.rate, part.shift
+
+        def sample(tick: int) -> int:
+            return round(Fraction((tick + shift) * rate, self._clock))
+
+        first, last, tail = sample(begin), sample(end), sample(part.tail)
+        part_first, part_last = sample(part.begin), sample(part.end)
+        rise = max(sample(part.head) - part_first, _FADE * rate)
+        fall = max(part_last - tail, _FADE * rate)
+        source = round(Fraction(part.begin * rate, self._clock)) - part_first
+        for place in range(first, last, rate):
+            until = min(place + rate, last)
             samples = self._hearing.read(source + place, source + until)
             middle = np.arange(place, until) + 0.5
-            fade = np.minimum(middle - part_first, part_last - middle) / (_FADE * self._hearing.rate)
+            fade = np.minimum((middle - part_first) / rise, (part_last - middle) / fall)
             faded = samples * np.minimum(fade, 1).astype(np.float32)
+            at, held = self._held
+            if place >= tail:
+                before = held if at + held.shape[1] == place else held[:, :0]
+                self._held = place - before.shape[1], np.concatenate([before, faded], axis=1)
+                continue
+            here, there = max(place, at), min(until, at + held.shape[1])
+            if here < there:
+                faded[:, here - place : there - place] += held[:, here - at : there - at]
             frame = av.AudioFrame.from_ndarray(faded, 'fltp', self._hearing.layout)
-            frame.sample_rate, frame.pts = self._hearing.rate, place
-            frame.time_base = Fraction(1, self._hearing.rate)
+            frame.sample_rate, frame.pts = rate, place
+            frame.time_base = Fraction(1, rate)
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
