@@ -1,7 +1,6 @@
 """The summary as a video: the chosen parts in order, cut to the frame, with their sound."""
 
 import contextlib
-import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import tone_mapping
 from trsum_jax.video.blending import Seam
+from trsum_jax.video.forms import FORMS, Form
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
@@ -25,44 +25,6 @@ from trsum_jax.video.sound import SoundReader, open_sound, sound_frame
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.written.chapters import chapter_titles
 
-# Quality hard to tell from the source's, by the fastest preset that still compresses well. An mp4 keeps how
-# long frames last in order of decoding: only without B-frames is that the order of showing. x264's macroblock
-# tree writes other bytes, of the same pictures, in one film of some 50; without it they are always the same.
-_H264 = {'crf': '18', 'preset': 'veryfast', 'bf': '0', 'x264-params': 'mbtree=0'}
-# The same for what plays in browsers without patents.
-_VP9 = {'crf': '24', 'deadline': 'good', 'cpu-used': '5', 'row-mt': '1'}
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """A kind of film: FFmpeg's names of the container and the codecs, their options, and limits.
-
-    Attributes:
-        container: FFmpeg's name of it.
-        pictures: of the codec of the pictures.
-        sound: of the codec of the sound.
-        options: of the codec of the pictures.
-        muxing: options of the container.
-        pixels: of a picture at most; a larger one is scaled down.
-        layout: of the channels of sound, where it is not to be the source's.
-        sound_rate: bits per second of a track at most.
-    """
-
-    container: str
-    pictures: str
-    sound: str
-    options: dict[str, str]
-    muxing: dict[str, str]
-    pixels: int | None = None
-    layout: str | None = None
-    sound_rate: int | None = None
-
-
-FORMS = {
-    '.mp4': Form('mp4', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
-    '.mov': Form('mov', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
-    '.webm': Form('webm', 'libvpx-vp9', 'libopus', _VP9, {}),
-}
 # Bits per second by channels: what AAC needs to be hard to tell from its source, and the least it is given
 # where the source has less.
 _BIT_RATES, _LEAST_PER_CHANNEL = {1: 96_000, 2: 192_000, 6: 384_000}, 32_000
