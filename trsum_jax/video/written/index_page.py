@@ -4,10 +4,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from trsum_jax import files
 from trsum_jax.video import storyboard
+from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.rendering import jpeg_uri, reference, render
 from trsum_jax.video.summary import Summary
 
@@ -43,6 +42,7 @@ def write_index(
     render(
         output,
         'index.html',
+        ratio=_ratio(film) if film else 1.0,
         title=f'{len(entries)} video{"s" * (len(entries) != 1)}',
         entries=[_shown(entry, output) for entry in entries],
         # Where these lie is nobody's business whom the page is sent to.
@@ -54,16 +54,21 @@ def write_index(
     )
 
 
+def _ratio(film: pathlib.Path) -> float:
+    """Width by height of a film of square pixels."""
+    with VideoReader(film) as reader:
+        return reader.stream.width / reader.stream.height
+
+
 def _shown(entry: Entry, output: pathlib.Path) -> dict[str, object]:
     summary = entry.summary
-    chosen = np.flatnonzero(summary.chosen)
-    best = np.sort(chosen[np.argsort(-summary.shot_scores[chosen], kind='stable')[:_PICTURES]])
-    pictures = storyboard.key_frames(summary, summary.shots[best], _HEIGHT)
+    parts = storyboard.longest_parts(summary, _PICTURES)
+    pictures = storyboard.key_frames(summary, summary.parts[parts], _HEIGHT)
     return {
         'name': files.shown(summary.path.name),
         'duration': summary.duration,
         'length': summary.length,
-        'shots': len(chosen),
+        'shots': int(summary.chosen.sum()),
         'of': len(summary.shots),
         'pictures': [jpeg_uri(picture) for picture in pictures],
         'film': reference(entry.film, output),
