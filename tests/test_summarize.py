@@ -327,7 +327,6 @@ def test_without_the_video_extra(package, clip, tmp_path):
         (['--video=V', '--budget=15'], '--budget=15: expected a share'),
         (['--video=V', '--seconds=-1'], '--seconds=-1: expected a length'),
         (['--video=V', '--shortest=-1'], '--shortest=-1: expected seconds, 0 or more'),
-        (['--video=V', '--crossfade=1.5'], '--crossfade: expected seconds from 0 to 1, found 1.5'),
         (['--video=V', '--rate=0'], '--rate=0: expected samples per second'),
         (['--video=V', '--seed=-1'], '--seed=-1'),
         (['--video=V', '--output=V'], 'expected a file of its own, found the video'),

@@ -56,7 +56,8 @@ class Fields:
         """A finite number from `low` to `high`."""
         value = self._found.get(key, _NOTHING)
         fits = isinstance(value, int | float) and not isinstance(value, bool)
-        if not fits or not low <= value <= high:
+        # As plain floats: one of numpy cannot be compared with a whole number of 400 digits.
+        if not fits or not float(low) <= value <= float(high):
             self.refuse(key, f'a number from {low:.10g} to {high:.10g}', value)
         return float(value)
 
