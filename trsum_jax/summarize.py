@@ -236,6 +236,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string('videos', None, several)
     output_flags.define_mark_flags()
     output_flags.define_output_flags()
+    output_flags.define_whole_flags()
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
     flags.DEFINE_bool('quick', False, 'score by how much the pictures change; train nothing')
     flags.DEFINE_bool('fast', False, 'look at key frames alone; parts may begin and end up to one too early')
@@ -278,7 +279,7 @@ def main(argv: Sequence[str]) -> int:
         from trsum_jax.video import people as judging
         from trsum_jax.video.encoders import loading
     keep, drop = recutting.parse_marks(given.keep, given.drop)
-    videos, also, targets = planning.plan(given)
+    videos, also, targets, whole = planning.plan(given)
     left_out = None if given.strict or len([*videos, *also]) == 1 else {}
     summaries = summarize_all(
         videos,
@@ -301,17 +302,21 @@ def main(argv: Sequence[str]) -> int:
         fast=given.fast,
     )
     places = dict(zip(videos, targets, strict=True))
+    written = []
     for summary in summaries:
         of_one = places[summary.path]
         summary = dataclasses.replace(summary, crossfade=given.crossfade)
         try:
             outputs.write_and_tell(summary, of_one, given.sound)
+            written.append((summary, of_one))
         except InputError as error:
             if left_out is None:
                 raise
             left_out[summary.path] = str(error)
             print(f'not written: {error}', file=sys.stderr)
             continue
+    if written:
+        outputs.write_whole(whole, written, left_out or {})
     if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
         print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
         print(judging.agreement_table(found), end='\n\n')

@@ -76,5 +76,5 @@ def test_a_part_shows_the_key_frame_of_its_best_shot():
         key_frames=np.array([7, 13, 28]),
     )
     assert [summary.key_frame(np.array(span)) for span in ((0, 29), (20, 29), (0, 9))] == [13, 28, 7]
-    # No whole shot lies in it.
-    assert summary.key_frame(np.array([3, 16])) == 10
+    # None lies in it: the frame of highest score does; nor does a score: the middle one.
+    assert [summary.key_frame(np.array(span)) for span in ((8, 12), (1, 5))] == [10, 3]

@@ -3,16 +3,16 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tabulate
 import tqdm
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.video import page, storyboard, timeline, writing
+from trsum_jax.video import forms, page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
-from trsum_jax.video.written import chapters, pieces, preview, subtitles
+from trsum_jax.video.written import chapters, index_page, pieces, preview, subtitles, together
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
 # Written when asked for; the ending alone names them after the summary.
@@ -20,7 +20,7 @@ WISHES = ('timeline', 'chapters', 'preview')
 # Get a file for each part.
 FOLDERS = ('clips', 'stills')
 ENDINGS = {
-    'video': tuple(writing.FORMS),
+    'video': tuple(forms.FORMS),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
@@ -64,11 +64,20 @@ class Targets:
         return {name: path for name, path in named if path is not None}
 
 
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """What the summaries of several videos have together; None for what is not wanted."""
+
+    index: pathlib.Path | None = None
+    film: pathlib.Path | None = None
+
+
 def check_places(
     targets: Sequence[Targets],
     sources: Sequence[pathlib.Path],
     overwrite: bool,
     makes_folders: bool = False,
+    whole: Whole | None = None,
 ) -> None:
     """Refuses, before any work, what could not be written after it.
 
@@ -77,6 +86,7 @@ def check_places(
         sources: the videos; none of them is written to.
         overwrite: whether files that exist may be replaced.
         makes_folders: whether folders that are missing will be made.
+        whole: what they have together.
 
     Raises:
         InputError: as `files.check_outputs`; an ending that tells no format; a timeline without the package
@@ -87,6 +97,10 @@ def check_places(
         for one in targets
         for name, path in one.files().items()
     ]
+    if whole and whole.index:
+        flagged.append(('--index', 'page', whole.index))
+    if whole and whole.film:
+        flagged.append(('--together', 'video', whole.film))
     for flag, name, path in flagged:
         if path.suffix.lower() not in ENDINGS[name]:
             raise InputError(
@@ -154,6 +168,38 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
                 summary, targets.video, targets.page, recut=targets.json, sound=sound, progress=progress
             )
     return notes
+
+
+def write_whole(
+    whole: Whole, written: Sequence[tuple[Summary, Targets]], left_out: Mapping[pathlib.Path, str]
+) -> None:
+    """Writes what summaries have together, and says where it is.
+
+    Args:
+        whole: where to.
+        written: the summaries, and where their own files are.
+        left_out: videos without one, and why.
+
+    Raises:
+        InputError: a file that cannot be written, or a film that cannot be read again.
+    """
+    begins = [0.0] * len(written)
+    if whole.film:
+        with _bar(whole.film) as progress:
+            begins = together.write_together(
+                [summary for summary, _ in written],
+                [targets.video for _, targets in written],
+                whole.film,
+                progress=progress,
+            )
+    if whole.index:
+        entries = [
+            index_page.Entry(summary, targets.video, targets.page, begin)
+            for (summary, targets), begin in zip(written, begins, strict=True)
+        ]
+        index_page.write_index(entries, left_out, whole.index, whole.film)
+    if places := [place for place in (whole.index, whole.film) if place]:
+        print('together: ' + ', '.join(map(files.shown, places)), end='\n\n')
 
 
 @contextlib.contextmanager

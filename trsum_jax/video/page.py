@@ -1,25 +1,19 @@
-"""A summary as one page for the browser: the film, the score over time, key frames, and a table of shots."""
+"""A summary as one page for the browser: the film, the score over time, key frames, and a list of shots."""
 
-import base64
 import contextlib
-import hashlib
-import importlib.resources
-import io
 import os
 import pathlib
 import shlex
 import string
-import urllib.parse
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib import ticker
-from PIL import Image
 
 from trsum_jax import files
 from trsum_jax.video import storyboard
+from trsum_jax.video.rendering import data_uri, jpeg_uri, reference, render, source
 from trsum_jax.video.summary import Summary, clock
 from trsum_jax.video.written import small_film
 
@@ -27,14 +21,12 @@ KEY_FRAMES = 60
 
 _COLUMNS, _ROWS = 1000, 100
 # Pixels of key frames where there are few, which are shown larger, or many.
-_HEIGHTS, _FEW, _QUALITY = (270, 180), 12, 80
+_HEIGHTS, _FEW = (270, 180), 12
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _TOLD = (
     'How much a shot tells beside the others: most, more or less, a third of them each; behind it its score '
     'from 0 to 1.'
 )
-# Divisible by 3: pieces of base64 then join without padding in between.
-_PIECE = 3 << 20
 
 
 def write_page(
@@ -66,17 +58,7 @@ def write_page(
         InputError: where the page cannot be written, or the video not be read.
         OSError: where the film cannot be read.
     """
-    sources = importlib.resources.files(__package__)
-    template, style, script = (
-        sources.joinpath(f'page.{kind}').read_text(encoding='utf-8') for kind in ('html', 'css', 'js')
-    )
-    jinja = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    jinja.filters |= {'clock': clock, 'digest': _digest}
     rows, stills = _rows(summary), _key_frames(summary)
-    # The key frames are as the film is seen.
-    style += f':root {{ --ratio: {stills[0][2] / stills[0][3]:.4f} }}\n'
     size = video.stat().st_size
     with contextlib.ExitStack() as stack:
         held = video
@@ -85,9 +67,12 @@ def write_page(
             fits = small_film.write_small(summary, held, sound=sound, largest=embedded, progress=progress)
             held = held if fits else None
         film = stack.enter_context(held.open('rb')) if held else None
-        temporary = stack.enter_context(files.replacing(output))
-        # A piece at a time: the page never sits in memory with its film.
-        pieces = jinja.from_string(template).generate(
+        render(
+            output,
+            'page.html',
+            # The key frames are as the film is seen.
+            ratio=stills[0][2] / stills[0][3],
+            script=source('page.js'),
             summary=summary,
             name=files.shown(summary.path.name),
             rows=rows,
@@ -95,17 +80,13 @@ def write_page(
             key_frames=[(rows[index], *still) for index, *still in stills],
             told=_TOLD if len(rows) > 1 else 'Scores go from 0 to 1.',
             chart=_chart(summary),
-            film=_data_uri(_kind(held), film) if film else None,
+            film=data_uri(_kind(held), film) if film else None,
             film_name=files.shown(video.name),
-            film_place=_reference(video, output) if size > embedded else None,
+            film_place=reference(video, output) if size > embedded else None,
             film_size=size,
             recut=f'trsum recut {in_shell(recut.name)}' if recut else None,
             recut_name=files.shown(recut.name) if recut else None,
-            style=style,
-            script=script,
         )
-        with temporary.open('w', encoding='utf-8', newline='\n') as page:
-            page.writelines(pieces)
 
 
 def curve(times: np.ndarray, scores: np.ndarray, end: float, low: float, high: float) -> str:
@@ -197,11 +178,8 @@ def _key_frames(summary: Summary) -> list[tuple[int, str, int, int]]:
     height = _HEIGHTS[len(shown) > _FEW]
     pictures = storyboard.key_frames(summary, summary.shots[shown], height)
     for index, picture in zip(shown, pictures, strict=True):
-        jpeg = io.BytesIO()
-        Image.fromarray(picture).save(jpeg, 'JPEG', quality=_QUALITY)
-        jpeg.seek(0)
         height, width = picture.shape[:2]
-        found.append((int(index), ''.join(_data_uri('image/jpeg', jpeg)), width, height))
+        found.append((int(index), jpeg_uri(picture), width, height))
     return found
 
 
@@ -243,20 +221,3 @@ def _chart(summary: Summary) -> dict[str, Any]:
 def _kind(video: pathlib.Path) -> str:
     # Browsers play an h264 .mov under the name of an mp4 alone.
     return 'video/webm' if video.suffix.lower() == '.webm' else 'video/mp4'
-
-
-def _data_uri(kind: str, file: BinaryIO) -> Iterator[str]:
-    yield f'data:{kind};base64,'
-    while piece := file.read(_PIECE):
-        yield base64.b64encode(piece).decode('ascii')
-
-
-def _reference(video: pathlib.Path, output: pathlib.Path) -> str:
-    """The film's place as seen from the page's folder, as a relative URL."""
-    place = pathlib.Path(os.path.relpath(video, output.parent))
-    return urllib.parse.quote(os.fsencode(place.as_posix()))
-
-
-def _digest(text: str) -> str:
-    """What a content security policy calls an inline style or script: its SHA-256."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

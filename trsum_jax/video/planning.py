@@ -1,6 +1,7 @@
 """What `summarize` is to do: its videos, and the files of each summary, all checked before the work."""
 
 import collections
+import itertools
 import pathlib
 import sys
 
@@ -14,8 +15,10 @@ from trsum_jax.video.written import subtitles
 
 def plan(
     given: flags.FlagValues,
-) -> tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets]]:
+) -> tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets], outputs.Whole]:
     """What the flags ask for: the videos to summarize, those that are only trained on, and all targets.
+
+    The page of all summaries is written where each has one, under a name that is free.
 
     Raises:
         InputError: flags that contradict each other, no video to open, or files that exist, clash or cannot
@@ -27,9 +30,12 @@ def plan(
         raise InputError('expected --budget or --seconds, found both; leave one out')
     blending.check_crossfade(given.crossfade, '--crossfade')
     found, notes = folder.find_all(given.videos or ())
-    wishes = _Wishes(given)
+    wishes, whole = _Wishes(given), outputs.Whole()
     film, place = wishes.film, wishes.place
     if given.video:
+        for flag in ('index', 'together'):
+            if given[flag].value:
+                raise InputError(f'--{flag}: expected several videos, without --video, found one')
         # First of all: names are made from its own.
         reading.VideoReader(given.video).close()
         videos = [pathlib.Path(given.video)]
@@ -50,15 +56,18 @@ def plan(
         for path in videos:
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
             targets.append(wishes.targets(path, place / f'{name}{film}'))
+        whole = _whole(given, place)
     if (given.keep or given.drop) and len(videos) > 1:
         raise InputError(
             f'--keep and --drop: expected one video, whose shots they are, found {len(videos)}; summarize '
             'them, and use trsum recut on the JSON of each'
         )
-    outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
+    outputs.check_places(
+        targets, [*videos, *also], given.overwrite, makes_folders=not given.video, whole=whole
+    )
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
-    return videos, also, targets
+    return videos, also, targets, whole
 
 
 def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
@@ -84,6 +93,17 @@ def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
     targets = wishes.targets(video, output)
     outputs.check_places([targets], [video], given.overwrite)
     return targets
+
+
+def _whole(given: flags.FlagValues, folder: pathlib.Path) -> outputs.Whole:
+    """What all summaries have together, in the folder of their own files."""
+    index = given.index
+    if index is None and given.page is None:
+        names = itertools.chain(['index.html'], (f'index-{number}.html' for number in itertools.count(2)))
+        index = next(folder / name for name in names if given.overwrite or not (folder / name).exists())
+    return outputs.Whole(
+        pathlib.Path(index) if index else None, pathlib.Path(given.together) if given.together else None
+    )
 
 
 def _taken(film: pathlib.Path) -> bool:

@@ -213,3 +213,20 @@ def track_tags(stream: av.AudioStream) -> dict[str, str]:
     titles = [stream.metadata.get(name, '') for name in _TITLES]
     found['title'] = next((title for title in titles if title not in _NO_TITLES), '')
     return {name: value for name, value in found.items() if value not in ('', 'und')}
+
+
+def sound_frame(samples: np.ndarray, layout: str, rate: int, place: int) -> av.AudioFrame:
+    """Samples as an encoder takes them.
+
+    Args:
+        samples: [n_channels, n] float32 in [-1, 1].
+        layout: of the channels.
+        rate: samples per second.
+        place: of the first one, in samples from the film's beginning.
+
+    Returns:
+        The frame.
+    """
+    frame = av.AudioFrame.from_ndarray(samples, 'fltp', layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, place, Fraction(1, rate)
+    return frame

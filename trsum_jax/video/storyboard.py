@@ -103,6 +103,12 @@ def upright(reader: VideoReader, frame: av.VideoFrame, height: int | None = None
     return np.asarray(seen.resize(size, Image.Resampling.LANCZOS))
 
 
+def longest_parts(summary: Summary, most: int) -> np.ndarray:
+    """Of the parts of a summary so many that are longest, by their places, [n] int64, in order."""
+    lengths = np.diff(summary.seconds(summary.parts), axis=1)[:, 0]
+    return np.sort(np.argsort(-lengths, kind='stable')[:most])
+
+
 def draw(summary: Summary, output: pathlib.Path) -> None:
     """Draws the score along the video with the chosen parts marked, and below it their key frames.
 
@@ -122,8 +128,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
             f'{files.shown(output.suffix) or "none"}'
         )
     parts = summary.parts
-    lengths = np.diff(summary.seconds(parts), axis=1)[:, 0]
-    shown = np.sort(np.argsort(-lengths, kind='stable')[:_MOST])
+    shown = longest_parts(summary, _MOST)
     pictures = key_frames(summary, parts[shown], _PIXELS)
     rows = math.ceil(len(shown) / 5)
     columns = max(3, math.ceil(len(shown) / rows))

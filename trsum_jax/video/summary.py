@@ -27,8 +27,8 @@ class Summary:
         clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
             it nothing is sought in the file, and writing reads it once more.
         agreement: with people who judged the video (`people.agreement`), where there are any.
-        key_frames: [n] int64, a frame for every shot that stands for it, ascending, from a pass that looked
-            at all frames (`clearest_frames`); without them those of highest score do.
+        key_frames: [n] int64, ascending, frames that stand for their shots, from a pass that looked at all
+            frames (`clearest_frames`); None without one.
         allowed: seconds that the summary may last, where that is known.
         shortest: seconds of the shortest part, where the summary has room for it.
         looks: [n_steps, K] int8, what the steps look like (`looks.sketch`): by them shots are chosen again so
@@ -85,18 +85,15 @@ class Summary:
             span: [2] int, its first and last frame, both inclusive.
 
         Returns:
-            Of the `key_frames` within it the one of highest score; without them the frame of highest
-            score, and the middle one where no score lies in the span.
+            Of the `key_frames` within it the one of highest score; without any the frame of highest score,
+            and the middle one where no score lies in the span.
         """
-        keys = np.zeros(0, np.int64) if self.key_frames is None else self.key_frames
-        keys = keys[(keys >= span[0]) & (keys <= span[1])]
-        if len(keys):
-            steps = np.searchsorted(self.picks, keys, side='right') - 1
-            return int(keys[np.argmax(self.scores[steps])])
-        inside = np.flatnonzero((self.picks >= span[0]) & (self.picks <= span[1]))
-        if not len(inside):
-            return int(span[0] + span[1]) // 2
-        return int(self.picks[inside[np.argmax(self.scores[inside])]])
+        for frames in (self.key_frames, self.picks):
+            inside = () if frames is None else frames[(frames >= span[0]) & (frames <= span[1])]
+            if len(inside):
+                steps = np.searchsorted(self.picks, inside, side='right') - 1
+                return int(inside[np.argmax(self.scores[steps])])
+        return int(span[0] + span[1]) // 2
 
     @property
     def tails(self) -> np.ndarray:

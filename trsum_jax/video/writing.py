@@ -1,10 +1,9 @@
 """The summary as a video: the chosen parts in order, cut to the frame, with their sound."""
 
 import contextlib
-import dataclasses
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -18,51 +17,14 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import tone_mapping
 from trsum_jax.video.blending import Seam
+from trsum_jax.video.forms import FORMS, Form
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
-from trsum_jax.video.sound import SoundReader, open_sound
+from trsum_jax.video.sound import SoundReader, open_sound, sound_frame
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.written.chapters import chapter_titles
 
-# Quality hard to tell from the source's, by the fastest preset that still compresses well. An mp4 keeps how
-# long frames last in order of decoding: only without B-frames is that the order of showing. x264's macroblock
-# tree writes other bytes, of the same pictures, in one film of some 50; without it they are always the same.
-_H264 = {'crf': '18', 'preset': 'veryfast', 'bf': '0', 'x264-params': 'mbtree=0'}
-# The same for what plays in browsers without patents.
-_VP9 = {'crf': '24', 'deadline': 'good', 'cpu-used': '5', 'row-mt': '1'}
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """A kind of film: FFmpeg's names of the container and the codecs, their options, and limits.
-
-    Attributes:
-        container: FFmpeg's name of it.
-        pictures: of the codec of the pictures.
-        sound: of the codec of the sound.
-        options: of the codec of the pictures.
-        muxing: options of the container.
-        pixels: of a picture at most; a larger one is scaled down.
-        layout: of the channels of sound, where it is not to be the source's.
-        sound_rate: bits per second of a track at most.
-    """
-
-    container: str
-    pictures: str
-    sound: str
-    options: dict[str, str]
-    muxing: dict[str, str]
-    pixels: int | None = None
-    layout: str | None = None
-    sound_rate: int | None = None
-
-
-FORMS = {
-    '.mp4': Form('mp4', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
-    '.mov': Form('mov', 'libx264', 'aac', _H264, {'movflags': '+faststart'}),
-    '.webm': Form('webm', 'libvpx-vp9', 'libopus', _VP9, {}),
-}
 # Bits per second by channels: what AAC needs to be hard to tell from its source, and the least it is given
 # where the source has less.
 _BIT_RATES, _LEAST_PER_CHANNEL = {1: 96_000, 2: 192_000, 6: 384_000}, 32_000
@@ -125,18 +87,19 @@ def write_video(
         stretches, held = _stretches(summary, ticks), parts[:, 1] + 1 - summary.tails
         if len(parts) > 1:
             seams = [(one.tail + one.end) // 2 + one.shift for one in stretches]
-            container.set_chapters(_chapters(chapter_titles(summary), [0, *seams[:-1]], seams, clock))
+            container.set_chapters(chapters_of(chapter_titles(summary), seams, clock))
         pictures, tracks = None, []
         seam = Seam(0, 0)
         at, written, notes = -1, 0, []
         for index, frame in frames:
             if pictures is None:
-                pictures = _picture_stream(container, form, reader, frame, summary.fps, clock)
+                shape = reader.stream.sample_aspect_ratio
+                pictures = picture_stream(container, form, frame, summary.fps, clock, shape)
                 heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
                 notes += _lost_of_hdr(frame)
                 tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
             part = int(np.searchsorted(parts[:, 1], index))
-            shown = _fitted(frame, pictures.codec_context)
+            shown = fitted(frame, pictures.codec_context)
             stretch, (begin, end) = stretches[part], ticks[index : index + 2].tolist()
             place, until = begin + stretch.shift, end + stretch.shift
             if index >= held[part]:
@@ -191,29 +154,53 @@ def _stretches(summary: Summary, ticks: np.ndarray) -> list[_Stretch]:
     return [_Stretch(*row) for row in np.stack([begins, heads, tails, ends, shifts], axis=1).tolist()]
 
 
-def _chapters(titles: list[str], begins: list[int], ends: list[int], clock: int) -> list[dict]:
-    """As PyAV takes them; begins and ends in ticks of the film's clock."""
+def chapters_of(titles: Sequence[str], ends: Sequence[int], clock: int | Fraction) -> list[dict]:
+    """Chapters as PyAV takes them.
+
+    Args:
+        titles: of the chapters, one after another from the film's beginning.
+        ends: of each, in ticks.
+        clock: ticks a second.
+
+    Returns:
+        For `set_chapters`.
+    """
     return [
         {
             'id': number,
             'start': begin,
             'end': end,
-            'time_base': Fraction(1, clock),
+            'time_base': 1 / Fraction(clock),
             'metadata': {'title': title},
         }
-        for number, (title, begin, end) in enumerate(zip(titles, begins, ends, strict=True), 1)
+        for number, (title, begin, end) in enumerate(zip(titles, [0, *ends[:-1]], ends, strict=True), 1)
     ]
 
 
-def _picture_stream(
+def picture_stream(
     container: av.container.OutputContainer,
     form: Form,
-    reader: VideoReader,
     frame: av.VideoFrame,
     fps: float,
-    clock: int,
+    clock: int | Fraction,
+    shape: Fraction | None = None,
 ) -> av.VideoStream:
-    """The stream that takes frames like this one."""
+    """Adds the stream of pictures to a film.
+
+    Args:
+        container: the film.
+        form: of the film.
+        frame: such as it will get, by `fitted`.
+        fps: frames per second on average.
+        clock: ticks a second.
+        shape: width of a pixel by its height; None for squares.
+
+    Returns:
+        The stream.
+
+    Raises:
+        InputError: this PyAV has not the codec.
+    """
     try:
         stream = container.add_stream(
             form.pictures,
@@ -233,10 +220,10 @@ def _picture_stream(
         2 * math.ceil(side / 2) if scale == 1 else max(2, 2 * round(side * scale / 2))
         for side in (frame.width, frame.height)
     )
-    context.time_base = Fraction(1, clock)
+    context.time_base = 1 / Fraction(clock)
     context.flags |= Flags.frame_duration
-    if reader.stream.sample_aspect_ratio:
-        context.sample_aspect_ratio = reader.stream.sample_aspect_ratio
+    if shape:
+        context.sample_aspect_ratio = shape
     if frame.format.is_rgb:
         context.colorspace, context.color_range = 1, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
@@ -249,7 +236,7 @@ def _picture_stream(
     return stream
 
 
-def _fitted(frame: av.VideoFrame, context: av.VideoCodecContext) -> av.VideoFrame:
+def fitted(frame: av.VideoFrame, context: av.VideoCodecContext) -> av.VideoFrame:
     """The frame in the size and format of the stream: an odd edge repeated, another size scaled."""
     matrix = {'dst_colorspace': 'ITU709', 'dst_color_range': 'MPEG'} if frame.format.is_rgb else {}
     grown = (context.height - frame.height, context.width - frame.width)
@@ -329,9 +316,7 @@ class _SoundTrack:
             here, there = max(place, at), min(until, at + held.shape[1])
             if here < there:
                 faded[:, here - place : there - place] += held[:, here - at : there - at]
-            frame = av.AudioFrame.from_ndarray(faded, 'fltp', self._hearing.layout)
-            frame.sample_rate, frame.pts = rate, place
-            frame.time_base = Fraction(1, rate)
+            frame = sound_frame(faded, self._hearing.layout, rate, place)
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:

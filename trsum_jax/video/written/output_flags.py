@@ -9,6 +9,12 @@ def define_mark_flags() -> None:
     flags.DEFINE_string('drop', None, 'shots not to show, as --keep')
 
 
+def define_whole_flags() -> None:
+    """Declares those of several videos; `planning` reads them."""
+    flags.DEFINE_string('index', None, 'page of all summaries (.html), with theirs by default; empty: none')
+    flags.DEFINE_string('together', None, 'one film of all summaries (.mp4, .mov, .webm); none by default')
+
+
 def define_output_flags(again: bool = False) -> None:
     """Declares them; `planning` reads them.
 

@@ -4,8 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+from trsum_jax.video.forms import FORMS
 from trsum_jax.video.summary import Summary
-from trsum_jax.video.writing import FORMS, write_video
+from trsum_jax.video.writing import write_video
 
 LARGEST = 5_000_000
 # Bits per second: with fewer in all there is nothing to look at; sound gets a share, and none where that is
