@@ -90,7 +90,6 @@ TESTED_IN = {
     'video/outputs': 'test_summarize',
     'video/picking': 'video/test_writing',
     'video/planning': 'test_summarize',
-    'video/looks': 'test_recut',
     'video/record': 'test_recut',
     'video/recutting': 'test_recut',
     'video/rendering': 'video/test_page',

@@ -191,25 +191,6 @@ def test_trained_on_the_video_itself_and_again_from_its_checkpoint(clip, tmp_pat
         summarize.summarize(clip, any_encoder=True)
 
 
-def test_quick_scores_by_change_without_jax(clip, tmp_path):
-    program = (
-        'import runpy, sys; sys.modules["jax"] = None; '
-        'runpy.run_module("trsum_jax.summarize", run_name="__main__")'
-    )
-    run = [sys.executable, '-c', program]
-    flags = [f'--video={clip}', f'--output={tmp_path}/s.mp4', '--quick', '--storyboard=', '--page=']
-    done = subprocess.run([*run, *flags], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / 's.json').read_text())
-    video, _ = describing.describe(clip, 'v', loading.load('descriptor'))
-    # By hand: mean distance to both neighbours, averaged over 2 steps to either side.
-    between = np.linalg.norm(np.diff(video.features, axis=0), axis=1)
-    own = [np.mean(between[max(i - 1, 0) : i + 1]) for i in range(24)]
-    change = np.array([np.mean(own[max(i - 2, 0) : i + 3]) for i in range(24)])
-    found = [one['score'] for one in told['scores']]
-    np.testing.assert_allclose(found, change / change.max(), atol=1e-3)
-
-
 @pytest.mark.parametrize(('how', 'longest'), [({'seconds': 4.0}, 4), ({'budget': 0.05}, 3), ({}, 6)])
 def test_shots_are_cut_so_that_a_short_summary_can_choose(tmp_path, how, longest):
     path = film(tmp_path / 'a.mp4', range(5), seconds=12)
@@ -335,9 +316,6 @@ def test_without_the_video_extra(package, clip, tmp_path):
         (['--video=V', '--timeline=D/s.txt'], '.otio or .edl'),
         (['--video=V', '--page=D/s.html', '--json=D/s.html'], 'expected a name ending in .json'),
         (['--video=V', '--checkpoint=D/absent'], 'expected the workdir of a training'),
-        (['--video=V', '--quick', '--checkpoint=D'], 'found both'),
-        (['--video=V', '--quick', '--workdir=D/w'], '--quick: expected to score only'),
-        (['--video=V', '--quick', '--any_encoder'], '--any_encoder says something of a --checkpoint'),
     ],
 )
 def test_flags_that_make_no_sense_are_answered_before_any_work(command, clip, tmp_path, arguments, message):

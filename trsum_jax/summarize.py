@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
 COMMON = (
-    *('video', 'videos', 'output', 'quick', 'checkpoint', 'workdir', 'budget', 'seconds', 'keep', 'drop'),
-    *('page', 'json', 'storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed'),
+    *('video', 'videos', 'output', 'quick', 'fast', 'checkpoint', 'workdir', 'budget', 'seconds', 'keep'),
+    *('drop', 'page', 'json', 'storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed'),
     *('overwrite', 'strict'),
     *('encoder', 'weights', 'onnx'),
 )
@@ -71,6 +71,7 @@ def summarize_all(
     shortest: float = SHORTEST,
     keep: Collection[int] = (),
     drop: Collection[int] = (),
+    choice: str = 'coverage',
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
@@ -78,6 +79,7 @@ def summarize_all(
     left_out: dict[pathlib.Path, str] | None = None,
     any_encoder: bool = False,
     quick: bool = False,
+    fast: bool = False,
 ) -> 'list[Summary]':
     """Summarizes videos with a model trained on them and without labels, or with one trained before.
 
@@ -94,6 +96,7 @@ def summarize_all(
         shortest: seconds of the shortest part of a summary, where its video and length have room for it.
         keep: shots that a summary shows, counted from 0 where the page counts them from 1.
         drop: those that it does not show.
+        choice: how shots are chosen: `coverage`, nothing twice, or `knapsack`, as the protocol does.
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
@@ -101,6 +104,7 @@ def summarize_all(
         left_out: gets the videos that cannot be read, and why; where None, such a video is an error.
         any_encoder: whether a checkpoint scores what another encoder, or one unknown, may have described.
         quick: score by `change` alone, without a model and without JAX.
+        fast: look at key frames alone (`skimming.KeyFrameReader`), not at `rate` pictures a second.
 
     Returns:
         A summary for each of `videos` that can be read.
@@ -109,13 +113,15 @@ def summarize_all(
         InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
             that make no sense.
     """
-    from trsum_jax.video import choosing, describing
+    from trsum_jax.video import choosing, coverage, describing, skimming
     from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
     choosing.check_limits(budget, seconds)
     if not 0 <= shortest < float('inf'):
         raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
+    if choice not in coverage.CHOICES:
+        raise InputError(f'--choice={choice}: expected {" or ".join(coverage.CHOICES)}')
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
     if not 0 <= seed < 2**32:
@@ -142,6 +148,8 @@ def summarize_all(
             tell(trained.workdir, f'scores mean something only if {encoder.name} made what it was trained on')
     elif any_encoder:
         raise InputError('--any_encoder says something of a --checkpoint: name one too')
+    if fast:
+        skimming.refuse_clips(encoder)
     judged = judging.read_people(people, _distinct(videos)) if people else {}
 
     def judge(path: pathlib.Path, video: 'Video') -> list[str]:
@@ -152,7 +160,13 @@ def summarize_all(
 
     limits = {'share': budget} if seconds is None else {'longest': seconds}
     described, blank, changes = describing.describe_all(
-        _distinct([*videos, *also]), encoder, rate=rate, limits=limits, check=judge, left_out=left_out
+        _distinct([*videos, *also]),
+        encoder,
+        rate=rate,
+        limits=limits,
+        check=judge,
+        left_out=left_out,
+        fast=fast,
     )
     wanted = [path for path in map(pathlib.Path, videos) if path in described]
     if not wanted:
@@ -188,6 +202,7 @@ def summarize_all(
             shortest=shortest,
             keep=keep,
             drop=drop,
+            choice=choice,
         )
         summary = dataclasses.replace(summary, encoder=encoder.name)
         if path in judged:
@@ -212,6 +227,7 @@ def _by_change(video: 'Video') -> np.ndarray:
 
 def define_flags() -> None:
     """Declares the command's flags."""
+    from trsum_jax.video import coverage
     from trsum_jax.video.encoders import loading
     from trsum_jax.video.written import output_flags
 
@@ -223,10 +239,13 @@ def define_flags() -> None:
     output_flags.define_whole_flags()
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
     flags.DEFINE_bool('quick', False, 'score by how much the pictures change; train nothing')
+    flags.DEFINE_bool('fast', False, 'look at key frames alone; parts may begin and end up to one too early')
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
     flags.DEFINE_float('shortest', SHORTEST, 'seconds of the shortest part')
+    how = "how shots are chosen: nothing twice, or by the protocol's knapsack"
+    flags.DEFINE_enum('choice', coverage.COVERAGE, coverage.CHOICES, how)
     flags.DEFINE_string(
         'people',
         None,
@@ -273,12 +292,14 @@ def main(argv: Sequence[str]) -> int:
         shortest=given.shortest,
         keep=keep,
         drop=drop,
+        choice=given.choice,
         rate=given.rate,
         seed=given.seed,
         people=given.people,
         left_out=left_out,
         any_encoder=given.any_encoder,
         quick=given.quick,
+        fast=given.fast,
     )
     places = dict(zip(videos, targets, strict=True))
     written = []

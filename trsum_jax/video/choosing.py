@@ -12,10 +12,8 @@ from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, looks, parts, still
 from trsum_jax.video.clearest import clearest_frames
+from trsum_jax.video.coverage import COVERAGE, KNAPSACK
 from trsum_jax.video.summary import Summary
-
-# How shots are chosen: so that nothing is shown twice, which is ours; or as the field's protocol does.
-COVERAGE, KNAPSACK = CHOICES = ('coverage', 'knapsack')
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
@@ -158,7 +156,9 @@ def choose_again(
         content = coverage.content(summary.shots, summary.picks, edges, summary.looks, summary.scores)
     least = summary.shortest if summary.shortest <= allowed else 0.0
     scenes = summary.shots[:, 0]
-    shots, chosen, _ = _long_enough(task, summary.shots, content, ~dropped, kept, dropped, scenes, least)
+    # What is short and not shown was left out at the end of a part.
+    able = ~dropped & (summary.chosen | (parts.seconds_of(summary.shots, edges) >= least - parts.ROUNDING))
+    shots, chosen, _ = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
     values = evaluation.shot_scores(frames, shots)
     made = dataclasses.replace(summary, shots=shots, shot_scores=values, chosen=chosen, allowed=allowed)
     more = bool(keep) and made.length > allowed + parts.ROUNDING

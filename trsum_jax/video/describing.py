@@ -13,7 +13,7 @@ import tqdm
 from trsum_jax.data import records, shots
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown, tell
-from trsum_jax.video import cuts, reading
+from trsum_jax.video import cuts, reading, skimming
 from trsum_jax.video.encoders.encoder import Encoder, encode_video
 
 RATE = 2.0
@@ -38,6 +38,7 @@ def describe(
     share: float = 1.0,
     bar: tqdm.tqdm | None = None,
     watch: cuts.Watcher | None = None,
+    fast: bool = False,
 ) -> tuple[records.Video, list[str]]:
     """Samples, encodes and segments one video.
 
@@ -50,7 +51,8 @@ def describe(
         longest: seconds of a summary, into which every shot is to fit if it can with 2 s or more.
         share: of the video in a summary, as `longest`.
         bar: shows the seconds done, of those that the file announces.
-        watch: looks at every frame.
+        watch: looks at every frame that is decoded.
+        fast: decode key frames alone, where the file tells them (`skimming.KeyFrameReader`).
 
     Returns:
         the video, named after its file (of one step if it is that short), and what the reader had to note.
@@ -64,7 +66,7 @@ def describe(
             bar.total = max(round(reader.announced), seconds) if reader.announced else None
             bar.update(seconds - bar.n)
 
-    with reading.VideoReader(path, watch=watch) as reader:
+    with (skimming.KeyFrameReader if fast else reading.VideoReader)(path, watch=watch) as reader:
         picks, features = encode_video(reader, encoder, rate, progress=progress)
     progress(reader.duration)
     longest = max(min(longest, share * reader.duration), _WATCHABLE)
@@ -74,7 +76,12 @@ def describe(
         n_frames=reader.n_frames,
         features=features,
         change_points=shots.detect_short(
-            features, picks, reader.n_frames, rate=rate, method=method, longest=longest
+            features,
+            picks,
+            reader.n_frames,
+            rate=len(picks) / reader.duration if fast else rate,
+            method=method,
+            longest=longest,
         ),
         name=shown(path.name),
         fps=reader.fps,
@@ -129,6 +136,7 @@ def describe_all(
     limits: Mapping[str, float],
     check: Callable[[pathlib.Path, records.Video], Sequence[str]] | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
+    fast: bool = False,
 ) -> tuple[
     dict[pathlib.Path, records.Video], dict[pathlib.Path, np.ndarray], dict[pathlib.Path, cuts.Changes]
 ]:
@@ -141,6 +149,7 @@ def describe_all(
         limits: `longest` or `share`, as in `describe`.
         check: looks at each described video and gives notes; by InputError it says that it cannot be used.
         left_out: gets the videos that cannot be used, and why; where None, such a video is an error.
+        fast: as in `describe`.
 
     Returns:
         The videos; of each which of its steps are blank, [n_steps] bool; and how its frames change.
@@ -170,10 +179,13 @@ def describe_all(
         watcher = cuts.Watcher()
         with leaving_out(path), tqdm.tqdm(desc=title, bar_format=BAR) as bar:
             video, notes = describe(
-                path, f'video_{number}', noting, rate=rate, bar=bar, watch=watcher, **limits
+                path, f'video_{number}', noting, rate=rate, bar=bar, watch=watcher, fast=fast, **limits
             )
             notes = [*notes, *(check(path, video) if check else ())]
-            described[path], changes[path] = video, watcher.changes()
+            seen = watcher.changes()
+            if len(seen.change) < video.n_frames:
+                seen = skimming.between_keys(seen, video)
+            described[path], changes[path] = video, seen
             blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
             for note in notes:
                 tell(path, note)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -312,11 +313,14 @@ def picture(frame: av.VideoFrame) -> np.ndarray:
     Returns:
         [H, W, 3] uint8; height and width change places under a quarter turn.
     """
-    if frame.color_trc in tone_mapping.NAMES:
-        rgb = tone_mapping.to_srgb(frame.to_ndarray(format='rgb48le'), frame.color_trc)
-    else:
-        rgb = frame.to_ndarray(format='rgb24')
-    display = frame.side_data.get('DISPLAYMATRIX')
+    # By this thread: starting others, for every frame anew, costs as much again as the conversion.
+    hdr = frame.color_trc in tone_mapping.NAMES
+    rgb = frame.reformat(format='rgb48le' if hdr else 'rgb24', threads=1).to_ndarray()
+    if hdr:
+        rgb = tone_mapping.to_srgb(rgb, frame.color_trc)
+    # `frame.side_data` and the frame would keep each other, and hundreds of pictures, until Python looks for
+    # circles.
+    display = SideDataContainer(frame).get('DISPLAYMATRIX')
     if display is None:
         return rgb
     # Column vectors (x, y) of the coded frame go to (a x + c y, b x + d y) on the screen.

@@ -31,7 +31,8 @@ def find_still(edges: np.ndarray, changes: Changes, least: float) -> np.ndarray:
     for first, last in runs(quiet):
         # Up to the greatest change within the half second that the windows at both ends reach.
         if first > 0:
-            first = before[first] + int(change[before[first] : first + 1].argmax())
+            earliest = before[first] - 1
+            first = earliest + int(change[earliest : first + 1].argmax())
         if last < n - 1:
             last = last + int(change[last + 1 : after[last] + 1].argmax())
         if found and first <= found[-1][1]:
