@@ -232,6 +232,22 @@ def test_the_page_of_a_folder_leads_to_the_others(browser, made, tmp_path):
         browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
 
 
+def test_the_panel_lies_over_nothing_that_has_the_focus(shown):
+    size = {'width': 390, 'height': 600, 'deviceScaleFactor': 1, 'mobile': True}
+    shown.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    try:
+        for shot in range(1, pages.N_SHOTS + 1):
+            button = shown.find_element('css selector', f'ol [data-of="{shot}"] [data-mark=keep]')
+            button.send_keys('\ue007')
+            shown.execute_script('arguments[0].blur(); arguments[0].focus()', button)
+            assert shown.execute_script("""
+                const {x, y, width, height} = document.activeElement.getBoundingClientRect();
+                return document.elementFromPoint(x + width / 2, y + height / 2) === document.activeElement;
+            """)
+    finally:
+        shown.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
 @pytest.mark.parametrize('clipboard', [True, False])
 def test_marks_become_a_command(shown, clipboard):
     def press(shot, kind, place='ol'):
