@@ -80,7 +80,6 @@ TESTED_IN = {
     'studies/measures': 'studies/test_comparison',
     'studies/transfer': 'studies/test_comparison',
     'studies/variants': 'experiment/test_check',
-    'video/choosing': 'test_summarize',
     'video/deinterlacing': 'video/test_sound',
     'video/describing': 'video/test_pictures',
     'video/encoders/loading': 'video/encoders/test_encoder',

@@ -1,5 +1,4 @@
 import dataclasses
-import itertools
 import json
 
 import numpy as np
@@ -17,7 +16,7 @@ from summarizing import Command
 from trsum_jax import recut
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation
-from trsum_jax.video import choosing, folder, looks, outputs, reading, recutting, timeline
+from trsum_jax.video import choosing, folder, outputs, reading, recutting, timeline
 from trsum_jax.video.reading import VideoReader
 
 PARTS = [(40, 69), (110, 129), (200, 239)]
@@ -202,6 +201,7 @@ HOSTILE = {
         'last_frame: expected 249, the last frame of the video, found 239',
     ),
     'times of shots': (put('shots', 1, 'start', value=1.2), 'shots[1].start: expected 1.6, … of "parts"'),
+    'mark': (put('shots', 1, 'mark', value='maybe'), "shots[1].mark: expected keep or drop, found 'maybe'"),
     'key frame': (put('shots', 1, 'key_frame', value=7), 'key_frame: expected a whole number from 40 to 69'),
     'score': (put('scores', 3, 'score', value=1.5), 'scores[3].score: expected a number from 0 to 1'),
     'frames': (put('scores', 3, 'frame', value=5), 'scores: expected frames in order, from 0 on'),
@@ -268,45 +268,15 @@ def test_another_video_is_refused_and_a_moved_one_named(edited, command, tmp_pat
     assert summary.path == tmp_path / 'moved.mp4'
 
 
-@pytest.mark.parametrize(('keep', 'drop', 'seconds'), [
-    ((), (), 4.0), ((), (1,), 4.0), ((2,), (), 4.0), ((0, 4), (1, 5), 5.0), ((6,), (1, 3), 3.0),
-    ((), (1, 3), 1.7),
-])  # fmt: skip
-def test_the_rest_is_chosen_as_by_trying_all(clip, keep, drop, seconds):
-    summary, notes = choosing.choose_again(clip[0], keep, drop, seconds)
-    lengths = np.array([1.6, 1.2, 1.6, 0.8, 2.8, 1.6, 0.4])
-    possible = [
-        c
-        for c in itertools.product((0, 1), repeat=7)
-        if lengths @ c <= seconds + 1e-9 and all(c[i] for i in keep) and not any(c[i] for i in drop)
-    ]
-    frames = clip[0].shot_scores
-    best = max(possible, key=lambda c: frames @ c)
-    np.testing.assert_array_equal(summary.chosen, np.array(best, bool))
-    assert notes == []
-
-
-def test_what_was_left_out_at_the_end_of_a_part_stays_out(clip):
-    """The last shot, of .4 s beside one of 1.6 s, would fit and is worth something."""
-    for shortest, shown in ((0.0, [5, 6]), (1.0, [5])):
-        summary = dataclasses.replace(clip[0], shortest=shortest)
-        summary, _ = choosing.choose_again(summary, {5}, {0, 1, 2, 3}, 2.1)
-        assert np.flatnonzero(summary.chosen).tolist() == shown
-
-
-def test_nothing_is_shown_twice_where_the_json_knows_what_steps_look_like(clip):
-    """Shots 1, 3 and 5 show one scene, of the highest mean score; 2, 4, 6 and 7 show four others."""
-    scenes = np.array([0, 1, 0, 2, 0, 3, 4])
-    of_step = scenes[np.searchsorted(clip[0].shots[:, 0], clip[0].picks, side='right') - 1]
-    rng = np.random.default_rng(0)
-    features = rng.random((5, 200))[of_step] + 0.01 * rng.random((50, 200))
-    odd = np.arange(50) % 2
-    scores = np.where(of_step == 0, np.where(odd, 0.9, 0.1), np.where(odd, 0.2, 0.25)).astype(np.float32)
-    summary = dataclasses.replace(clip[0], scores=scores, looks=looks.sketch(features))
-    found, _ = choosing.choose_again(summary, {0}, {5}, 4.0)
-    assert np.flatnonzero(found.chosen).tolist() == [0, 1, 3, 6]
-    found, _ = choosing.choose_again(dataclasses.replace(summary, looks=None), {0}, {5}, 4.0)
-    assert np.flatnonzero(found.chosen).tolist() == [0, 2, 3]
+def test_marks_hold_until_they_are_overruled(clip, tmp_path):
+    place = tmp_path / 's.json'
+    kept, _ = choosing.choose_again(clip[0], {0, 4}, {1, 5}, 5.0)
+    timeline.write_json(kept, place)
+    again, _ = recutting.read_summary(place)
+    np.testing.assert_array_equal(choosing.choose_again(again, (), ())[0].chosen, kept.chosen)
+    other, _ = choosing.choose_again(again, {5}, {4})
+    assert other.with_marks((), ()) == ({0, 5}, {1, 4})
+    assert other.chosen[[0, 5]].all() and not other.chosen[[1, 4]].any()
 
 
 def test_what_is_kept_goes_before_the_budget(edited, command, tmp_path, capsys):

@@ -13,7 +13,7 @@ from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, looks, parts, still
 from trsum_jax.video.clearest import clearest_frames
 from trsum_jax.video.coverage import COVERAGE, KNAPSACK
-from trsum_jax.video.summary import Summary
+from trsum_jax.video.summary import Summary, first_frames
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
@@ -114,6 +114,8 @@ def make_summary(
         clock=video.clock,
         allowed=task.allowed,
         shortest=shortest if changes is not None else 0.0,
+        kept=first_frames(shots, keep),
+        dropped=first_frames(shots, drop),
         looks=looks.sketch(video.features) if choice == COVERAGE and not task.constant else None,
         key_frames=key_frames,
     )
@@ -136,7 +138,7 @@ def choose_again(
     Args:
         summary: whose shots; also the time that it may last, where `seconds` does not say it.
         keep: shots that are shown, however long they are, counted from 0. The rest of the time is chosen.
-        drop: shots that are not shown.
+        drop: shots that are not shown. What was kept and dropped before stays so.
         seconds: the summary's greatest length.
 
     Returns:
@@ -150,6 +152,7 @@ def choose_again(
     frames = evaluation.frame_scores(summary.scores, summary.picks, n_frames)
     allowed = min(seconds or summary.allowed or summary.length, summary.duration)
     task = _Task(video, summary.scores, frames, edges, allowed)
+    keep, drop = summary.with_marks(keep, drop)
     kept, dropped = _marked(len(summary.shots), keep, drop)
     content = None
     if summary.looks is not None:
@@ -160,7 +163,11 @@ def choose_again(
     able = ~dropped & (summary.chosen | (parts.seconds_of(summary.shots, edges) >= least - parts.ROUNDING))
     shots, chosen, _ = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
     values = evaluation.shot_scores(frames, shots)
-    made = dataclasses.replace(summary, shots=shots, shot_scores=values, chosen=chosen, allowed=allowed)
+    made = dataclasses.replace(
+        summary,
+        **{'shots': shots, 'shot_scores': values, 'chosen': chosen, 'allowed': allowed},
+        **{'kept': first_frames(summary.shots, keep), 'dropped': first_frames(summary.shots, drop)},
+    )
     more = bool(keep) and made.length > allowed + parts.ROUNDING
     return made, [_more_kept(made, allowed)] if more else []
 

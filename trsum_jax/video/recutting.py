@@ -83,8 +83,7 @@ def read_summary(path: str | os.PathLike, video: pathlib.Path | None = None) -> 
         encoder=found.text('encoder') if 'encoder' in found else None,
         crossfade=found.number('crossfade', 0, LONGEST),
     )
-    shots, chosen, key_frames = _shots(found, summary.edges)
-    summary = dataclasses.replace(_with_shots(summary, shots, chosen), key_frames=key_frames)
+    summary = _with_shots_of(found, summary)
     written = _spans(source, n_frames)
     wanted = _parts(found, summary.edges)
     if np.array_equal(wanted, written):
@@ -140,9 +139,10 @@ def _with_shots(summary: Summary, shots: np.ndarray, chosen: np.ndarray) -> Summ
     return dataclasses.replace(summary, shots=shots, shot_scores=scores, chosen=chosen)
 
 
-def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First and last frames, which cover the video, which shots are chosen, and a key frame of each."""
-    n_frames, shots, begin = len(edges) - 1, [], 0
+def _with_shots_of(found: Fields, summary: Summary) -> Summary:
+    """The summary with the shots of the file, which cover the video, and with what it says of each."""
+    edges, n_frames = summary.edges, len(summary.frame_times)
+    shots, marked, begin = [], {'keep': [], 'drop': []}, 0
     rows = found.parts('shots')
     for one in rows:
         # The first frame is where the shot before has ended.
@@ -153,6 +153,10 @@ def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
                 todo = 'shots go by their frames: edit the times of "parts"'
                 one.refuse(key, f'{edge:.6g}', one.number(key), todo)
         shots.append((first, last, one.whole('key_frame', first, last)))
+        if 'mark' in one:
+            if (mark := one.text('mark')) not in marked:
+                one.refuse('mark', 'keep or drop', mark)
+            marked[mark].append(first)
         begin = last + 1
     if begin != n_frames:
         rows[-1].refuse('last_frame', f'{n_frames - 1}, the last frame of the video', begin - 1)
@@ -160,7 +164,12 @@ def _shots(found: Fields, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     if not chosen.any():
         found.refuse('shots', 'at least one that is chosen', 'none')
     table = np.array(shots, np.int64)
-    return table[:, :2], chosen, table[:, 2]
+    return dataclasses.replace(
+        _with_shots(summary, table[:, :2], chosen),
+        key_frames=table[:, 2],
+        kept=frozenset(marked['keep']),
+        dropped=frozenset(marked['drop']),
+    )
 
 
 def _spans(source: Fields, n_frames: int) -> np.ndarray:

@@ -190,4 +190,4 @@ def between_keys(seen: cuts.Changes, video: Video) -> cuts.Changes:
         if int(pick) in early:
             change[pick] = lasting[pick] = difference
     change[picks[-1] + 1 :] = per_frame
-    return cuts.Changes(change, lasting, np.ones(n, np.float32), np.ones(n, np.float32))
+    return cuts.Changes(change, lasting, *np.ones((3, n), np.float32))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class Summary:
         shortest: seconds of the shortest part, where the summary has room for it.
         looks: [n_steps, K] int8, what the steps look like (`looks.sketch`): by them shots are chosen again so
             that nothing is shown twice; None where shots are chosen by their scores alone.
+        kept: first frames of shots that people keep, whenever shots are chosen again.
+        dropped: those of shots that they drop.
         encoder: the name of what described the pictures, where that is known.
         crossfade: seconds for which the pictures of a part fade into those of the next one, at most; what is
             faded lies within both parts, so that the film gets shorter by it.
@@ -53,6 +56,8 @@ class Summary:
     allowed: float | None = None
     shortest: float = 0.0
     looks: np.ndarray | None = None
+    kept: frozenset[int] = frozenset()
+    dropped: frozenset[int] = frozenset()
     encoder: str | None = None
     crossfade: float = 0.0
 
@@ -67,6 +72,14 @@ class Summary:
     def inside(self, part: np.ndarray) -> np.ndarray:
         """[n_shots] bool, the shots that lie within a part: its first and last frame, both inclusive."""
         return (self.shots[:, 0] >= part[0]) & (self.shots[:, 1] <= part[1])
+
+    def with_marks(self, keep: Collection[int], drop: Collection[int]) -> tuple[set[int], set[int]]:
+        """Shots to keep and to drop, counted from 0: these, and those of before that they do not overrule."""
+        kept, dropped = (
+            {shot for shot, first in enumerate(self.shots[:, 0].tolist()) if first in marked}
+            for marked in (self.kept, self.dropped)
+        )
+        return {*keep, *(kept - {*drop})}, {*drop, *(dropped - {*keep})}
 
     @property
     def edges(self) -> np.ndarray:
@@ -142,6 +155,11 @@ class Summary:
     def length(self) -> float:
         """Seconds of the summary's film."""
         return float(np.diff(self.film_spans, axis=1).sum())
+
+
+def first_frames(shots: np.ndarray, numbers: Collection[int]) -> frozenset[int]:
+    """The frames at which some shots begin, of [n_shots, 2] int and counted from 0."""
+    return frozenset(shots[sorted(numbers), 0].tolist())
 
 
 def clock(seconds: float, tenths: bool = True) -> str:

@@ -80,6 +80,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
                 {'number': number, 'chosen': bool(chosen)}
                 | _span(summary, span, count)
                 | {'score': float(score), 'key_frame': summary.key_frame(span)}
+                | ({'mark': 'keep'} if span[0] in summary.kept else {})
+                | ({'mark': 'drop'} if span[0] in summary.dropped else {})
                 for number, (span, score, chosen) in enumerate(
                     zip(summary.shots, summary.shot_scores, summary.chosen, strict=True), 1
                 )
