@@ -16,6 +16,7 @@ import pages
 from rendered import scene
 
 from trsum_jax.video import page
+from trsum_jax.video.written import index_page
 
 
 @pytest.fixture(scope='module')
@@ -212,6 +213,39 @@ def test_a_film_beside_plays_too(browser, made, tmp_path):
     browser.find_element('css selector', 'li[data-shot="10"] .when').click()
     waited(browser, '!video.seeking && Math.abs(video.currentTime - 3) < 0.1')
     wait_for_scene(browser, 9)
+
+
+def test_the_page_of_a_folder_leads_to_the_others(browser, made, tmp_path):
+    index, film = tmp_path / 'index.html', made.film
+    entries = [index_page.Entry(made.summary, film, made.page, 0.0), index_page.Entry(made.summary, film)]
+    index_page.write_index(entries, {film: f'{film}: broken'}, index, film)
+    size = {'width': 390, 'height': 740, 'deviceScaleFactor': 1, 'mobile': True}
+    browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    try:
+        for _ in opened(browser, index):
+            assert browser.execute_script('return document.documentElement.scrollWidth') == 390
+            assert browser.execute_script('return [...document.images].every((one) => one.naturalWidth)')
+            assert 'film.mp4: broken' in browser.find_element('css selector', '.left').text
+        browser.find_element('css selector', 'article h2 a').click()
+        assert waited(browser, 'document.title').startswith('Summary of')
+    finally:
+        browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
+def test_the_panel_lies_over_nothing_that_has_the_focus(shown):
+    size = {'width': 390, 'height': 600, 'deviceScaleFactor': 1, 'mobile': True}
+    shown.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    try:
+        for shot in range(1, pages.N_SHOTS + 1):
+            button = shown.find_element('css selector', f'ol [data-of="{shot}"] [data-mark=keep]')
+            button.send_keys('\ue007')
+            shown.execute_script('arguments[0].blur(); arguments[0].focus()', button)
+            assert shown.execute_script("""
+                const {x, y, width, height} = document.activeElement.getBoundingClientRect();
+                return document.elementFromPoint(x + width / 2, y + height / 2) === document.activeElement;
+            """)
+    finally:
+        shown.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
 
 
 @pytest.mark.parametrize('clipboard', [True, False])

@@ -163,7 +163,8 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:
-        with _bar(targets.page) as progress:
+        # Only a large film is written again, small.
+        with _bar(targets.page, delay=1) as progress:
             page.write_page(
                 summary, targets.video, targets.page, recut=targets.json, sound=sound, progress=progress
             )
@@ -203,9 +204,9 @@ def write_whole(
 
 
 @contextlib.contextmanager
-def _bar(place: pathlib.Path) -> Iterator[Callable[[float], None]]:
-    """What shows the share done of writing a file, from 0 to 1; nothing where that takes no second."""
-    with tqdm.tqdm(desc=f'writing {files.shown(place.name)}', total=1.0, bar_format=_BAR, delay=1) as bar:
+def _bar(place: pathlib.Path, delay: float = 0.0) -> Iterator[Callable[[float], None]]:
+    """What shows the share done of writing a file, from 0 to 1; nothing before so many seconds."""
+    with tqdm.tqdm(desc=f'writing {files.shown(place.name)}', total=1.0, bar_format=_BAR, delay=delay) as bar:
         yield lambda done: bar.update(done - bar.n)
 
 

@@ -65,6 +65,8 @@ def test_a_folder_gets_a_page_and_a_film_and_names_what_is_broken(command, films
         assert all(place.is_file() for place in ends)
         assert all(picture.get('src').startswith('data:image/jpeg') for picture in article.iter('img'))
         assert len(list(article.iter('img'))) >= 1
+        # Without data there is nothing to make again.
+        assert 'data-command=' not in leads_to(links[0], index).read_text()
     # At 30 a second, the least usual rate that is a multiple of 10.
     lengths = [frames_of(index.with_name(f'{pathlib.Path(name).stem}-summary.mp4')) / 10 for name in names]
     assert links[3].endswith(f'#t={lengths[0]:.2f}') and min(lengths) > 0
@@ -81,7 +83,8 @@ def test_what_is_there_stays_and_what_makes_no_sense_is_refused(command, films, 
     places = films / 'summaries'
     places.mkdir()
     (places / 'index.html').write_text('mine')
-    assert command(f'--videos={films}', *NO_FILES) is None
+    assert command(f'--videos={films}', '--storyboard=') is None
+    assert 'data-command="trsum recut a-summary.json"' in (places / 'a-summary.html').read_text()
     assert (places / 'index.html').read_text() == 'mine'
     assert len(parsed(places / 'index-2.html').findall('.//article')) == 2
 
