@@ -170,7 +170,7 @@ def put(*path, value):
 
 
 HOSTILE = {
-    'older': (put('source', value=None), 'no "source" in it; … summarize the video again'),
+    'older': (put('source', value=None), 'with its "source", found none; … summarize the video again'),
     'no parts': (put('parts', value=[]), 'parts: expected a list of at least one object, found []'),
     'parts of text': (put('parts', value='all'), "parts: expected a list of objects, found 'all'"),
     'part of numbers': (put('parts', 1, value=3), 'parts[1]: expected an object, found 3'),

@@ -34,7 +34,8 @@ def record_of(summary: Summary, output: pathlib.Path) -> dict[str, object]:
 
     Returns:
         `file`, as a relative URL; `bytes` and `ends`, by which it is known again; `tick` and `gaps`, the
-        times of its frames; `clock`, where it runs on (sought in and listened to by it).
+        times of its frames; `clock`, where it runs on (sought in and listened to by it); `parts`, to tell
+        whether people have edited those of the summary.
     """
     with VideoReader(summary.path) as reader:
         tick, ticks = _ticks(summary.frame_times, reader.stream.time_base)
