@@ -226,6 +226,7 @@ HOSTILE = {
     'keys': (put('source', 'clock', 'keys', value='9999'), 'source.clock.keys: expected frames below 250'),
     'looks': (put('looks', value='!!'), 'looks: expected up to 24 bytes for each of 50 steps'),
     'address': (put('source', 'file', value='http://a.org/b.mp4'), 'found nothing there; say where it is by'),
+    'half a letter': (put('source', 'file', value='\ud800'), 'source.file: expected the name of a file'),
     'digest': (put('source', 'ends', value='0'), 'expected the file that s.json is of, found another'),
 }
 

@@ -73,7 +73,7 @@ def find_video(found: Fields, path: pathlib.Path, given: pathlib.Path | None) ->
     Raises:
         InputError: it is not there, or is another by its size or its first or last megabyte.
     """
-    video = given or _resolved(found.text('file'), path)
+    video = given or _resolved(found, path)
     if not video.is_file():
         named = f'--video={files.shown(video)}' if given else files.shown(video)
         raise InputError(
@@ -189,9 +189,13 @@ def _relative(path: pathlib.Path, output: pathlib.Path) -> str:
     return urllib.parse.quote(os.fsencode(os.path.relpath(path, output.parent)))
 
 
-def _resolved(place: str, path: pathlib.Path) -> pathlib.Path:
+def _resolved(found: Fields, path: pathlib.Path) -> pathlib.Path:
+    try:
+        place = os.fsdecode(urllib.parse.unquote_to_bytes(found.text('file')))
+    except UnicodeEncodeError:
+        found.refuse('file', 'the name of a file, other letters as %C3%A9', found.text('file'))
     # By letters alone, as it was made: `..` of a link leads elsewhere.
-    return pathlib.Path(os.path.normpath(path.parent / os.fsdecode(urllib.parse.unquote_to_bytes(place))))
+    return pathlib.Path(os.path.normpath(path.parent / place))
 
 
 def _digest_of_ends(path: pathlib.Path) -> str:
