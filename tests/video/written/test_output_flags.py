@@ -90,7 +90,7 @@ def test_parts_go_to_folders_of_their_own(command, films, tmp_path, capsys):
     assert not (tmp_path / 'a-summary.mp4').exists()
 
 
-def test_shots_are_kept_and_dropped_by_the_numbers_of_the_summary_before(command, tmp_path, capsys):
+def test_shots_are_kept_and_dropped_by_the_numbers_of_the_summary_before(command, tmp_path):
     video = film(tmp_path / 'a.mp4', range(6))
 
     def shots(name, *marks):
@@ -113,9 +113,6 @@ def test_shots_are_kept_and_dropped_by_the_numbers_of_the_summary_before(command
     again, _ = choosing.choose_again(recutting.read_summary(tmp_path / 'one.json')[0], kept, dropped)
     assert seen == {frame for first, last in again.parts for frame in range(first, last + 1)}
 
-    capsys.readouterr()
-    shots('three', '--seconds=2', f'--keep={shown[0]},{hidden[0]}')
-    assert 'what is kept takes ' in capsys.readouterr().err
     asked = '--quick', '--seconds=4.5', f'--output={tmp_path}/x.mp4', '--keep=7'
     assert 'from 1 to 6' in command(f'--video={video}', *asked)
     (tmp_path / 'b.mp4').symlink_to(video)
