@@ -159,7 +159,7 @@ def test_numbers_of_shots_stay_whatever_is_kept_and_dropped(seed):
     assert own[chosen].all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_there_is_a_summary_fits_and_has_what_is_kept(data):
     n = data.draw(st.integers(20, 200))
