@@ -9,12 +9,15 @@ import pytest
 pytest.importorskip('av')
 pytest.importorskip('skimage')
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from summaries import changes_of
 from summarizing import Command, film
 
 from trsum_jax import summarize
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
-from trsum_jax.video import choosing, coverage, cuts
+from trsum_jax.video import choosing, coverage
 
 # Pictures of four scenes that have nothing in common.
 LOOKS = np.eye(4, 8, dtype=np.float32)
@@ -85,12 +88,11 @@ def made_up(scenes, scores):
     rng = np.random.default_rng(0)
     features = np.repeat(LOOKS[list(scenes)], 4, axis=0) + rng.normal(0, 0.05, (n // 5, 8)).astype(np.float32)
     change = np.where(np.arange(n) % 20, 2.0, 60.0).astype(np.float32)
-    flat = np.full(n, 30, np.float32)
     shots = np.arange(0, n, 20)[:, None] + [0, 19]
     video = Video(
         'v', np.arange(0, n, 5), n, features, change_points=shots, fps=10.0, frame_times=np.arange(n) / 10
     )
-    return video, np.repeat(scores, 4), cuts.Changes(change, change, flat, flat, flat)
+    return video, np.repeat(scores, 4), changes_of(change)
 
 
 def chosen_of(made, **how):
@@ -155,6 +157,37 @@ def test_numbers_of_shots_stay_whatever_is_kept_and_dropped(seed):
     middles = first.shots.mean(axis=1)
     own = (again.shots[:, 0] <= middles) & (middles <= again.shots[:, 1])
     assert own[chosen].all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_whatever_there_is_a_summary_fits_and_has_what_is_kept(data):
+    n = data.draw(st.integers(20, 200))
+    gaps = np.array(data.draw(st.lists(st.integers(2, 60), min_size=n, max_size=n))) / 100
+    edges = np.append(0, np.cumsum(gaps))
+    change = data.draw(st.lists(st.sampled_from([0.0, 0.1, 5.0, 60.0]), min_size=n, max_size=n))
+    starts = sorted({0, *data.draw(st.lists(st.integers(0, n - 1), max_size=6))})
+    picks = np.array(sorted({*starts, *data.draw(st.lists(st.integers(0, n - 1), max_size=12))}))
+    numbers = st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9]), min_size=len(picks), max_size=len(picks))
+    scores, looks = (np.array(data.draw(numbers)) for _ in range(2))
+    video = Video(
+        *('v', picks, n, LOOKS[(4 * looks).astype(int)] * (looks > 0)[:, None]),
+        change_points=np.stack([starts, [*starts[1:], n]], axis=1) - [0, 1],
+        fps=n / edges[-1],
+        frame_times=edges[:-1],
+    )
+    how = {'budget': data.draw(st.floats(0.05, 0.99)), 'choice': 'coverage'}
+    made = video, scores, changes_of(change)
+    chosen, summary, _ = chosen_of(made, **how)
+    one_frame = len(summary.parts) == 1 and summary.parts[0, 0] == summary.parts[0, 1]
+    assert chosen and (one_frame or summary.length <= how['budget'] * edges[-1] + 1e-5)
+    marks = data.draw(st.permutations(range(len(summary.shots))))
+    keep, drop = {*marks[:2]}, {*marks[2:3]}
+    shown, again, _ = chosen_of(made, keep=keep, drop=drop, **how)
+    assert keep <= {*shown} and not drop & {*shown}
+    for one in (summary, again):
+        np.testing.assert_array_equal(one.shots[1:, 0], one.shots[:-1, 1] + 1)
+        assert (one.shots[0, 0], one.shots[-1, 1]) == (0, n - 1)
 
 
 def test_summarize_shows_no_scene_twice_unless_the_protocol_is_to_choose(tmp_path, monkeypatch):

@@ -5,16 +5,12 @@ import pytest
 
 pytest.importorskip('av')
 
+from summaries import changes_of
+
 from trsum_jax.data.records import Video
-from trsum_jax.video import choosing, cuts, still
+from trsum_jax.video import choosing, still
 
 EDGES = np.arange(601) / 10
-
-
-def changes_of(change):
-    change = np.asarray(change, np.float32)
-    flat = np.full(len(change), 30, np.float32)
-    return cuts.Changes(change, change, flat, flat, flat)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def content(
         alike = np.exp(-np.maximum(2 - 2 * unit_rows(features[some]) @ moments.T, 0) / scale)
         shown += weights[:, some] @ alike
         density += alike.sum(axis=0)
-    return Content(-np.expm1(-shown), 1 / density)
+    # Every moment looks like itself, but for one without a length.
+    return Content(-np.expm1(-shown), 1 / np.maximum(density, 1))
 
 
 def choose(
