@@ -138,11 +138,12 @@ def timed(command: Sequence[str]) -> dict[str, Any]:
     started, begun = time.perf_counter(), {}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     # A bar is redrawn by a carriage return, which text mode takes for the end of a line.
-    for line in process.stderr:
-        sys.stderr.write(line)
-        for phase in PHASES:
-            if re.match(phase, line):
-                begun.setdefault(phase, time.perf_counter() - started)
+    with process.stderr:
+        for line in process.stderr:
+            sys.stderr.write(line)
+            for phase in PHASES:
+                if re.match(phase, line):
+                    begun.setdefault(phase, time.perf_counter() - started)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
