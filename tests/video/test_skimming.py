@@ -75,7 +75,7 @@ def test_scenes_that_the_encoder_saw_begin_to_the_frame(tmp_path, capsys):
     source = write_video(tmp_path / 'a.mp4', pictures, range(0, 18_000, 40))
     watcher = cuts.Watcher()
     video, _ = describing.describe(source, 'v', loading.load('descriptor'), watch=watcher, fast=True)
-    changes = skimming.between_keys(watcher.changes(), video)
+    changes = skimming.spread(watcher.changes(), video)
     np.testing.assert_array_equal(cuts.find_cuts(changes), starts[1:])
     assert len(changes.change) == len(changes.detail) == 450
     # Within the scenes nothing moves.

@@ -182,10 +182,7 @@ def describe_all(
                 path, f'video_{number}', noting, rate=rate, bar=bar, watch=watcher, fast=fast, **limits
             )
             notes = [*notes, *(check(path, video) if check else ())]
-            seen = watcher.changes()
-            if len(seen.change) < video.n_frames:
-                seen = skimming.between_keys(seen, video)
-            described[path], changes[path] = video, seen
+            described[path], changes[path] = video, skimming.spread(watcher.changes(), video)
             blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
             for note in notes:
                 tell(path, note)

@@ -162,20 +162,22 @@ def refuse_clips(encoder: Encoder) -> None:
         )
 
 
-def between_keys(seen: cuts.Changes, video: Video) -> cuts.Changes:
-    """What is known of all frames from their key frames.
+def spread(seen: cuts.Changes, video: Video) -> cuts.Changes:
+    """What is known of all frames from those that were decoded: all of them, or key frames.
 
     A key frame before its turn is where a scene begins, if its picture differs enough. Elsewhere frames
     change a little where the key frames around them differ, and not at all where they do not; of fades and
     blur nothing is known.
 
     Args:
-        seen: of the key frames, one after another.
-        video: whose picks they are, with its clock.
+        seen: of the decoded frames, one after another.
+        video: whose frames, or else picks, they are; with its clock.
 
     Returns:
         Of all frames.
     """
+    if len(seen.change) == video.n_frames:
+        return seen
     n, picks = video.n_frames, video.picks
     change, lasting = np.zeros(n, np.float32), np.zeros(n, np.float32)
     keys = np.array(video.clock.keys)
