@@ -170,7 +170,7 @@ def put(*path, value):
 
 
 HOSTILE = {
-    'older': (put('source', value=None), 'no "source" in it; … summarize the video again'),
+    'older': (put('source', value=None), 'with its "source", found none; … summarize the video again'),
     'no parts': (put('parts', value=[]), 'parts: expected a list of at least one object, found []'),
     'parts of text': (put('parts', value='all'), "parts: expected a list of objects, found 'all'"),
     'part of numbers': (put('parts', 1, value=3), 'parts[1]: expected an object, found 3'),
@@ -226,6 +226,7 @@ HOSTILE = {
     'keys': (put('source', 'clock', 'keys', value='9999'), 'source.clock.keys: expected frames below 250'),
     'looks': (put('looks', value='!!'), 'looks: expected up to 24 bytes for each of 50 steps'),
     'address': (put('source', 'file', value='http://a.org/b.mp4'), 'found nothing there; say where it is by'),
+    'half a letter': (put('source', 'file', value='\ud800'), 'source.file: expected the name of a file'),
     'digest': (put('source', 'ends', value='0'), 'expected the file that s.json is of, found another'),
 }
 

@@ -194,7 +194,8 @@ def test_trained_on_the_video_itself_and_again_from_its_checkpoint(clip, tmp_pat
 @pytest.mark.parametrize(('how', 'longest'), [({'seconds': 4.0}, 4), ({'budget': 0.05}, 3), ({}, 6)])
 def test_shots_are_cut_so_that_a_short_summary_can_choose(tmp_path, how, longest):
     path = film(tmp_path / 'a.mp4', range(5), seconds=12)
-    summary = summarize.summarize(path, config=toy_config(), **how)
+    # The choice that shows nothing twice divides a still scene into a short shot and a rest.
+    summary = summarize.summarize(path, config=toy_config(), choice='knapsack', **how)
     assert np.diff(summary.seconds(summary.shots)).max() <= longest
     assert np.diff(summary.seconds(summary.shots)).max() > 0.6 * longest
     assert {12, 24, 36, 48} <= set(np.round(summary.seconds(summary.shots)[:, 0], 6))

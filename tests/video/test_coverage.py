@@ -1,12 +1,17 @@
 """What is shown again is worth less and less: against sums by hand, and every choice that there is."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 
 pytest.importorskip('av')
+pytest.importorskip('skimage')
 
+from summarizing import Command, film
+
+from trsum_jax import summarize
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.video import choosing, coverage, cuts
@@ -74,7 +79,7 @@ def test_content_by_hand():
     np.testing.assert_allclose(blank.covers[:, 4:], 0, atol=1e-3)
 
 
-def film(scenes, scores):
+def made_up(scenes, scores):
     """Scenes of 2 s each, 10 frames and two steps a second, with hard cuts between them."""
     n = 20 * len(scenes)
     rng = np.random.default_rng(0)
@@ -95,7 +100,7 @@ def chosen_of(made, **how):
 
 
 def test_a_scene_that_comes_again_gives_way_to_another():
-    made = film([0, 1, 0, 2, 0, 3], [0.9, 0.3, 0.8, 0.4, 0.7, 0.2])
+    made = made_up([0, 1, 0, 2, 0, 3], [0.9, 0.3, 0.8, 0.4, 0.7, 0.2])
     assert chosen_of(made, seconds=6)[0] == [0, 2, 4]
     assert chosen_of(made, seconds=6, choice='coverage')[0] == [0, 1, 3]
     # Where there is room for all scenes, and more, what comes again is shown too.
@@ -103,7 +108,7 @@ def test_a_scene_that_comes_again_gives_way_to_another():
 
 
 def test_what_people_keep_is_shown_and_counts_as_shown():
-    made = film([0, 1, 0, 2, 0, 3], [0.9, 0.3, 0.8, 0.4, 0.7, 0.2])
+    made = made_up([0, 1, 0, 2, 0, 3], [0.9, 0.3, 0.8, 0.4, 0.7, 0.2])
     for choice, expected in (('coverage', [1, 3, 4]), ('knapsack', [0, 2, 4])):
         assert chosen_of(made, seconds=6, choice=choice, keep={4})[0] == expected
         assert chosen_of(made, seconds=6, choice=choice, drop={0, 2})[0] == [1, 3, 4]
@@ -127,14 +132,14 @@ def test_what_people_keep_is_shown_and_counts_as_shown():
 )
 def test_marks_that_make_no_sense(marks, told):
     with pytest.raises(InputError) as error:
-        chosen_of(film([0, 1, 0, 2, 0, 3], np.linspace(0.1, 0.9, 6)), seconds=6, **marks)
+        chosen_of(made_up([0, 1, 0, 2, 0, 3], np.linspace(0.1, 0.9, 6)), seconds=6, **marks)
     assert str(error.value) == told
 
 
 @pytest.mark.parametrize('seed', range(4))
 def test_numbers_of_shots_stay_whatever_is_kept_and_dropped(seed):
     rng = np.random.default_rng(seed)
-    video, scores, changes = film(rng.integers(0, 4, 8), rng.random(8))
+    video, scores, changes = made_up(rng.integers(0, 4, 8), rng.random(8))
     # Fades where scenes meet, and at both ends of the video: parts are trimmed.
     near = np.abs((np.arange(160) + 10) % 20 - 10)
     changes.contrast[:] = np.where(near < rng.integers(2, 6), 3, 30)
@@ -150,3 +155,21 @@ def test_numbers_of_shots_stay_whatever_is_kept_and_dropped(seed):
     middles = first.shots.mean(axis=1)
     own = (again.shots[:, 0] <= middles) & (middles <= again.shots[:, 1])
     assert own[chosen].all()
+
+
+def test_summarize_shows_no_scene_twice_unless_the_protocol_is_to_choose(tmp_path, monkeypatch):
+    # Scenes of 2 s; the one that comes three times scores best.
+    scenes = (0, 1, 2, 0, 3, 0)
+    scores = np.repeat([0.9, 0.2, 0.4, 0.8, 0.3, 0.7], 4).astype(np.float32)
+    place = 'trsum_jax.experiment.own_videos.train_and_score'
+    monkeypatch.setattr(place, lambda dataset, config, folder: dict.fromkeys(dataset.videos, scores))
+    path, output = film(tmp_path / 'a.mp4', scenes), tmp_path / 's.mp4'
+    command = Command(monkeypatch)
+    for flags, expected in (([], [0, 2, 3]), (['--choice=knapsack'], [0, 0, 0])):
+        wanted = ['--seconds=6.5', '--overwrite', '--page=', '--storyboard=']
+        assert command(f'--video={path}', f'--output={output}', *wanted, *flags) is None
+        shots = json.loads(output.with_suffix('.json').read_text())['shots']
+        shown = [scenes[round(shot['start'] / 2)] for shot in shots if shot['chosen']]
+        assert sorted(shown) == expected
+    with pytest.raises(InputError, match='--choice=first: expected coverage or knapsack'):
+        summarize.summarize(path, choice='first')

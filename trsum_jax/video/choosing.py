@@ -156,7 +156,8 @@ def choose_again(
     kept, dropped = _marked(len(summary.shots), keep, drop)
     content = None
     if summary.looks is not None:
-        content = coverage.content(summary.shots, summary.picks, edges, summary.looks, summary.scores)
+        seen = summary.looks.astype(np.float32)
+        content = coverage.content(summary.shots, summary.picks, edges, seen, summary.scores)
     least = summary.shortest if summary.shortest <= allowed else 0.0
     scenes = summary.shots[:, 0]
     # What is short and not shown was left out at the end of a part.

@@ -90,8 +90,9 @@ class Clock:
         usual = Fraction(float(times[-1])) / (len(times) - 1) if len(times) > 1 else Fraction(1)
         clock = cls(usual, closes_gaps)
         clock.parts = [part]
-        clock._places, clock._times = array.array('q', places.tolist()), array.array('d', times.tolist())
-        clock.keys = array.array('q', keys.tolist())
+        clock._places.frombytes(places.astype(np.int64).tobytes())
+        clock._times.frombytes(times.astype(np.float64).tobytes())
+        clock.keys.frombytes(keys.astype(np.int64).tobytes())
         return clock
 
     @property

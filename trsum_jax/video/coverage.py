@@ -51,8 +51,10 @@ def content(
     Returns:
         The content of every shot.
     """
-    # Slow to import; help needs no more than names.
+    # Slow to import, or of the extra `video`; help needs no more than names.
     from scipy import sparse, stats
+
+    from trsum_jax.video.encoders.encoder import unit_rows
 
     ranks = np.where(scores > 0, stats.rankdata(scores), 0.0)
     ranks /= max(ranks.mean(), 1e-12)
@@ -63,15 +65,13 @@ def content(
     shares = (seconds * ranks[step] / _ENOUGH, (shot, step))
     weights = sparse.csr_array(shares, shape=(len(shots), len(picks)))
 
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = np.asarray(features / np.maximum(lengths, 1e-12), np.float32)
-    moments = unit[np.unique(np.linspace(0, len(unit) - 1, _MOST).astype(np.int64))]
+    moments = unit_rows(features[np.unique(np.linspace(0, len(features) - 1, _MOST).astype(np.int64))])
     # The mean squared distance of two moments is twice their mean squared distance from the mean.
     scale = 2 * _ALIKE**2 * max(float(moments.var(axis=0).sum()), 1e-12)
     shown, density = np.zeros((len(shots), len(moments)), np.float32), np.zeros(len(moments))
-    for first in range(0, len(unit), _BLOCK):
+    for first in range(0, len(features), _BLOCK):
         some = slice(first, first + _BLOCK)
-        alike = np.exp(-np.maximum(2 - 2 * unit[some] @ moments.T, 0) / scale)
+        alike = np.exp(-np.maximum(2 - 2 * unit_rows(features[some]) @ moments.T, 0) / scale)
         shown += weights[:, some] @ alike
         density += alike.sum(axis=0)
     return Content(-np.expm1(-shown), 1 / density)

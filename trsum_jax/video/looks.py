@@ -5,6 +5,7 @@ import base64
 import numpy as np
 
 from trsum_jax.data.stored.json_fields import Fields
+from trsum_jax.video.encoders.encoder import unit_rows
 
 _WIDTH, _LARGEST = 24, 127
 
@@ -22,8 +23,7 @@ def sketch(features: np.ndarray) -> np.ndarray:
         [n_steps, at most 24] int8; rows scaled to length one are about as far from each other as the
         features' are.
     """
-    features = np.asarray(features, np.float64)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(np.asarray(features, np.float64))
     if len(unit) < unit.shape[1]:
         lengths, places = np.linalg.eigh(unit @ unit.T)
         few = (places * np.sqrt(np.maximum(lengths, 0)))[:, ::-1][:, :_WIDTH]

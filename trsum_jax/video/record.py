@@ -34,7 +34,8 @@ def record_of(summary: Summary, output: pathlib.Path) -> dict[str, object]:
 
     Returns:
         `file`, as a relative URL; `bytes` and `ends`, by which it is known again; `tick` and `gaps`, the
-        times of its frames; `clock`, where it runs on (sought in and listened to by it).
+        times of its frames; `clock`, where it runs on (sought in and listened to by it); `parts`, to tell
+        whether people have edited those of the summary.
     """
     with VideoReader(summary.path) as reader:
         tick, ticks = _ticks(summary.frame_times, reader.stream.time_base)
@@ -72,7 +73,7 @@ def find_video(found: Fields, path: pathlib.Path, given: pathlib.Path | None) ->
     Raises:
         InputError: it is not there, or is another by its size or its first or last megabyte.
     """
-    video = given or _resolved(found.text('file'), path)
+    video = given or _resolved(found, path)
     if not video.is_file():
         named = f'--video={files.shown(video)}' if given else files.shown(video)
         raise InputError(
@@ -188,9 +189,13 @@ def _relative(path: pathlib.Path, output: pathlib.Path) -> str:
     return urllib.parse.quote(os.fsencode(os.path.relpath(path, output.parent)))
 
 
-def _resolved(place: str, path: pathlib.Path) -> pathlib.Path:
+def _resolved(found: Fields, path: pathlib.Path) -> pathlib.Path:
+    try:
+        place = os.fsdecode(urllib.parse.unquote_to_bytes(found.text('file')))
+    except UnicodeEncodeError:
+        found.refuse('file', 'the name of a file, other letters as %C3%A9', found.text('file'))
     # By letters alone, as it was made: `..` of a link leads elsewhere.
-    return pathlib.Path(os.path.normpath(path.parent / os.fsdecode(urllib.parse.unquote_to_bytes(place))))
+    return pathlib.Path(os.path.normpath(path.parent / place))
 
 
 def _digest_of_ends(path: pathlib.Path) -> str:

@@ -47,8 +47,8 @@ def read_summary(path: str | os.PathLike, video: pathlib.Path | None = None) -> 
     found = Fields(text_files.read_json(path, _EXPECTED), path)
     if 'source' not in found:
         raise InputError(
-            f'{shown(path)}: expected {_EXPECTED} and that says how its video is cut, found no "source" in '
-            'it; summaries of before that was written have none: summarize the video again'
+            f'{shown(path)}: expected {_EXPECTED}, with its "source", found none; an earlier version did not '
+            'write that: summarize the video again'
         )
     source = found.part('source')
     place = record.find_video(source, path, video)
@@ -203,8 +203,10 @@ def _with_parts(summary: Summary, parts: np.ndarray) -> Summary:
     """The summary with these parts; shots begin and end with them."""
     edges, n_frames = summary.edges, len(summary.frame_times)
     set_by_hand = np.unique([parts[:, 0], parts[:, 1] + 1])
-    old = summary.shots[:, 0]
-    far = np.abs(edges[old][:, None] - edges[set_by_hand]).min(axis=1) >= _NEAR
+    old, times = summary.shots[:, 0], edges[set_by_hand]
+    after = np.searchsorted(times, edges[old])
+    near = [times[np.clip(place, 0, len(times) - 1)] for place in (after - 1, after)]
+    far = np.abs(near - edges[old]).min(axis=0) >= _NEAR
     starts = np.union1d([0], np.union1d(old[far], set_by_hand))
     shots = finding.from_starts(starts[starts < n_frames].astype(np.int64), n_frames)
     part = np.searchsorted(parts[:, 0], shots[:, 0], side='right') - 1

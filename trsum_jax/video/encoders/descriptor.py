@@ -63,16 +63,18 @@ def load_descriptor() -> Encoder:
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:
-    """The frame by `resize_local_mean`, without most of its products, which are with 0, of whole columns."""
-    flat = rgb.reshape(len(rgb), -1)
-    rows = np.stack([weights @ flat[span].astype(np.float32) for span, weights in _row_means(len(rgb))])
-    return _resized(rows.reshape(_SIDE, -1, 3), (_SIDE, _SIDE))
+    """The frame by `resize_local_mean`, rows first, without most of its products, which are with 0."""
+    for _ in range(2):
+        rows = rgb.reshape(len(rgb), -1)
+        means = [weights @ rows[span].astype(np.float32, copy=False) for span, weights in _means(len(rgb))]
+        rgb = np.stack(means).reshape(_SIDE, -1, 3).transpose(1, 0, 2)
+    return rgb
 
 
 @functools.lru_cache(maxsize=8)
-def _row_means(height: int) -> list[tuple[slice, np.ndarray]]:
-    """Of every row of the small frame: the rows of the large one that it is a mean of, and their weights."""
-    every = _resized(np.eye(height, dtype=np.float32)[..., None], (_SIDE, height))[..., 0]
+def _means(n: int) -> list[tuple[slice, np.ndarray]]:
+    """Of every small row: which of `n` large ones it is a mean of, and their weights."""
+    every = _resized(np.eye(n, dtype=np.float32)[..., None], (_SIDE, n))[..., 0]
     spans = [slice(used[0], used[-1] + 1) for used in map(np.flatnonzero, every)]
     return [(span, weights[span]) for span, weights in zip(spans, every, strict=True)]
 
