@@ -1,5 +1,6 @@
 """The page in a real browser: headless Chromium, where it is installed."""
 
+import dataclasses
 import json
 import os
 import re
@@ -164,8 +165,9 @@ def test_a_browser_that_refuses_long_data_uris_plays_from_memory(shown):
     )
 
 
-@pytest.mark.parametrize('width', [360, 390, 1280])
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize(
+    ('scheme', 'width'), [('light', 360), ('dark', 390), ('light', 1280), ('dark', 1280)]
+)
 def test_any_screen(shown, scheme, width):
     feature = {'name': 'prefers-color-scheme', 'value': scheme}
     shown.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [feature]})
@@ -230,6 +232,34 @@ def test_the_page_of_a_folder_leads_to_the_others(browser, made, tmp_path):
         assert waited(browser, 'document.title').startswith('Summary of')
     finally:
         browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
+def test_marks_of_before_stay_until_they_are_overruled(browser, made, tmp_path):
+    firsts = made.summary.shots[:, 0].tolist()
+    summary = dataclasses.replace(
+        made.summary, kept=frozenset([firsts[2]]), dropped=frozenset([firsts[9], firsts[4]])
+    )
+    page.write_page(summary, made.film, tmp_path / 'page.html', recut=tmp_path / 'a.json')
+    for _ in opened(browser, tmp_path / 'page.html'):
+        panel = browser.find_element('css selector', '.recut')
+
+        def pressed():
+            found = browser.find_elements('css selector', 'ol [aria-pressed=true]')
+            return [button.get_attribute('aria-label') for button in found]
+
+        before = ['keep shot 3', 'drop shot 5', 'drop shot 10']
+        assert pressed() == before and not panel.is_displayed()
+        press = 'document.querySelector(`ol [data-of="${arguments[0]}"] [data-mark=${arguments[1]}]`).click()'
+        browser.execute_script(press, 3, 'keep')
+        assert pressed() == before and not panel.is_displayed()
+        browser.execute_script(press, 3, 'drop')
+        browser.execute_script(press, 10, 'keep')
+        browser.execute_script(press, 10, 'keep')
+        assert pressed() == ['drop shot 3', *before[1:]]
+        command = browser.find_element('css selector', '#command').get_attribute('value')
+        assert command == 'trsum recut a.json --drop=3'
+        browser.find_element('css selector', '.clear').click()
+        assert pressed() == before and not panel.is_displayed()
 
 
 def test_the_panel_lies_over_nothing_that_has_the_focus(shown):

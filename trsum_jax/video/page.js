@@ -45,7 +45,10 @@ const jump = (seconds) => {
   video.scrollIntoView({block: 'nearest'});
 };
 
-// What people would keep and drop: by number of the shot.
+// What people have kept and dropped before, and would now: by number of the shot.
+const given = new Map(
+  [...document.querySelectorAll('[data-given]')].map(({dataset}) => [Number(dataset.of), dataset.given]),
+);
 const marks = new Map();
 const panel = document.querySelector('.recut');
 const command = document.querySelector('#command');
@@ -76,8 +79,8 @@ const tell = () => {
 };
 
 const mark = (number, kind) => {
-  if (kind) marks.set(number, kind);
-  else marks.delete(number);
+  if (kind === given.get(number)) marks.delete(number);
+  else marks.set(number, kind);
   for (const place of document.querySelectorAll(`[data-of="${number}"]`)) {
     if (kind) place.dataset.marked = kind;
     else delete place.dataset.marked;
@@ -86,6 +89,8 @@ const mark = (number, kind) => {
     }
   }
 };
+
+for (const [number, kind] of given) mark(number, kind);
 
 // From a file some browsers give no clipboard; then the text is there to be copied by hand.
 const copy = async () => {
@@ -105,7 +110,8 @@ document.addEventListener('click', ({target}) => {
   const button = target.closest('[data-mark]');
   if (button) {
     const number = Number(button.closest('[data-of]').dataset.of);
-    mark(number, marks.get(number) === button.dataset.mark ? undefined : button.dataset.mark);
+    const now = marks.get(number) ?? given.get(number);
+    mark(number, now === button.dataset.mark ? given.get(number) : button.dataset.mark);
     tell();
     return;
   }
@@ -115,7 +121,7 @@ document.addEventListener('click', ({target}) => {
 
 panel?.querySelector('.copy').addEventListener('click', copy);
 panel?.querySelector('.clear').addEventListener('click', () => {
-  for (const number of [...marks.keys()]) mark(number);
+  for (const number of [...marks.keys()]) mark(number, given.get(number));
   tell();
   document.querySelector('#only').focus();
 });

@@ -145,9 +145,11 @@ def in_shell(name: str) -> str:
 
 
 def _rows(summary: Summary) -> list[dict[str, Any]]:
-    """Every shot with its number, seconds and score, and where in the film it begins (None: not in it)."""
+    """Every shot with number, seconds, score and mark, and where in the film it begins (None: not in it)."""
     seconds = summary.seconds(summary.shots)
     places = np.zeros(len(seconds))
+    kept, dropped = summary.with_marks((), ())
+    marks = dict.fromkeys(kept, 'keep') | dict.fromkeys(dropped, 'drop')
     places[summary.chosen] = summary.film_times(summary.shots[summary.chosen, 0])
     return [
         {
@@ -157,6 +159,7 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             'length': float(end - start),
             'score': float(score),
             'word': word,
+            'mark': marks.get(number - 1),
             'place': float(place) if chosen else None,
         }
         for number, ((start, end), score, word, chosen, place) in enumerate(
