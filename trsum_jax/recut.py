@@ -3,9 +3,9 @@
     trsum recut holiday-summary.json --keep=3,5-7 --drop=2
     python -m trsum_jax.recut --summary=holiday-summary.json
 
-Shots have the numbers of the page. In the JSON people may edit which shots are chosen, or the start
-and end of parts. Files are called holiday-summary-cut2.mp4 and so on; with --overwrite they take the
-place of those of before.
+Shots have the numbers of the page. In the JSON people may edit which shots are chosen, or the
+start and end of parts. Files are called holiday-summary-cut2.mp4 and so on; with --overwrite they
+take the place of those of before.
 """
 
 if __name__ == '__main__':
