@@ -38,8 +38,7 @@ BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
 COMMON = (
     *('video', 'videos', 'output', 'quick', 'fast', 'checkpoint', 'workdir', 'budget', 'seconds', 'keep'),
     *('drop', 'page', 'json', 'storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed'),
-    *('overwrite', 'strict'),
-    *('encoder', 'weights', 'onnx'),
+    *('overwrite', 'strict', 'encoder', 'weights', 'onnx'),
 )
 
 
@@ -239,7 +238,7 @@ def define_flags() -> None:
     output_flags.define_whole_flags()
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
     flags.DEFINE_bool('quick', False, 'score by how much the pictures change; train nothing')
-    flags.DEFINE_bool('fast', False, 'look at key frames alone; parts may begin and end up to one too early')
+    flags.DEFINE_bool('fast', False, 'look at key frames alone; parts may begin and end up to one off')
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
