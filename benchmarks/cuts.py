@@ -1,6 +1,6 @@
 """Where summaries' parts begin and end, on rendered videos whose cuts are known; PySceneDetect beside it.
 
-python -m benchmarks.cuts --json=FILE [--seconds=40] [--seed=1] [--kinds KIND ...]
+python -m benchmarks.cuts --json=FILE [--seconds=40] [--seed=1] [--kinds KIND ...] [--preset=NAME] [--gop=N]
 
 PySceneDetect is asked where it is installed (pip install scenedetect opencv-python-headless).
 """
@@ -19,7 +19,7 @@ import numpy as np
 import tabulate
 from tqdm import tqdm
 
-from trsum_jax.video import choosing, cuts, describing
+from trsum_jax.video import choosing, cuts, describing, skimming
 from trsum_jax.video.encoders import loading
 
 HEIGHT, WIDTH = 64, 96
@@ -116,7 +116,9 @@ def pictures(
     return draw(), edges, between
 
 
-def render(folder: pathlib.Path, kind: str, rate: str, seconds: float, seed: int) -> Truth:
+def render(
+    folder: pathlib.Path, kind: str, rate: str, seconds: float, seed: int, options: dict[str, str]
+) -> Truth:
     """Writes one video."""
     rng = np.random.default_rng(seed)
     times = times_of(RATES[rate], seconds, rng)
@@ -124,7 +126,7 @@ def render(folder: pathlib.Path, kind: str, rate: str, seconds: float, seed: int
     path = folder / f'{kind}-{rate}.mkv'
     tick = Fraction(1, 1000) if RATES[rate] is None else 1 / RATES[rate]
     with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=RATES[rate] or 30, options={'preset': 'ultrafast'})
+        stream = container.add_stream('libx264', rate=RATES[rate] or 30, options=options)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, 'yuv420p'
         stream.codec_context.time_base = tick
         for picture, time in zip(drawn, times, strict=True):
@@ -163,6 +165,9 @@ def of_boundaries(found: np.ndarray, truth: Truth, times: np.ndarray) -> dict[st
         'exact': int((apart.min(axis=0) == 0).sum()),
         'within_one': int((apart.min(axis=0) <= 1).sum()),
         'false': int(np.sum(far)),
+        'off': float(np.abs(times[found][:, None] - times[truth.starts]).min(axis=0).sum())
+        if len(found)
+        else 0,
     }
 
 
@@ -179,6 +184,15 @@ def of_parts(parts: np.ndarray, truth: Truth, times: np.ndarray, end: float) -> 
     return dict(counts)
 
 
+def key_frames(path: pathlib.Path) -> np.ndarray:
+    """First frames of the shots but the first, by key frames alone."""
+    watcher = cuts.Watcher()
+    video, _ = describing.describe(path, 'v', loading.load('descriptor'), watch=watcher, fast=True)
+    changes = skimming.spread(watcher.changes(), video)
+    scenes = cuts.find_scenes(video.frame_times, changes)
+    return cuts.refine(video.change_points, video.picks, video.frame_times, changes, scenes)[1:, 0]
+
+
 def measure(truth: Truth) -> tuple[dict, dict]:
     """Boundaries by who found them, and parts before and after."""
     watcher = cuts.Watcher()
@@ -189,6 +203,7 @@ def measure(truth: Truth) -> tuple[dict, dict]:
     found = {
         'KTS on the samples (before)': video.change_points[1:, 0],
         'refined': refined[1:, 0],
+        'refined, --fast': key_frames(truth.path),
         'find_cuts, find_fades': scenes.starts,
     } | scenedetect_cuts(truth.path, video.frame_times)
     boundaries = {name: of_boundaries(one, truth, video.frame_times) for name, one in found.items()}
@@ -211,7 +226,7 @@ def table(results: list[dict], what: str, kind: str) -> list[list]:
             for name, counts in one[what].items():
                 sums[name].update(counts)
     columns = (
-        ('cuts', 'exact', 'within_one', 'false')
+        ('cuts', 'exact', 'within_one', 'false', 'off')
         if what == 'boundaries'
         else ('parts', 'foreign', 'fading', 'short')
     )
@@ -225,16 +240,21 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=40.0)
     parser.add_argument('--seed', type=int, default=0, help='of the videos; those of 0 were looked at')
     parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS)
+    parser.add_argument('--preset', default='ultrafast', help='of x264; this one sees no scenes')
+    parser.add_argument('--gop', help='frames from one key frame to the next, and none for scenes')
     given = parser.parse_args()
+    options = {'preset': given.preset} | ({'g': given.gop, 'sc_threshold': '0'} if given.gop else {})
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, rate in tqdm([(kind, rate) for kind in given.kinds for rate in RATES]):
             seed = 1000 * given.seed + KINDS.index(kind) * len(RATES) + list(RATES).index(rate)
-            boundaries, parts = measure(render(pathlib.Path(folder), kind, rate, given.seconds, seed))
+            boundaries, parts = measure(
+                render(pathlib.Path(folder), kind, rate, given.seconds, seed, options)
+            )
             results.append({'kind': kind, 'rate': rate, 'boundaries': boundaries, 'parts': parts})
     given.json.write_text(json.dumps(results, indent=1))
     headers = {
-        'boundaries': ('set', 'by', 'cuts', 'exact', 'within a frame', 'false'),
+        'boundaries': ('set', 'by', 'cuts', 'exact', 'within a frame', 'false', 's off, together'),
         'parts': ('set', '', 'parts', 'with a bit of another scene', 'ends in a fade', 'under 1.5 s'),
     }
     for what, header in headers.items():

@@ -6,23 +6,20 @@ python -m benchmarks.long_video --json=FILE [--hours=2]
 import argparse
 import json
 import pathlib
-import re
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import films
+
 FPS, HEIGHT, WIDTH = 10, 180, 320
 RATE = 22_050
-# How the command's bars begin, in order.
-PHASES = ('looking at', 'generator', 'summarizer', 'writing')
 
 
 def pictures(hours: float, seed: int = 0) -> Iterator[np.ndarray]:
@@ -70,25 +67,9 @@ def render(path: pathlib.Path, hours: float) -> None:
         container.mux(audio.encode())
 
 
-def run(*flags: str) -> dict[str, float]:
-    """Runs the command; seconds of each phase, and of all."""
-    started = time.perf_counter()
-    begun = {}
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'trsum_jax.summarize', *flags], stderr=subprocess.PIPE, text=True
-    )
-    # A bar is redrawn by a carriage return, which text mode takes for the end of a line.
-    for line in process.stderr:
-        sys.stderr.write(line)
-        for phase in PHASES:
-            if re.match(phase, line):
-                begun.setdefault(phase, time.perf_counter() - started)
-    if process.wait():
-        raise SystemExit(f'the command failed with exit code {process.returncode}')
-    total = time.perf_counter() - started
-    edges = [*begun.values(), total]
-    phases = dict(zip(begun, np.diff(edges).round(1).tolist(), strict=True))
-    return {'start': round(edges[0], 1), **phases, 'total': round(total, 1)}
+def run(*flags: str) -> dict[str, Any]:
+    """Runs the command; what `films.timed` says of it."""
+    return films.timed([sys.executable, '-m', 'trsum_jax.summarize', *flags])
 
 
 def main() -> None:
@@ -101,19 +82,14 @@ def main() -> None:
         render(video, given.hours)
         size = video.stat().st_size
         trained = run(f'--video={video}', f'--output={folder}/a.mp4', f'--workdir={workdir}')
-        # Of all children so far the greatest; the one that trains is first.
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (
-            1 if sys.platform == 'darwin' else 1024
-        )
         scored = run(f'--video={video}', f'--output={folder}/b.mp4', f'--checkpoint={workdir}')
     figures = {
         'hours': given.hours,
         'frames': round(given.hours * 3600 * FPS),
         'size': [WIDTH, HEIGHT],
         'bytes': size,
-        'peak_bytes': peak,
-        'seconds_training': trained,
-        'seconds_with_checkpoint': scored,
+        'training': trained,
+        'with_checkpoint': scored,
     }
     given.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
     print(json.dumps(figures, indent=2))

@@ -121,3 +121,30 @@ def flash_and_beep(
             container.mux(pictures.encode(frame))
         container.mux(pictures.encode())
     return path
+
+
+def pictures_of(path):
+    """Times and brightness of all frames as a plain decoder gives them."""
+    with av.open(str(path)) as container:
+        frames = [(frame.pts * frame.time_base, frame) for frame in container.decode(video=0)]
+        return np.array([float(time) for time, _ in frames]), levels(frame for _, frame in frames)
+
+
+def sound_of(path):
+    """[n_channels, n] from time 0 on, placed by the decoded frames' own times; and samples per second."""
+    with av.open(str(path)) as container:
+        rate = container.streams.audio[0].rate
+        blocks = [(round(f.pts * f.time_base * rate), f.to_ndarray()) for f in container.decode(audio=0)]
+    heard = np.zeros((len(blocks[0][1]), blocks[-1][0] + blocks[-1][1].shape[1]), np.float32)
+    for place, block in blocks:
+        skipped = max(0, -place)
+        heard[:, place + skipped : place + block.shape[1]] = block[:, skipped:]
+    return heard, rate
+
+
+def beep_at(sound, rate, around):
+    """When the 50 ms beep nearest to a time begins: its middle of energy, less 25 ms."""
+    low, high = round((around - 0.1) * rate), round((around + 0.15) * rate)
+    energy = np.square(sound[:, max(low, 0) : high]).sum(axis=0)
+    assert energy.sum() > 1
+    return (np.arange(len(energy)) * energy).sum() / energy.sum() / rate + max(low, 0) / rate - 0.025

@@ -1,9 +1,11 @@
 """Summaries made up by hand, of real files."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 
+from trsum_jax.video.cuts import Changes
 from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.summary import Summary
 
@@ -23,3 +25,11 @@ def summary_of(path: pathlib.Path, parts: list[tuple[int, int]]) -> Summary:
     return Summary(
         path, reader.fps, reader.duration, times, picks, scores, shots, values, chosen, reader.clock
     )
+
+
+def changes_of(change: np.ndarray) -> Changes:
+    """What a pass keeps of frames that differ by this much from the one before, and in nothing else."""
+    change = np.asarray(change, np.float32)
+    # What changes stays changed; all else is told by numbers that are the same for every frame.
+    others = [np.full_like(change, 30) for _ in dataclasses.fields(Changes)[2:]]
+    return Changes(change, change, *others)

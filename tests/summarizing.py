@@ -26,25 +26,26 @@ def film(path, seeds=(0, 1, 2, 0, 3, 0), *, seconds=2, fps=10, **how):
 
 
 class Command:
-    """`python -m trsum_jax.summarize` without a new process, on flags of its own."""
+    """`python -m trsum_jax.summarize`, or another command, without a new process, on flags of its own."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, module=summarize):
+        self.main = module.main
         self.flags = flags.FlagValues()
         for kind in ('string', 'multi_string', 'float', 'integer', 'bool', 'enum', 'list'):
             name = f'DEFINE_{kind}'
             monkeypatch.setattr(flags, name, functools.partial(getattr(flags, name), flag_values=self.flags))
         monkeypatch.setattr(flags, 'FLAGS', self.flags)
         monkeypatch.setattr('trsum_jax.experiment.own_videos.small_config', toy_config)
-        summarize.define_flags()
+        module.define_flags()
 
     def __call__(self, *arguments, code: int = 0) -> str | None:
         """Runs it; None where it gave the code, else its one message."""
         self.flags.unparse_flags()
         for name in self.flags:
             self.flags[name].unparse()
-        self.flags(['summarize', *map(str, arguments)])
+        self.flags(['command', *map(str, arguments)])
         try:
-            assert summarize.main(['summarize']) == code
+            assert self.main(['command']) == code
         except InputError as error:
             return str(error)
         return None

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip('av')
 pytest.importorskip('skimage')
 
+import av
 from rendered import scene, steady, write_video
 
 from trsum_jax import extract
@@ -71,6 +72,17 @@ def test_rate_and_uniform_shots(folder, tmp_path):
     assert video.change_points[-1, 1] == 119
     with pytest.raises(InputError, match='--rate=0: expected samples per second, above 0'):
         extract.extract(folder, tmp_path / 'g.h5', rate=0.0)
+
+
+def test_key_frames_alone(folder, tmp_path):
+    extract.extract(folder, tmp_path / 'f.h5', fast=True)
+    for video in datasets.read_dataset(tmp_path / 'f.h5').videos.values():
+        with av.open(str(folder / video.name)) as container:
+            keys = [i for i, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+        assert len(keys) == 2
+        np.testing.assert_array_equal(video.picks, keys)
+        np.testing.assert_allclose(video.frame_times, np.arange(video.n_frames) / 10, atol=1e-3)
+        assert set(video.picks) <= set(video.change_points[:, 0])
 
 
 def test_shots_do_not_depend_on_how_different_the_frames_are():

@@ -117,6 +117,7 @@ COMPLETED = {
     'trsum summarize --sound ': {'all', 'main', 'none'},
     'trsum summarize --encoder ': {'descriptor', 'googlenet', 'efficientnet_lite0', 'onnx'},
     'trsum summarize --people=da': {'data.h5 '},
+    'trsum recut --dr': {'--drop '},
     'trsum extract --help': {'--help', '--help-all'},
 }
 FIELDS = {

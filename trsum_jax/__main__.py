@@ -19,11 +19,12 @@ from trsum_jax import stopping
 
 # What is run as `python -m trsum_jax.MODULE`.
 MODULES = {'train': 'main', 'import': 'importing'} | {
-    name: name for name in ('summarize', 'evaluate', 'score', 'extract', 'validate', 'fetch')
+    name: name for name in ('summarize', 'recut', 'evaluate', 'score', 'extract', 'validate', 'fetch')
 }
 COMMANDS = {
     'train': 'both stages, cross-validated, to a table',
     'summarize': 'a video in, its summary out; or a folder of them',
+    'recut': 'a summary made again from its JSON, without training',
     'evaluate': "anybody's scores by the field's protocol, beside baselines",
     'score': 'a feature file by a trained workdir, without training',
     'extract': 'videos to a feature file',

@@ -29,7 +29,7 @@ from trsum_jax.files import check_outputs, shown, tell
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.encoders.encoder import Encoder
 
-COMMON = ('videos', 'output', 'rate', 'shots', 'overwrite', 'strict', 'encoder', 'weights', 'onnx')
+COMMON = ('videos', 'output', 'rate', 'shots', 'fast', 'overwrite', 'strict', 'encoder', 'weights', 'onnx')
 
 
 def extract(
@@ -41,6 +41,7 @@ def extract(
     method: str = 'kts',
     overwrite: bool = False,
     left_out: dict[pathlib.Path, str] | None = None,
+    fast: bool = False,
 ) -> list[records.Video]:
     """Writes the feature file of a folder of videos, whole or not at all.
 
@@ -54,6 +55,7 @@ def extract(
         method: `kts` or `uniform`, how shots are found.
         overwrite: replace `output` if it exists.
         left_out: gets the videos that cannot be used, and why; where None, such a video is an error.
+        fast: the samples are key frames, no more than `rate` a second (`skimming.KeyFrameReader`).
 
     Returns:
         the videos as written, `video_1` onwards, without their features.
@@ -61,7 +63,7 @@ def extract(
     Raises:
         InputError: no videos, `output` exists or cannot be written, or a video that cannot be used.
     """
-    describing, folder, reading = _video_layer()
+    describing, folder, reading, skimming = _video_layer()
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
     paths, notes = folder.find_all([videos] if isinstance(videos, str | pathlib.Path) else videos)
@@ -71,6 +73,8 @@ def extract(
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
     encoder = encoder or loading.load('descriptor')
+    if fast:
+        skimming.refuse_clips(encoder)
 
     faults = {} if left_out is None else left_out
 
@@ -97,7 +101,9 @@ def extract(
             try:
                 with tqdm.tqdm(desc=title, bar_format=describing.BAR) as bar:
                     key = f'video_{len(found) + 1}'
-                    video, notes = describing.describe(path, key, encoder, rate=rate, method=method, bar=bar)
+                    video, notes = describing.describe(
+                        path, key, encoder, rate=rate, method=method, bar=bar, fast=fast
+                    )
                 if video.n_steps < 2:
                     raise InputError(
                         f'{shown(path)}: too short: expected at least 2 samples at {rate:g} a second, found '
@@ -122,7 +128,7 @@ def extract(
 def _video_layer():
     """The modules that need the `video` extra; `--help` is answered without it."""
     try:
-        from trsum_jax.video import describing, folder, reading
+        from trsum_jax.video import describing, folder, reading, skimming
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split('.')[0] != 'av':
             raise
@@ -130,7 +136,7 @@ def _video_layer():
             f'reading videos needs the package {error.name}, which is not installed; '
             'run: pip install "trsum_jax[video]"'
         ) from error
-    return describing, folder, reading
+    return describing, folder, reading, skimming
 
 
 def _refusal(faults: dict[pathlib.Path, str]) -> InputError:
@@ -172,6 +178,7 @@ def main(argv: Sequence[str]) -> int:
         method=given.shots,
         overwrite=given.overwrite,
         left_out=left_out,
+        fast=given.fast,
     )
     print(_table(videos))
     print(f'\nencoder: {encoder.name}')
@@ -191,6 +198,7 @@ def define_flags() -> None:
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     flags.DEFINE_float('rate', 2.0, 'samples per second')
     flags.DEFINE_enum('shots', 'kts', ['kts', 'uniform'], 'how shots are found')
+    flags.DEFINE_bool('fast', False, 'samples are key frames alone, which decode ten times faster')
     loading.define_flags()
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
     flags.DEFINE_bool('strict', False, 'write nothing where a video cannot be used; else it is left out')

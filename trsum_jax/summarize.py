@@ -14,34 +14,31 @@ if __name__ == '__main__':
 
     stopping.heed(continues=any(flag.lstrip('-').startswith('workdir') for flag in sys.argv[1:]))
 
-import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tqdm
 from absl import flags
 
 from trsum_jax.command import command_line
 from trsum_jax.errors import INCOMPLETE, InputError
-from trsum_jax.files import shown, tell, temporary_folder
+from trsum_jax.files import shown, tell
 
 if TYPE_CHECKING:
     import ml_collections
 
     from trsum_jax.data.records import Video
-    from trsum_jax.experiment.scorer import Trained
     from trsum_jax.video.encoders.encoder import Encoder
     from trsum_jax.video.summary import Summary
 
 BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
 COMMON = (
-    *('video', 'videos', 'output', 'checkpoint', 'workdir', 'budget', 'seconds', 'page', 'json'),
-    *('storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed', 'overwrite', 'strict'),
-    *('encoder', 'weights', 'onnx'),
+    *('video', 'videos', 'output', 'quick', 'fast', 'checkpoint', 'workdir', 'budget', 'seconds', 'keep'),
+    *('drop', 'page', 'json', 'storyboard', 'timeline', 'chapters', 'people', 'sound', 'rate', 'seed'),
+    *('overwrite', 'strict', 'encoder', 'weights', 'onnx'),
 )
 
 
@@ -71,12 +68,17 @@ def summarize_all(
     budget: float = BUDGET,
     seconds: float | None = None,
     shortest: float = SHORTEST,
+    keep: Collection[int] = (),
+    drop: Collection[int] = (),
+    choice: str = 'coverage',
     rate: float = RATE,
     seed: int = 0,
     config: 'ml_collections.ConfigDict | None' = None,
     people: str | pathlib.Path | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
     any_encoder: bool = False,
+    quick: bool = False,
+    fast: bool = False,
 ) -> 'list[Summary]':
     """Summarizes videos with a model trained on them and without labels, or with one trained before.
 
@@ -91,12 +93,17 @@ def summarize_all(
         budget: a summary's greatest share of its video.
         seconds: its greatest length, in place of `budget`.
         shortest: seconds of the shortest part of a summary, where its video and length have room for it.
+        keep: shots that a summary shows, counted from 0 where the page counts them from 1.
+        drop: those that it does not show.
+        choice: how shots are chosen: `coverage`, nothing twice, or `knapsack`, as the protocol does.
         rate: pictures looked at a second.
         seed: of the training; the same one gives the same summaries.
         config: how to train, in place of `own_videos.small_config`.
         people: annotations (`people.read_people`) to compare with; nothing else is made of them.
         left_out: gets the videos that cannot be read, and why; where None, such a video is an error.
         any_encoder: whether a checkpoint scores what another encoder, or one unknown, may have described.
+        quick: score by `change` alone, without a model and without JAX.
+        fast: look at key frames alone (`skimming.KeyFrameReader`), not at `rate` pictures a second.
 
     Returns:
         A summary for each of `videos` that can be read.
@@ -105,26 +112,29 @@ def summarize_all(
         InputError: a video that cannot be read, or none that can; a checkpoint of another encoder, options
             that make no sense.
     """
-    from trsum_jax.experiment import check, own_videos, scorer, workdirs
-    from trsum_jax.video import choosing, describing
+    from trsum_jax.video import choosing, coverage, describing, skimming
     from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
     choosing.check_limits(budget, seconds)
     if not 0 <= shortest < float('inf'):
         raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
+    if choice not in coverage.CHOICES:
+        raise InputError(f'--choice={choice}: expected {" or ".join(coverage.CHOICES)}')
     if not 0 < rate < float('inf'):
         raise InputError(f'--rate={rate:g}: expected samples per second, above 0')
-    if not 0 <= seed <= check.LARGEST_SEED:
+    if not 0 <= seed < 2**32:
         raise InputError(f'--seed={seed}: expected a whole number from 0 to 2**32 - 1')
+    if (checkpoint is not None or quick) and (workdir is not None or also):
+        how = '--quick' if quick else '--checkpoint'
+        raise InputError(f'{how}: expected to score only, found what is for training (--workdir, …)')
+    if quick and checkpoint is not None:
+        raise InputError('expected --quick, which scores without a model, or --checkpoint; found both')
+    if not quick:
+        # With JAX, whose import takes longer than a short video.
+        from trsum_jax.experiment import own_videos, scorer, workdirs
 
-    trained = None
-    if checkpoint is not None:
-        if workdir is not None or also:
-            raise InputError(
-                '--checkpoint: expected to score only, found what is for training (--workdir, …)'
-            )
-        trained = scorer.load_trained(pathlib.Path(checkpoint))
+    trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:
         workdirs.refuse_place(pathlib.Path(workdir))
     if isinstance(encoder, str):
@@ -137,6 +147,8 @@ def summarize_all(
             tell(trained.workdir, f'scores mean something only if {encoder.name} made what it was trained on')
     elif any_encoder:
         raise InputError('--any_encoder says something of a --checkpoint: name one too')
+    if fast:
+        skimming.refuse_clips(encoder)
     judged = judging.read_people(people, _distinct(videos)) if people else {}
 
     def judge(path: pathlib.Path, video: 'Video') -> list[str]:
@@ -147,18 +159,26 @@ def summarize_all(
 
     limits = {'share': budget} if seconds is None else {'longest': seconds}
     described, blank, changes = describing.describe_all(
-        _distinct([*videos, *also]), encoder, rate=rate, limits=limits, check=judge, left_out=left_out
+        _distinct([*videos, *also]),
+        encoder,
+        rate=rate,
+        limits=limits,
+        check=judge,
+        left_out=left_out,
+        fast=fast,
     )
     wanted = [path for path in map(pathlib.Path, videos) if path in described]
     if not wanted:
         raise InputError('none of the videos can be read, for the reasons above')
-    moving = {path: video for path, video in described.items() if not own_videos.alike(video.features)}
+    moving = {path: video for path, video in described.items() if not describing.alike(video.features)}
     scores = {path: np.full(video.n_steps, 0.5, np.float32) for path, video in described.items()}
     if moving:
-        if trained is not None:
-            found = _with_checkpoint(trained, moving, encoder.name)
+        if quick:
+            found = {path: _by_change(video) for path, video in moving.items()}
+        elif trained is not None:
+            found = own_videos.by_checkpoint(trained, moving, encoder.name)
         else:
-            found = _with_training(moving, encoder.name, workdir, seed, config)
+            found = own_videos.by_training(moving, encoder.name, workdir, seed, config)
         scores |= found
     summaries = []
     for path in wanted:
@@ -179,7 +199,11 @@ def summarize_all(
             seconds=seconds,
             changes=changes[path],
             shortest=shortest,
+            keep=keep,
+            drop=drop,
+            choice=choice,
         )
+        summary = dataclasses.replace(summary, encoder=encoder.name)
         if path in judged:
             share = budget if seconds is None else min(seconds / summary.duration, 1)
             agreement = judging.agreement(judged[path], summary, share, seed=seed)
@@ -192,53 +216,35 @@ def summarize_all(
     return summaries
 
 
-def _with_checkpoint(
-    trained: 'Trained', videos: 'dict[pathlib.Path, Video]', encoder: str
-) -> dict[pathlib.Path, np.ndarray]:
-    from trsum_jax.data.records import Dataset
-    from trsum_jax.experiment import scorer
+def _by_change(video: 'Video') -> np.ndarray:
+    """[n_steps] float32 in [0, 1], the row `change` over its largest, which is above 0 where steps differ."""
+    from trsum_jax.protocol import baselines
 
-    found = {}
-    for path, video in tqdm.tqdm(videos.items(), 'judging the videos', unit='video', delay=1, leave=False):
-        # One at a time: a model of any size then holds one video's segments.
-        dataset = Dataset(shown(path), {video.key: video}, encoder=encoder)
-        # What made the features was asked before they were made.
-        found[path] = scorer.score(trained, dataset, any_encoder=True)[video.key]
-    return found
-
-
-def _with_training(
-    videos: 'dict[pathlib.Path, Video]',
-    encoder: str,
-    workdir: str | pathlib.Path | None,
-    seed: int,
-    config: 'ml_collections.ConfigDict | None',
-) -> dict[pathlib.Path, np.ndarray]:
-    from trsum_jax.data.records import Dataset
-    from trsum_jax.experiment import own_videos
-
-    if config is None:
-        config = own_videos.small_config(list(videos.values()), seed)
-    dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
-    with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
-        scores = own_videos.train_and_score(dataset, config, folder)
-    return {path: scores[video.key] for path, video in videos.items()}
+    change = baselines.change_of(video)
+    return (change / change.max()).astype(np.float32)
 
 
 def define_flags() -> None:
     """Declares the command's flags."""
+    from trsum_jax.video import coverage
     from trsum_jax.video.encoders import loading
     from trsum_jax.video.written import output_flags
 
     flags.DEFINE_string('video', None, 'the video to summarize')
     several = 'folder of videos to train on; without --video each is summarized'
     flags.DEFINE_multi_string('videos', None, several)
+    output_flags.define_mark_flags()
     output_flags.define_output_flags()
+    output_flags.define_whole_flags()
     flags.DEFINE_string('checkpoint', None, 'workdir of a training: score with it, train nothing')
+    flags.DEFINE_bool('quick', False, 'score by how much the pictures change; train nothing')
+    flags.DEFINE_bool('fast', False, 'look at key frames alone; parts may begin and end up to one off')
     flags.DEFINE_string('workdir', None, 'keep the training here, to be the --checkpoint of other videos')
     flags.DEFINE_float('budget', None, f'greatest share of the video in the summary; {BUDGET} by default')
     flags.DEFINE_float('seconds', None, 'greatest length of the summary, in place of --budget')
     flags.DEFINE_float('shortest', SHORTEST, 'seconds of the shortest part')
+    how = "how shots are chosen: nothing twice, or by the protocol's knapsack"
+    flags.DEFINE_enum('choice', coverage.COVERAGE, coverage.CHOICES, how)
     flags.DEFINE_string(
         'people',
         None,
@@ -267,19 +273,12 @@ def main(argv: Sequence[str]) -> int:
         0, or `INCOMPLETE` where videos were left out.
     """
     given = flags.FLAGS
-    try:
-        from trsum_jax.video import outputs, planning
+    with command_line.needing('video', 'summarizing videos'):
+        from trsum_jax.video import outputs, planning, recutting
         from trsum_jax.video import people as judging
         from trsum_jax.video.encoders import loading
-    except ModuleNotFoundError as error:
-        package = (error.name or '').split('.')[0]
-        if package == 'trsum_jax':
-            raise
-        raise InputError(
-            f'summarizing videos needs the package {package}, which is not installed; '
-            'run: pip install "trsum_jax[video]"'
-        ) from error
-    videos, also, targets = planning.plan(given)
+    keep, drop = recutting.parse_marks(given.keep, given.drop)
+    videos, also, targets, whole = planning.plan(given)
     left_out = None if given.strict or len([*videos, *also]) == 1 else {}
     summaries = summarize_all(
         videos,
@@ -290,29 +289,33 @@ def main(argv: Sequence[str]) -> int:
         budget=BUDGET if given.budget is None else given.budget,
         seconds=given.seconds,
         shortest=given.shortest,
+        keep=keep,
+        drop=drop,
+        choice=given.choice,
         rate=given.rate,
         seed=given.seed,
         people=given.people,
         left_out=left_out,
         any_encoder=given.any_encoder,
+        quick=given.quick,
+        fast=given.fast,
     )
     places = dict(zip(videos, targets, strict=True))
+    written = []
     for summary in summaries:
-        path, of_one = summary.path, places[summary.path]
+        of_one = places[summary.path]
+        summary = dataclasses.replace(summary, crossfade=given.crossfade)
         try:
-            notes = outputs.write(summary, of_one, given.sound)
+            outputs.write_and_tell(summary, of_one, given.sound)
+            written.append((summary, of_one))
         except InputError as error:
             if left_out is None:
                 raise
-            left_out[path] = str(error)
+            left_out[summary.path] = str(error)
             print(f'not written: {error}', file=sys.stderr)
             continue
-        for note in notes:
-            tell(path, note)
-        share = summary.length / summary.duration
-        print(f'{shown(path.name)}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
-        print(outputs.table(summary), end='\n\n')
-        print('written: ' + ', '.join(map(shown, of_one.places())), end='\n\n')
+    if written:
+        outputs.write_whole(whole, written, left_out or {})
     if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
         print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
         print(judging.agreement_table(found), end='\n\n')

@@ -10,7 +10,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [TOP / 'README.md', *sorted((TOP / 'docs').glob('*.md'))]
 # Pages of these name the flags of scripts and of other programs too.
 OTHERS = ('launch.md', 'performance.md', 'scaling.md', 'rewards.md', 'streaming.md')
-COMMANDS = ('main', 'summarize', 'extract', 'importing', 'score', 'evaluate', 'validate', 'fetch')
+COMMANDS = ('main', 'summarize', 'recut', 'extract', 'importing', 'score', 'evaluate', 'validate', 'fetch')
 CONFIGS = {
     'syntax.py': 'def get_config(:\n    pass\n',
     'raises.py': 'import no_such_module\n',
@@ -122,7 +122,7 @@ def test_help_fits_a_screen_and_says_where_the_rest_is(name, answers):
     assert (code, told) == (0, '')
     assert max(map(len, whole.splitlines())) <= 100
     left = re.search(r'--help-all shows the other (\d+) flags', out)
-    assert bool(left) == (name in ('main', 'summarize', 'extract'))
+    assert bool(left) == (name in ('main', 'summarize', 'recut', 'extract'))
 
     def shown(text):
         return set(

@@ -15,7 +15,10 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Of a hundred trials. Commands that start JAX take seconds, the others and the readers a tenth of one.
-SHARES = {'evaluate': 26, 'validate': 13, 'main': 3, 'score': 3, 'summarize': 3, 'extract': 6, 'reader': 46}
+SHARES = {
+    **{'evaluate': 26, 'validate': 13, 'main': 3, 'score': 3, 'summarize': 3, 'recut': 3, 'extract': 6},
+    'reader': 43,
+}
 # By suffix: codec of the picture, and of the sound.
 CONTAINERS = {
     '.mp4': ('libx264', 'aac'),
@@ -53,7 +56,7 @@ _NAMES = (
         'zip.pth',
     ),
     *('legacy.pth', 'model.onnx', 'features.h5', 'config.py', 'workdir', 'rows.npy', 'rows.npz'),
-    *('mr_hisum.h5', 'mosu_gt.h5', 'visual.h5', 'test_videoxum.json'),
+    *('summary.json', 'mr_hisum.h5', 'mosu_gt.h5', 'visual.h5', 'test_videoxum.json'),
     *(f'film{suffix}' for suffix in CONTAINERS),
 )
 
@@ -131,11 +134,13 @@ def sound_inputs(work: pathlib.Path) -> dict[str, pathlib.Path]:
 def make_sound(work: pathlib.Path) -> None:
     """Makes sound inputs of all kinds in a folder."""
     from feature_files import OTHER_LAYOUTS, field_video, write_raw
+    from summaries import summary_of
 
     from tests.data.foreign.test_matlab import v5_of_tvsum
     from tests.data.test_annotations import RATINGS, rated_file, write_mat, write_tsv
     from tests.video.encoders.test_onnx import means
     from tests.video.encoders.test_torch_file import tensor, written
+    from trsum_jax.video import timeline
 
     sound = work / 'sound'
     sound.mkdir(parents=True)
@@ -178,6 +183,7 @@ def make_sound(work: pathlib.Path) -> None:
         # Builds of FFmpeg differ in what they encode.
         with contextlib.suppress(Exception):
             _film(paths[f'film{suffix}'])
+    timeline.write_json(summary_of(paths['film.mp4'], [(5, 24), (50, 69)]), paths['summary.json'])
     _train(work, sound)
 
 
@@ -240,6 +246,7 @@ def all_cases(sound: dict[str, pathlib.Path]) -> list[Case]:
         Case('score', 'features', sound['features.h5'], _score(workdir)),
         Case('score', 'workdir', sound['workdir'], _score(features, of_workdir=True)),
         Case('summarize', 'workdir', sound['workdir'], lambda path, out: _summarize(film, path, out)),
+        Case('recut', 'summary.json', sound['summary.json'], lambda path, out: _recut(film, path, out)),
         Case('extract', 'model.onnx', sound['model.onnx'], _extract(film, 'onnx', 'onnx')),
         Case('extract', 'zip.pth', sound['zip.pth'], _extract(film, 'googlenet', 'weights')),
         *(
@@ -266,6 +273,11 @@ def _score(other: str, *, of_workdir: bool = False):
 
 def _summarize(film, workdir, out):
     return [f'--video={film}', f'--checkpoint={workdir}', f'--output={out}/s.mp4', f'--timeline={out}/s.edl']
+
+
+def _recut(film, summary, out):
+    flags = [f'--summary={summary}', f'--video={film}', f'--output={out}/s.mp4', '--keep=1', '--drop=2']
+    return [*flags, '--page=', '--storyboard=']
 
 
 def _extract(film, encoder, flag):

@@ -4,10 +4,12 @@ import importlib
 import os
 import time
 
+import numpy as np
 import pytest
 
-from benchmarks import grid, large_set, measure, steps
+from benchmarks import films, grid, large_set, measure, steps
 from trsum_jax.data import datasets
+from trsum_jax.video.reading import VideoReader
 
 
 @pytest.fixture(scope='module')
@@ -60,3 +62,17 @@ def test_a_large_set_is_read_once_a_phase(tmp_path):
     assert times['an epoch of the generator'] < 1.2 and times['scoring'] < 1.2
     # Small files have more of names and numbers than of features.
     assert times['opening, checking, splits'] < 2
+
+
+@pytest.mark.parametrize('codec', films.CODECS)
+def test_films_are_pieces_without_a_seam(tmp_path, codec):
+    films.make_piece(tmp_path / 'piece.mp4', '180p', codec)
+    films.repeat(tmp_path / 'piece.mp4', tmp_path / 'film.mp4', 0.6)
+    with VideoReader(tmp_path / 'film.mp4') as reader:
+        shown = [frame.to_ndarray(format='gray').mean() for *_, frame in reader.frames()]
+    assert reader.n_frames == 3 * films.PIECE * films.FPS
+    assert np.ptp(np.diff(reader.frame_times)) < 1e-3
+    assert reader.notes == []
+    assert np.ptp(np.array(shown).reshape(3, -1), axis=0).max() < 1
+    timed = films.timed(films.decoding(tmp_path / 'film.mp4'))
+    assert timed['processor_seconds'] > 0 and timed['peak_bytes'] > 1e7

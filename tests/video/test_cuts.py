@@ -142,7 +142,8 @@ def made(n, cut=(), blurred=()):
     change, detail = np.full(n, 0.1, np.float32), np.full(n, 8.0, np.float32)
     change[list(cut)] = 40
     detail[list(blurred)] = 2
-    return cuts.Changes(change, np.where(change > 1, 40, 0.1).astype(np.float32), np.full(n, 30.0), detail)
+    lasting = np.where(change > 1, 40, 0.1).astype(np.float32)
+    return cuts.Changes(change, lasting, np.full(n, 30.0), detail, detail)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_whatever_changes_there_are_a_summary_fits(data):
     gaps = np.array(data.draw(st.lists(st.integers(2, 60), min_size=n, max_size=n))) / 100
     edges = np.append(0, np.cumsum(gaps))
     numbers = st.lists(st.sampled_from([0.0, 0.1, 5.0, 60.0]), min_size=n, max_size=n)
-    changes = cuts.Changes(*(np.array(data.draw(numbers), np.float32) for _ in range(4)))
+    changes = cuts.Changes(*(np.array(data.draw(numbers), np.float32) for _ in range(5)))
     starts = sorted({0, *data.draw(st.lists(st.integers(0, n - 1), max_size=6))})
     shots = np.stack([starts, [*starts[1:], n]], axis=1) - [0, 1]
     picks = np.array(sorted({*starts, *data.draw(st.lists(st.integers(0, n - 1), max_size=12))}))

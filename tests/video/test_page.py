@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -86,12 +87,15 @@ def test_curve_of_a_long_video_is_short_and_keeps_every_peak():
 
 def test_content(made):
     tree = parsed(made.page)
-    rows = tree.findall('.//tbody/tr')
+    rows = tree.findall('.//ol/li')
     assert len(rows) == pages.N_SHOTS
     assert [i for i, row in enumerate(rows) if row.get('data-shot')] == pages.CHOSEN
     assert [float(rows[i].get('data-place')) for i in pages.CHOSEN] == [0, 1, 2, 3]
-    assert [text_of(cell) for cell in rows[5]] == ['6', '0:05.0', '0:06.0', '1.0 s', '0.464', 'at 0:02.0']
-    assert [text_of(cell) for cell in rows[6]][-1] == '–'
+    assert [text_of(cell) for cell in rows[5]] == ['6', '0:05.0 to – 0:06.0', 'more 0.46', 'keepdrop']
+    assert rows[5].find('button').get('aria-label') == 'Go to shot 6, at 0:02.0 of the summary'
+    assert text_of(rows[6][0]) == 'Shot 7' and rows[6].find('button') is None
+    # Scores rise from shot to shot.
+    assert [text_of(row[2]).split()[0] for row in rows] == ['less'] * 4 + ['more'] * 4 + ['most'] * 4
     facts = [text_of(fact) for fact in tree.findall('.//dd')]
     assert facts == ['0:12.0', '0:04.0', '33.3%', '4 of 12']
 
@@ -99,15 +103,16 @@ def test_content(made):
     assert [i for i, mark in enumerate(marks) if 'chosen' in mark] == pages.CHOSEN
     assert len([mark for mark in tree.findall('.//{*}rect') if mark.get('class') == 'part']) == 3
 
-    film = tree.find('.//video')
+    (film,) = tree.findall('.//video/source')
     assert decoded(film.get('src'), 'video/mp4') == made.film.read_bytes()
-    buttons = tree.findall('.//ul/li/button')
+    assert tree.find('.//a') is None
+    buttons = tree.findall(".//ul/li/button[@class='go']")
     assert [int(button.get('data-shot')) - 1 for button in buttons] == pages.CHOSEN
     for button, shot in zip(buttons, pages.CHOSEN, strict=True):
         assert f'shot {shot + 1},' in button.get('aria-label')
         picture = np.asarray(Image.open(io.BytesIO(decoded(button.find('img').get('src'), 'image/jpeg'))))
         expected = scene(shot, height=180, width=320)
-        assert picture.shape == expected.shape
+        assert picture.shape == (270, 480, 3)
         assert np.abs(picture.mean((0, 1)) - expected.mean((0, 1))).max() < 6
 
 
@@ -131,16 +136,55 @@ def test_name_that_is_not_utf8(made, tmp_path):
     assert text_of(parsed(tmp_path / 'page.html').find('.//h1')) == 'caf\\xe9.mp4'
 
 
-def test_large_film_stays_beside(made, tmp_path):
-    film = tmp_path / 'a #1 100%?.mp4'
-    shutil.copy(made.film, film)
+@pytest.mark.parametrize('largest', [100_000, 1000])
+def test_large_film_stays_beside(made, tmp_path, largest):
+    film = pages.large(made.film, tmp_path / 'a #1 100%?.mp4')
     output = tmp_path / 'pages' / 'page.html'
-    page.write_page(made.summary, film, output, embedded=film.stat().st_size - 1)
+    page.write_page(made.summary, film, output, embedded=largest)
     tree = parsed(output)
-    place = urlsplit(tree.find('.//video').get('src'))
+    first, *copies = (source.get('src') for source in tree.findall('.//video/source'))
+    place = urlsplit(first)
     assert (output.parent / unquote(place.path)).samefile(film)
     assert not place.query and not place.fragment
-    assert film.name in text_of(tree.find(".//p[@class='note']"))
+    assert tree.find('.//a').get('href') == first
+    assert film.name in text_of(tree.find(".//p[@data-when='beside']"))
+    # Of 4 s nothing can be seen in 1 kB: the page then says that it holds no copy.
+    assert len(copies) == (largest > 1000)
+    assert all(len(decoded(copy, 'video/mp4')) <= largest for copy in copies)
+    assert ('small copy' in text_of(tree)) == (largest > 1000)
+
+
+@pytest.mark.parametrize(
+    ('scores', 'words'),
+    [
+        ([0.9, 0.1, 0.5], 'most less more'),
+        ([0.5, 0.5, 0.5, 0.505], 'alike alike alike alike'),
+        ([0.2, 0.8], 'less most'),
+        # Equal scores have one word.
+        ([0.1, 0.4, 0.4, 0.4, 0.4, 0.9], 'less more more more more most'),
+        ([0.7], 'alike'),
+    ],
+)
+def test_scores_in_words(scores, words):
+    assert page.score_words(np.array(scores)) == words.split()
+
+
+@pytest.mark.parametrize(
+    'name',
+    ["it's a $HOME `ls` \\.json", '--keep.json', 'caf\xe9 日本.json', 'new\nline\u202e.json', 'plain.json'],
+)
+def test_the_command_names_the_file_in_any_shell(name):
+    printed = subprocess.run(['bash', '-c', f'printf %s {page.in_shell(name)}'], capture_output=True)
+    assert os.fsdecode(printed.stdout).removeprefix('./') == name
+    assert not page.in_shell(name).startswith('-') and page.in_shell(name).isprintable()
+
+
+def test_a_page_without_data_has_nothing_to_mark(made, tmp_path):
+    page.write_page(made.summary, made.film, tmp_path / 'page.html')
+    tree = parsed(tmp_path / 'page.html')
+    assert not [one for one in tree.iter('button') if one.get('data-mark')]
+    assert 'recut' not in {one.get('class') for one in tree.iter('section')}
+    assert parsed(made.page).find(".//section[@class='recut']") is not None
 
 
 def test_two_hours_make_a_small_page(made, tmp_path, monkeypatch):
@@ -154,7 +198,7 @@ def test_two_hours_make_a_small_page(made, tmp_path, monkeypatch):
     page.write_page(summary, made.film, tmp_path / 'page.html')
     assert (tmp_path / 'page.html').stat().st_size < 5e6 + 4 / 3 * made.film.stat().st_size
     tree = parsed(tmp_path / 'page.html')
-    shown = [int(button.get('data-shot')) - 1 for button in tree.findall('.//ul/li/button')]
+    shown = [int(shot.get('data-of')) - 1 for shot in tree.findall('.//ul/li')]
     # Scores rise from shot to shot, so the best are the last ones.
     assert shown == sorted(chosen)[-60:]
     assert '60 shots with the highest scores among the 150' in text_of(tree.find('.//body'))

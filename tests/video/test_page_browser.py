@@ -1,5 +1,6 @@
 """The page in a real browser: headless Chromium, where it is installed."""
 
+import dataclasses
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pages
 from rendered import scene
 
 from trsum_jax.video import page
+from trsum_jax.video.written import index_page
 
 
 @pytest.fixture(scope='module')
@@ -90,17 +92,25 @@ def colour(browser) -> np.ndarray:
     )
 
 
+def wait_for_scene(browser, shot):
+    """A busy machine draws the new frame somewhat later than it says."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    expected = scene(shot, height=90, width=160).mean((0, 1))
+    WebDriverWait(browser, 20).until(lambda _: np.abs(colour(browser) - expected).max() < 12)
+
+
 def test_it_shows(shown):
     assert shown.title == 'Summary of ' + pages.HOSTILE.replace('\u202e', '\\u202e')
     visible = [
         element.is_displayed() for element in shown.find_elements('css selector', 'svg.chart, h1, video')
     ]
     assert visible == [True] * 3
-    assert len(shown.find_elements('css selector', 'tbody tr')) == pages.N_SHOTS
-    loaded = 'return [...document.images].every((image) => image.complete && image.naturalWidth === 320)'
+    loaded = 'return [...document.images].every((image) => image.complete && image.naturalWidth === 480)'
     assert shown.execute_script(loaded)
+    rows = shown.find_elements('css selector', 'ol li')
+    assert len(rows) == pages.N_SHOTS
     shown.find_element('css selector', '#only').click()
-    rows = shown.find_elements('css selector', 'tbody tr')
     assert [i for i, row in enumerate(rows) if row.is_displayed()] == pages.CHOSEN
 
 
@@ -122,9 +132,9 @@ def test_jumping(shown, how):
     for i, shot in [(3, 9), (0, 1), (2, 5)]:
         before = shown.execute_script('return document.querySelector("video").currentTime')
         if how in ('click', 'Enter'):
-            target = shown.find_elements('css selector', '.frames button')[i]
+            target = shown.find_elements('css selector', '.frames .go')[i]
         else:
-            target = shown.find_element('css selector', f'tr[data-shot="{shot + 1}"] {how[4:] or "th"}')
+            target = shown.find_element('css selector', f'li[data-shot="{shot + 1}"] {how[4:] or ".when"}')
         if how == 'Enter':
             target.send_keys('\ue007')
         else:
@@ -133,7 +143,7 @@ def test_jumping(shown, how):
             shown,
             f'!video.seeking && video.currentTime !== {before} && Math.abs(video.currentTime - {i}) < 0.1',
         )
-        assert np.abs(colour(shown) - scene(shot, height=90, width=160).mean((0, 1))).max() < 8
+        wait_for_scene(shown, shot)
 
 
 def test_the_chart_jumps_to_the_nearest_moment_of_the_summary(shown):
@@ -155,15 +165,28 @@ def test_a_browser_that_refuses_long_data_uris_plays_from_memory(shown):
     )
 
 
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_narrow_screen(shown, scheme):
+@pytest.mark.parametrize(
+    ('scheme', 'width'), [('light', 360), ('dark', 390), ('light', 1280), ('dark', 1280)]
+)
+def test_any_screen(shown, scheme, width):
     feature = {'name': 'prefers-color-scheme', 'value': scheme}
     shown.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [feature]})
-    size = {'width': 360, 'height': 740, 'deviceScaleFactor': 2, 'mobile': True}
+    size = {'width': width, 'height': 740, 'deviceScaleFactor': 1, 'mobile': width < 1000}
     shown.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
     try:
-        assert shown.execute_script('return innerWidth') == 360
-        assert shown.execute_script('return document.documentElement.scrollWidth') == 360
+        assert shown.execute_script('return innerWidth') == width
+        assert shown.execute_script('return document.documentElement.scrollWidth') <= width
+        # Nothing scrolls but the page, nothing sticks out, and no line of the list is broken in two.
+        wrong = shown.execute_script("""
+            const every = [...document.querySelectorAll('main *')];
+            const scrolls = (one) => /auto|scroll/.test(getComputedStyle(one).overflowY)
+                && one.scrollHeight > one.clientHeight;
+            const sticksOut = (one) => one.getBoundingClientRect().right > innerWidth;
+            return [every.filter(scrolls).length, every.filter(sticksOut).length];
+        """)
+        assert wrong == [0, 0]
+        heights = {row.size['height'] for row in shown.find_elements('css selector', 'ol li')}
+        assert max(heights) - min(heights) < 2
         ground = shown.execute_script('return getComputedStyle(document.body).backgroundColor')
         levels = [int(level) for level in re.findall(r'\d+', ground)]
         assert max(levels) < 60 if scheme == 'dark' else min(levels) > 200
@@ -173,10 +196,126 @@ def test_narrow_screen(shown, scheme):
 
 
 def test_a_film_beside_plays_too(browser, made, tmp_path):
-    film = tmp_path / 'a #1 100%?.mp4'
-    shutil.copy(made.film, film)
-    page.write_page(made.summary, film, tmp_path / 'page.html', embedded=0)
+    film = pages.large(made.film, tmp_path / 'a #1 100%?.mp4')
+    page.write_page(made.summary, film, tmp_path / 'page.html', embedded=100_000)
     for _ in opened(browser, tmp_path / 'page.html'):
+        assert waited(browser, 'video.currentSrc').startswith('file:')
         assert browser.execute_script('return document.querySelector("video").duration') == pytest.approx(
             4, abs=0.1
         )
+        told = browser.find_element('css selector', '[data-when=beside]')
+        assert told.is_displayed() and film.name in told.text
+    film.unlink()
+    browser.get((tmp_path / 'page.html').as_uri())
+    # Now the copy plays, with the same times.
+    assert waited(browser, 'video.readyState > 1 && video.currentSrc').startswith(('data:', 'blob:'))
+    assert waited(browser, 'video.duration') == pytest.approx(4, abs=0.1)
+    assert browser.find_element('css selector', '[data-when=alone]').is_displayed()
+    assert not browser.find_element('css selector', '[data-when=beside]').is_displayed()
+    browser.find_element('css selector', 'li[data-shot="10"] .when').click()
+    waited(browser, '!video.seeking && Math.abs(video.currentTime - 3) < 0.1')
+    wait_for_scene(browser, 9)
+
+
+def test_the_page_of_a_folder_leads_to_the_others(browser, made, tmp_path):
+    index, film = tmp_path / 'index.html', made.film
+    entries = [index_page.Entry(made.summary, film, made.page, 0.0), index_page.Entry(made.summary, film)]
+    index_page.write_index(entries, {film: f'{film}: broken'}, index, film)
+    size = {'width': 390, 'height': 740, 'deviceScaleFactor': 1, 'mobile': True}
+    browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    try:
+        for _ in opened(browser, index):
+            assert browser.execute_script('return document.documentElement.scrollWidth') == 390
+            assert browser.execute_script('return [...document.images].every((one) => one.naturalWidth)')
+            assert 'film.mp4: broken' in browser.find_element('css selector', '.left').text
+        browser.find_element('css selector', 'article h2 a').click()
+        assert waited(browser, 'document.title').startswith('Summary of')
+    finally:
+        browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
+def test_marks_of_before_stay_until_they_are_overruled(browser, made, tmp_path):
+    firsts = made.summary.shots[:, 0].tolist()
+    summary = dataclasses.replace(
+        made.summary, kept=frozenset([firsts[2]]), dropped=frozenset([firsts[9], firsts[4]])
+    )
+    page.write_page(summary, made.film, tmp_path / 'page.html', recut=tmp_path / 'a.json')
+    for _ in opened(browser, tmp_path / 'page.html'):
+        panel = browser.find_element('css selector', '.recut')
+
+        def pressed():
+            found = browser.find_elements('css selector', 'ol [aria-pressed=true]')
+            return [button.get_attribute('aria-label') for button in found]
+
+        before = ['keep shot 3', 'drop shot 5', 'drop shot 10']
+        assert pressed() == before and not panel.is_displayed()
+        press = 'document.querySelector(`ol [data-of="${arguments[0]}"] [data-mark=${arguments[1]}]`).click()'
+        browser.execute_script(press, 3, 'keep')
+        assert pressed() == before and not panel.is_displayed()
+        browser.execute_script(press, 3, 'drop')
+        browser.execute_script(press, 10, 'keep')
+        browser.execute_script(press, 10, 'keep')
+        assert pressed() == ['drop shot 3', *before[1:]]
+        command = browser.find_element('css selector', '#command').get_attribute('value')
+        assert command == 'trsum recut a.json --drop=3'
+        browser.find_element('css selector', '.clear').click()
+        assert pressed() == before and not panel.is_displayed()
+
+
+def test_the_panel_lies_over_nothing_that_has_the_focus(shown):
+    size = {'width': 390, 'height': 600, 'deviceScaleFactor': 1, 'mobile': True}
+    shown.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', size)
+    try:
+        for shot in range(1, pages.N_SHOTS + 1):
+            button = shown.find_element('css selector', f'ol [data-of="{shot}"] [data-mark=keep]')
+            button.send_keys('\ue007')
+            shown.execute_script('arguments[0].blur(); arguments[0].focus()', button)
+            assert shown.execute_script("""
+                const {x, y, width, height} = document.activeElement.getBoundingClientRect();
+                return document.elementFromPoint(x + width / 2, y + height / 2) === document.activeElement;
+            """)
+    finally:
+        shown.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
+@pytest.mark.parametrize('clipboard', [True, False])
+def test_marks_become_a_command(shown, clipboard):
+    def press(shot, kind, place='ol'):
+        button = f'{place} [data-of="{shot}"] [data-mark={kind}]'
+        shown.find_element('css selector', button).send_keys('\ue007')
+
+    def pressed():
+        found = shown.find_elements('css selector', '[aria-pressed=true]')
+        return [button.get_attribute('aria-label') for button in found]
+
+    before = shown.execute_script('return document.querySelector("video").currentTime')
+    panel = shown.find_element('css selector', '.recut')
+    assert not panel.is_displayed()
+    for shot in (7, 3, 5, 6):
+        press(shot, 'keep')
+    press(2, 'drop', '.frames')
+    press(12, 'keep')
+    press(12, 'keep')
+    press(10, 'keep')
+    press(10, 'drop')
+    command = shown.find_element('css selector', '#command')
+    told = "trsum recut 'it'\"'\"'s a.json' --keep=3,5-7 --drop=2,10"
+    assert panel.is_displayed() and command.get_attribute('value') == told
+    # A shot that is on the page twice is marked twice.
+    assert pressed().count('drop shot 2') == pressed().count('keep shot 6') == 2
+    assert 'keep 3, 5–7; drop 2, 10' in panel.text
+    assert shown.execute_script('return document.querySelector("video").currentTime') == before
+    if clipboard:
+        shown.execute_script('navigator.clipboard.writeText = async (text) => { window.copied = text; }')
+    else:
+        shown.execute_script("""
+            Object.defineProperty(navigator, 'clipboard', {value: undefined});
+            document.execCommand = () => false;
+        """)
+    shown.find_element('css selector', '.copy').click()
+    said = waited(shown, 'document.querySelector(".told").textContent.match(/Copied|Ctrl/)?.[0]')
+    assert said == ('Copied' if clipboard else 'Ctrl')
+    assert shown.execute_script('return getSelection().toString()') == told
+    assert shown.execute_script('return window.copied') == (told if clipboard else None)
+    shown.find_element('css selector', '.clear').click()
+    assert not panel.is_displayed() and not pressed()

@@ -1,3 +1,4 @@
+import gc
 import wave
 from fractions import Fraction
 
@@ -207,3 +208,16 @@ def test_an_unsteady_rate_is_no_damage(tmp_path):
     times = np.cumsum(np.random.default_rng(3).choice([20, 33, 50, 700], 60))
     _, reader = picks(write_video(tmp_path / 'a.mkv', map(grey, range(40, 100)), times))
     assert reader.notes == []
+
+
+def test_frames_are_let_go_of_at_once(tmp_path):
+    with VideoReader(steady(tmp_path / 'a.mp4', 24, 25)) as reader:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in reader.sample(25):
+                pass
+            kept = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+        finally:
+            gc.enable()
+    assert kept < 3

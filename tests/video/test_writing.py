@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip('av')
 
 import av
-from rendered import flash_and_beep, grey, levels, scene, steady
+from rendered import beep_at, flash_and_beep, grey, levels, pictures_of, scene, sound_of, steady
 from rendered import write_video as render
 from summaries import summary_of
 
@@ -21,33 +21,6 @@ from trsum_jax.video.writing import write_video
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NTSC = Fraction(1001, 24000)
-
-
-def pictures_of(path):
-    """Times and brightness of all frames as a plain decoder gives them."""
-    with av.open(str(path)) as container:
-        frames = [(frame.pts * frame.time_base, frame) for frame in container.decode(video=0)]
-        return np.array([float(time) for time, _ in frames]), levels(frame for _, frame in frames)
-
-
-def sound_of(path):
-    """[n_channels, n] from time 0 on, placed by the decoded frames' own times; and samples per second."""
-    with av.open(str(path)) as container:
-        rate = container.streams.audio[0].rate
-        blocks = [(round(f.pts * f.time_base * rate), f.to_ndarray()) for f in container.decode(audio=0)]
-    heard = np.zeros((len(blocks[0][1]), blocks[-1][0] + blocks[-1][1].shape[1]), np.float32)
-    for place, block in blocks:
-        skipped = max(0, -place)
-        heard[:, place + skipped : place + block.shape[1]] = block[:, skipped:]
-    return heard, rate
-
-
-def beep_at(sound, rate, around):
-    """When the 50 ms beep nearest to a time begins: its middle of energy, less 25 ms."""
-    low, high = round((around - 0.1) * rate), round((around + 0.15) * rate)
-    energy = np.square(sound[:, max(low, 0) : high]).sum(axis=0)
-    assert energy.sum() > 1
-    return (np.arange(len(energy)) * energy).sum() / energy.sum() / rate + max(low, 0) / rate - 0.025
 
 
 def halves(upper, lower, height=48, width=64):
@@ -243,28 +216,30 @@ def test_damaged_source(tmp_path):
         assert np.abs(found.mean() - before[i].mean()) < 3
 
 
-def long_video(tmp_path, name='a.mp4', **how):
-    """100 seconds at 5 frames a second, a key frame at most every 50 s; frame i's level tells i mod 100."""
-    return steady(tmp_path / name, 500, 5, **how)
+def long_video(tmp_path, name='a.mp4', fps=5):
+    """500 frames with a key frame about every hundred; frame i's level tells i mod 100."""
+    return steady(tmp_path / name, 500, fps)
 
 
-@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv', 'a.ts'])
-def test_seeking_gives_the_same_frames(tmp_path, monkeypatch, name):
-    source = long_video(tmp_path, name)
+@pytest.mark.parametrize(('name', 'fps'), [('a.mp4', 5), ('a.mkv', 5), ('a.ts', 5), ('a.mp4', 25)])
+def test_seeking_gives_the_same_frames(tmp_path, monkeypatch, name, fps):
+    source = long_video(tmp_path, name, fps)
     spans = np.array([[3, 5], [260, 262], [441, 450], [499, 499]])
     with VideoReader(source) as reader:
         every = [(i, time, level) for (i, time, frame) in reader.frames() for level in levels([frame])]
         clock = reader.clock
+    with av.open(str(source)) as container:
+        assert list(clock.keys) == [i for i, frame in enumerate(container.decode(video=0)) if frame.key_frame]
     given = {}
-    for gap in (picking._WORTH_A_SEEK, np.inf):
-        monkeypatch.setattr(picking, '_WORTH_A_SEEK', gap)
+    for worth in (picking._RESTART, np.inf):
+        monkeypatch.setattr(picking, '_RESTART', worth)
         with VideoReader(source) as reader:
             times = np.array([time for _, time, _ in every])
             found = list(picking.frames_among(reader, spans, times, clock))
-            given[gap] = [(i, level) for (i, frame) in found for level in levels([frame])], reader.n_frames
+            given[worth] = [(i, level) for (i, frame) in found for level in levels([frame])], reader.n_frames
     wanted = [(i, level) for i, _, level in every if any(a <= i <= b for a, b in spans)]
-    assert given[15.0][0] == given[np.inf][0] == wanted
-    assert given[15.0][1] < 10 < given[np.inf][1]
+    assert given[8][0] == given[np.inf][0] == wanted
+    assert given[8][1] < 10 < given[np.inf][1]
 
 
 @pytest.mark.parametrize('lost_at', [0, 2])

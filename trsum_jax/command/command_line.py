@@ -1,5 +1,6 @@
 """What stands on a command line: flags, configs and arguments read, faults in them as one sentence."""
 
+import contextlib
 import itertools
 import re
 import sys
@@ -54,6 +55,26 @@ def run(
         sys.exit(0)
 
     errors.run_command(main, parse)
+
+
+@contextlib.contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Within it a package that is not installed is an `InputError`, which names what installs it.
+
+    Args:
+        extra: of the project, which has the package.
+        what: is done by the package, such as `summarizing videos`.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or '').split('.')[0]
+        if package == 'trsum_jax':
+            raise
+        raise InputError(
+            f'{what} needs the package {package}, which is not installed; '
+            f'run: pip install "trsum_jax[{extra}]"'
+        ) from error
 
 
 def in_order(*names: str) -> Arguments:

@@ -4,15 +4,18 @@ import contextlib
 import io
 import pathlib
 import sys
+from collections.abc import Mapping
 
 import ml_collections
 import numpy as np
+import tqdm
 
 from trsum_jax.data import datasets, folded
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import check, fields, preparation, workdirs
+from trsum_jax.experiment import check, fields, preparation, scorer, workdirs
 from trsum_jax.experiment.run import train
+from trsum_jax.files import shown, temporary_folder
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.results import report
 from trsum_jax.runtime import locking
@@ -23,9 +26,6 @@ LENGTH = 64
 EPOCHS = 100
 # Segments seen in a stage, all epochs together: about 20 s on 2 CPU cores, however long the videos.
 _VISITS = 4_000
-# A spread below this share of the features' length is the noise of a codec. Stills in h264 had up to .005 by
-# the descriptor and .011 by EfficientNet-Lite0; a fixed camera's film had .21 and .57.
-_SAME = 2e-2
 
 
 def small_config(videos: list[Video], seed: int = 0) -> ml_collections.ConfigDict:
@@ -52,18 +52,55 @@ def small_config(videos: list[Video], seed: int = 0) -> ml_collections.ConfigDic
     return config
 
 
-def alike(features: np.ndarray) -> bool:
-    """Whether all steps of a video look the same, so that there is nothing to learn or to order.
+def by_checkpoint(
+    trained: scorer.Trained, videos: Mapping[pathlib.Path, Video], encoder: str
+) -> dict[pathlib.Path, np.ndarray]:
+    """Scores videos with a training that is done; what made their features was asked before.
 
     Args:
-        features: [n_steps, D] float32.
+        trained: from `scorer.load_trained`.
+        videos: each with features.
+        encoder: what made them.
 
     Returns:
-        True for a single step, all-black frames, a still picture.
+        By path, [n_steps] float32 in (0, 1).
     """
-    features = np.asarray(features, np.float64)
-    spread = np.sqrt(np.mean(np.sum((features - features.mean(axis=0)) ** 2, axis=1)))
-    return bool(spread <= _SAME * np.sqrt(np.mean(np.sum(features**2, axis=1))))
+    found = {}
+    for path, video in tqdm.tqdm(videos.items(), 'judging the videos', unit='video', delay=1, leave=False):
+        # One at a time: a model of any size then holds one video's segments.
+        dataset = Dataset(shown(path), {video.key: video}, encoder=encoder)
+        found[path] = scorer.score(trained, dataset, any_encoder=True)[video.key]
+    return found
+
+
+def by_training(
+    videos: Mapping[pathlib.Path, Video],
+    encoder: str,
+    workdir: str | pathlib.Path | None,
+    seed: int,
+    config: ml_collections.ConfigDict | None,
+) -> dict[pathlib.Path, np.ndarray]:
+    """Trains on videos and scores them.
+
+    Args:
+        videos: each with features and shots.
+        encoder: what made the features.
+        workdir: keeps the training; None if it is not to be kept.
+        seed: of `small_config`.
+        config: in its place.
+
+    Returns:
+        By path, as `train_and_score`.
+
+    Raises:
+        InputError: as `train_and_score`.
+    """
+    if config is None:
+        config = small_config(list(videos.values()), seed)
+    dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
+    with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
+        scores = train_and_score(dataset, config, folder)
+    return {path: scores[video.key] for path, video in videos.items()}
 
 
 def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict:

@@ -1,21 +1,38 @@
-"""Scores to a summary: the protocol's knapsack, and what is shown where it cannot choose."""
+"""Scores to a summary: by the protocol's knapsack, or so that nothing is shown twice."""
 
+import dataclasses
 import pathlib
+from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 
-from trsum_jax.data import shots as finding
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation, knapsack
-from trsum_jax.video import cuts
-from trsum_jax.video.summary import Summary
+from trsum_jax.video import coverage, cuts, looks, parts, still
+from trsum_jax.video.clearest import clearest_frames
+from trsum_jax.video.coverage import COVERAGE, KNAPSACK
+from trsum_jax.video.summary import Summary, first_frames
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
 # Seconds; the weight of a shot is a whole number of these where frames come at an unsteady rate.
 _TICK = 0.01
-_ROUNDING = 1e-6
+
+
+class _Task(NamedTuple):
+    """What is chosen from: scores of steps and frames, edges of frames in seconds, and seconds at most."""
+
+    video: Video
+    scores: np.ndarray
+    frames: np.ndarray
+    edges: np.ndarray
+    allowed: float
+
+    @property
+    def constant(self) -> bool:
+        return evaluation.is_constant(self.frames)
 
 
 def make_summary(
@@ -27,6 +44,9 @@ def make_summary(
     seconds: float | None = None,
     changes: cuts.Changes | None = None,
     shortest: float = 1.5,
+    choice: str = KNAPSACK,
+    keep: Collection[int] = (),
+    drop: Collection[int] = (),
 ) -> tuple[Summary, list[str]]:
     """Chooses the shots of a summary; it is never empty, and whole only where the budget holds it all.
 
@@ -38,60 +58,123 @@ def make_summary(
     With `changes` the choice is one for people to look at. Shots begin and end where scenes do
     (`cuts.refine`), those that are too short are joined where there is no cut between them, and what is still
     too short is chosen only where nothing else fits; ends in another scene, a fade or a blur are left out
-    (`cuts.trim`). Without `changes` the choice is the protocol's.
+    (`cuts.trim`). With `coverage` nothing is shown twice (`coverage.choose`), and of a stretch without change
+    only the beginning (`still.shorten`). Without `changes` the choice is the protocol's.
 
     Args:
         path: the video's file.
-        video: with shots, `fps` and `frame_times`.
+        video: with shots, `fps` and `frame_times`; for `coverage` with features.
         scores: [n_steps] float, finite.
         budget: the summary's greatest share of the video's time.
         seconds: its greatest length, in place of `budget`.
         changes: of the video's frames, from a pass with a `cuts.Watcher`.
         shortest: seconds of the shortest part, with `changes`; a summary that has to be shorter is one part.
+        choice: `coverage` or `knapsack`, with `changes`.
+        keep: shots that are shown, however long they are, with `changes`: their places from 0 in the summary
+            that the same arguments give without `keep` and `drop`. The rest of the time is chosen.
+        drop: shots that are not shown, as `keep`.
 
     Returns:
         The summary, and notes for people where it is not the protocol's choice.
 
     Raises:
-        InputError: as `check_limits`.
+        InputError: as `check_limits`; shots to keep or to drop that there are not, that are both, or all.
     """
     check_limits(budget, seconds)
     duration = video.n_frames / video.fps
-    edges = np.append(video.frame_times, duration)
-    allowed = min(duration, budget * duration if seconds is None else seconds)
-    frames = evaluation.frame_scores(np.asarray(scores), video.picks, video.n_frames)
-    shots, notes = np.asarray(video.change_points), []
-    if evaluation.is_constant(frames):
+    task = _Task(
+        video,
+        np.asarray(scores),
+        evaluation.frame_scores(np.asarray(scores), video.picks, video.n_frames),
+        np.append(video.frame_times, duration),
+        min(duration, budget * duration if seconds is None else seconds),
+    )
+    notes = []
+    if task.constant:
         notes.append('all scores are alike: shots are taken at even distances')
     if changes is None:
-        chosen = _choose(frames, edges, shots, video.fps, allowed)
+        shots = np.asarray(video.change_points)
+        everything, nothing = np.ones(len(shots), bool), np.zeros(len(shots), bool)
+        chosen, key_frames = _choose(task, shots, None, everything, nothing), None
         whole = bool(chosen.any())
         if not whole:
-            shots, chosen = _piece(frames, edges, shots, allowed)
+            shots, chosen = _piece(task, shots, everything)
     else:
-        found = cuts.find_scenes(video.frame_times, changes)
-        shots, scenes = cuts.refine(shots, video.picks, video.frame_times, changes, found), found.starts
-        least = shortest if shortest <= allowed else 0.0
-        shots, chosen, whole = _choose_watchable(frames, edges, shots, video.fps, allowed, scenes, least)
-        shots, chosen = _trim(shots, chosen, edges, changes, scenes, shortest)
-    values = evaluation.shot_scores(frames, shots)
+        shots, chosen, whole, key_frames = _choose_watchable(task, changes, shortest, choice, keep, drop)
     summary = Summary(
         path=path,
         fps=video.fps,
         duration=duration,
         frame_times=video.frame_times,
         picks=video.picks,
-        scores=np.asarray(scores, np.float32),
+        scores=task.scores.astype(np.float32),
         shots=shots,
-        shot_scores=values,
+        shot_scores=evaluation.shot_scores(task.frames, shots),
         chosen=chosen,
         clock=video.clock,
+        allowed=task.allowed,
+        shortest=shortest if changes is not None else 0.0,
+        kept=first_frames(shots, keep),
+        dropped=first_frames(shots, drop),
+        looks=looks.sketch(video.features) if choice == COVERAGE and not task.constant else None,
+        key_frames=key_frames,
     )
     if chosen.all():
         notes.append('the summary is the whole video: ' + _why_whole(video, seconds))
     elif not whole:
-        notes.append(f'no shot fits into {allowed:.3g} s: of the best one, {summary.length:.3g} s are taken')
+        notes.append(
+            f'no shot fits into {task.allowed:.3g} s: of the best one, {summary.length:.3g} s are taken'
+        )
+    elif keep and summary.length > task.allowed + parts.ROUNDING:
+        notes.append(_more_kept(summary, task.allowed))
     return summary, notes
+
+
+def choose_again(
+    summary: Summary, keep: Collection[int], drop: Collection[int], seconds: float | None = None
+) -> tuple[Summary, list[str]]:
+    """Chooses among the shots of a summary as `make_summary` does, without a look at the video.
+
+    Args:
+        summary: whose shots; also the time that it may last, where `seconds` does not say it.
+        keep: shots that are shown, however long they are, counted from 0. The rest of the time is chosen.
+        drop: shots that are not shown. What was kept and dropped before stays so.
+        seconds: the summary's greatest length.
+
+    Returns:
+        The summary, of whose shots one may be cut in pieces where none fits; and notes for people.
+
+    Raises:
+        InputError: shots to keep or to drop that there are not, that are both, or all.
+    """
+    n_frames, edges = len(summary.frame_times), summary.edges
+    video = Video('again', summary.picks, n_frames, fps=summary.fps, frame_times=summary.frame_times)
+    frames = evaluation.frame_scores(summary.scores, summary.picks, n_frames)
+    allowed = min(seconds or summary.allowed or summary.length, summary.duration)
+    task = _Task(video, summary.scores, frames, edges, allowed)
+    keep, drop = summary.with_marks(keep, drop)
+    kept, dropped = _marked(len(summary.shots), keep, drop)
+    content = None
+    if summary.looks is not None:
+        seen = summary.looks.astype(np.float32)
+        content = coverage.content(summary.shots, summary.picks, edges, seen, summary.scores)
+    least = summary.shortest if summary.shortest <= allowed else 0.0
+    scenes = summary.shots[:, 0]
+    # What is short and not shown was left out at the end of a part.
+    able = ~dropped & (summary.chosen | (parts.seconds_of(summary.shots, edges) >= least - parts.ROUNDING))
+    shots, chosen, _ = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
+    values = evaluation.shot_scores(frames, shots)
+    made = dataclasses.replace(
+        summary,
+        **{'shots': shots, 'shot_scores': values, 'chosen': chosen, 'allowed': allowed},
+        **{'kept': first_frames(summary.shots, keep), 'dropped': first_frames(summary.shots, drop)},
+    )
+    more = bool(keep) and made.length > allowed + parts.ROUNDING
+    return made, [_more_kept(made, allowed)] if more else []
+
+
+def _more_kept(summary: Summary, allowed: float) -> str:
+    return f'what is kept takes {summary.length:.3g} s, more than the {allowed:.3g} s allowed'
 
 
 def check_limits(budget: float, seconds: float | None) -> None:
@@ -111,109 +194,117 @@ def check_limits(budget: float, seconds: float | None) -> None:
 
 
 def _choose(
-    frames: np.ndarray, edges: np.ndarray, shots: np.ndarray, fps: float, allowed: float
+    task: _Task, shots: np.ndarray, content: coverage.Content | None, able: np.ndarray, keep: np.ndarray
 ) -> np.ndarray:
-    """[n_shots] bool, by the knapsack, or at even distances where scores are all alike; none if none fits."""
-    weights, capacity = _weights(edges, shots, fps, allowed)
-    if evaluation.is_constant(frames):
-        return _evenly(weights, capacity)
-    return knapsack.solve(evaluation.shot_scores(frames, shots), weights, capacity)
+    """[n_shots] bool, what is kept, and those worth most of what fits besides; none if none fits.
+
+    By what they show, where there is a `content`; at even distances where scores are all alike.
+    """
+    weights, capacity = _weights(task.edges, shots, task.video.fps, task.allowed)
+    if content is not None:
+        return coverage.choose(content, weights, capacity, able=able, keep=keep)
+    chosen, free = keep.copy(), able & ~keep
+    room = capacity - int(weights[keep].sum())
+    if task.constant:
+        chosen[free] = _evenly(weights[free], room)
+    else:
+        values = evaluation.shot_scores(task.frames, shots[free])
+        chosen[free] = knapsack.solve(values, weights[free], room)
+    return chosen
 
 
 def _choose_watchable(
-    frames: np.ndarray,
-    edges: np.ndarray,
+    task: _Task,
+    changes: cuts.Changes,
+    shortest: float,
+    choice: str,
+    keep: Collection[int],
+    drop: Collection[int],
+) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray]:
+    """Shots, which of them are chosen, whether these are whole ones, and a key frame of each."""
+    video, edges = task.video, task.edges
+    found = cuts.find_scenes(video.frame_times, changes)
+    shots = cuts.refine(np.asarray(video.change_points), video.picks, video.frame_times, changes, found)
+    least = shortest if shortest <= task.allowed else 0.0
+    briefly, quiet = max(still.BRIEFLY, shortest), np.empty((0, 2), np.int64)
+    covers = choice == COVERAGE and not task.constant
+    if covers:
+        quiet = still.find_still(edges, changes, briefly + shortest)
+        shots = still.shorten(shots, quiet, edges, briefly)
+    shots = parts.join_short(shots, edges, found.starts, least, task.allowed)
+
+    def choose(shots: np.ndarray, keep: np.ndarray, drop: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        content = None
+        if covers:
+            content = coverage.content(shots, video.picks, edges, video.features, task.scores)
+        new = ~still.goes_on(shots, quiet, edges, briefly)
+        return _long_enough(task, shots, content, new & ~drop, keep, drop, found.starts, least)
+
+    nothing = np.zeros(len(shots), bool)
+    shots, chosen, whole = choose(shots, nothing, nothing)
+    shots, chosen = parts.trim_parts(edges, shots, chosen, changes, found.starts, shortest)
+    if keep or drop:
+        # Among the shots that people have seen the numbers of.
+        kept, dropped = _marked(len(shots), keep, drop)
+        shots, chosen, whole = choose(shots, kept, dropped)
+        shots, chosen = parts.trim_parts(edges, shots, chosen, changes, found.starts, shortest, kept)
+    return shots, chosen, whole, clearest_frames(shots, task.frames, edges, changes, found.starts)
+
+
+def _marked(n: int, keep: Collection[int], drop: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+    """[n] bool each, the shots to keep and those to drop."""
+    for flag, shots in (('keep', keep), ('drop', drop)):
+        if wrong := sorted(shot for shot in shots if not 0 <= shot < n):
+            raise InputError(f'--{flag}={wrong[0] + 1}: expected numbers of shots, from 1 to {n}')
+    if both := sorted({*keep} & {*drop}):
+        raise InputError(f'--keep and --drop: expected shots in one of the two, found {both[0] + 1} in both')
+    marked = np.zeros((2, n), bool)
+    marked[0, list(keep)], marked[1, list(drop)] = True, True
+    if marked[1].all():
+        raise InputError(f'--drop: expected a shot that stays, found all {n}')
+    return marked[0], marked[1]
+
+
+def _long_enough(
+    task: _Task,
     shots: np.ndarray,
-    fps: float,
-    allowed: float,
+    content: coverage.Content | None,
+    able: np.ndarray,
+    keep: np.ndarray,
+    drop: np.ndarray,
     scenes: np.ndarray,
     least: float,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Shots, which of them are chosen so that parts are long enough, and whether these are whole ones."""
-    shots = _join(shots, edges, scenes, least, allowed)
-    able, chosen = np.ones(len(shots), bool), np.zeros(len(shots), bool)
-    while able.any():
-        chosen[:] = False
-        chosen[able] = _choose(frames, edges, shots[able], fps, allowed)
-        short = _in_short_part(shots, chosen, edges, least)
+    edges, chosen = task.edges, keep
+    while (able | keep).any():
+        chosen = _choose(task, shots, content, able, keep)
+        short = parts.in_short_part(shots, chosen, edges, least) & ~keep
         if not short.any():
             break
-        able &= ~short
-        chosen &= ~short
+        able = able & ~short
+        chosen = chosen & ~short
     if chosen.any():
         return shots, chosen, True
-    joined = _join(shots, edges, scenes, least, np.inf)
-    able = _seconds(joined, edges) >= least - _ROUNDING
-    if able.any():
-        return *_piece(frames, edges, joined, allowed, able), False
-    chosen = _choose(frames, edges, shots, fps, allowed)
+    joined = parts.join_short(shots, edges, scenes, least, np.inf)
+    sums = np.cumsum(np.append(0, drop))
+    places = np.searchsorted(shots[:, 0], [joined[:, 0], joined[:, 1] + 1])
+    long = (parts.seconds_of(joined, edges) >= least - parts.ROUNDING) & (sums[places[1]] == sums[places[0]])
+    if long.any():
+        return *_piece(task, joined, long), False
+    chosen = _choose(task, shots, content, ~drop, keep)
     if chosen.any():
         return shots, chosen, True
-    return *_piece(frames, edges, shots, allowed), False
-
-
-def _seconds(shots: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return edges[shots[:, 1] + 1] - edges[shots[:, 0]]
-
-
-def _join(
-    shots: np.ndarray, edges: np.ndarray, scenes: np.ndarray, least: float, longest: float
-) -> np.ndarray:
-    """Shots of which none is too short, but for those between two cuts or too long with a neighbour.
-
-    First shots of one scene are joined, then scenes that are all too short.
-    """
-    kept = shots.tolist()
-    for across in (False, True):
-        shots, kept = kept, []
-        for shot in shots:
-            if kept and (across or shot[0] not in scenes):
-                lengths = [edges[last + 1] - edges[first] for first, last in (kept[-1], shot)]
-                short = max(lengths) if across else min(lengths)
-                if short < least - _ROUNDING and sum(lengths) <= longest:
-                    kept[-1][1] = shot[1]
-                    continue
-            kept.append(shot)
-    return np.array(kept, np.int64)
-
-
-def _in_short_part(shots: np.ndarray, chosen: np.ndarray, edges: np.ndarray, least: float) -> np.ndarray:
-    """[n_shots] bool, the chosen ones that with their chosen neighbours are too short."""
-    part = np.cumsum(np.diff(chosen, prepend=False))
-    lengths = np.bincount(part, _seconds(shots, edges))
-    return chosen & (lengths[part] < least - _ROUNDING)
-
-
-def _trim(
-    shots: np.ndarray,
-    chosen: np.ndarray,
-    edges: np.ndarray,
-    changes: cuts.Changes,
-    scenes: np.ndarray,
-    least: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Shots and choice with every part trimmed; what is left out goes to the shot beside it, if any."""
-    n = len(edges) - 1
-    starts, kept = set(shots[:, 0].tolist()), []
-    for run in np.split(shots[chosen], np.flatnonzero(np.diff(np.flatnonzero(chosen)) > 1) + 1):
-        first, last = int(run[0, 0]), int(run[-1, 1])
-        begin, end = cuts.trim((first, last), edges, changes, scenes, least)
-        starts -= {*range(first, begin), *range(end + 1, last + 2)}
-        starts |= {0, begin, end + 1}
-        kept.append((begin, end))
-    shots = finding.from_starts(np.array(sorted(starts - {n}), np.int64), n)
-    begins = np.array(kept)
-    part = np.searchsorted(begins[:, 0], shots[:, 0], side='right') - 1
-    return shots, (part >= 0) & (shots[:, 0] <= begins[part, 1])
+    return *_piece(task, shots, ~drop), False
 
 
 def _weights(edges: np.ndarray, shots: np.ndarray, fps: float, allowed: float) -> tuple[np.ndarray, int]:
     """[n_shots] int weights and the capacity, both in frames or, at an unsteady rate, in ticks."""
     gaps = np.diff(edges[:-1])
     if gaps.size == 0 or np.ptp(gaps) <= _STEADY:
-        return shots[:, 1] - shots[:, 0] + 1, int(allowed * fps + _ROUNDING)
-    weights = np.maximum(np.ceil(_seconds(shots, edges) / _TICK - _ROUNDING).astype(np.int64), 1)
-    return weights, int(allowed / _TICK + _ROUNDING)
+        return shots[:, 1] - shots[:, 0] + 1, int(allowed * fps + parts.ROUNDING)
+    weights = np.maximum(np.ceil(parts.seconds_of(shots, edges) / _TICK - parts.ROUNDING).astype(np.int64), 1)
+    return weights, int(allowed / _TICK + parts.ROUNDING)
 
 
 def _evenly(weights: np.ndarray, capacity: int) -> np.ndarray:
@@ -227,24 +318,21 @@ def _evenly(weights: np.ndarray, capacity: int) -> np.ndarray:
     return chosen
 
 
-def _piece(
-    frames: np.ndarray, edges: np.ndarray, shots: np.ndarray, allowed: float, able: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The shots with the best (able) one cut in up to three, and which of them is the piece to show."""
-    values = evaluation.shot_scores(frames, shots)
-    if able is not None:
-        values = np.where(able, values, -np.inf)
-    best = np.flatnonzero(values >= values.max() - _ROUNDING)
+def _piece(task: _Task, shots: np.ndarray, able: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The shots with the best able one cut in up to three, and which of them is the piece to show."""
+    frames, edges, allowed = task.frames, task.edges, task.allowed
+    values = np.where(able, evaluation.shot_scores(frames, shots), -np.inf)
+    best = np.flatnonzero(values >= values.max() - parts.ROUNDING)
     shot = best[len(best) // 2]
     first, last = shots[shot].tolist()
     starts = np.arange(first, last + 1)
-    whole = edges[starts] + allowed <= edges[last + 1] + _ROUNDING
+    whole = edges[starts] + allowed <= edges[last + 1] + parts.ROUNDING
     starts = starts[whole] if whole.any() else starts[:1]
-    stops = np.searchsorted(edges, edges[starts] + allowed + _ROUNDING, side='right') - 1
+    stops = np.searchsorted(edges, edges[starts] + allowed + parts.ROUNDING, side='right') - 1
     stops = np.clip(stops, starts + 1, last + 1)
     sums = np.cumsum(np.append(0, frames.astype(np.float64)))
     means = (sums[stops] - sums[starts]) / (stops - starts)
-    equal = np.flatnonzero(means >= means.max() - _ROUNDING)
+    equal = np.flatnonzero(means >= means.max() - parts.ROUNDING)
     middle = (edges[first] + edges[last + 1]) / 2
     centres = (edges[starts[equal]] + edges[stops[equal]]) / 2
     piece = equal[np.argmin(np.abs(centres - middle))]

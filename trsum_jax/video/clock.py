@@ -51,6 +51,7 @@ class Clock:
         leaps: seconds of every jump ahead that was closed.
         disordered: number of frames that came after later ones, as damage makes them; they take the time of
             the frame before.
+        keys: numbers of the frames that decoding can begin at, ascending, as the file marks them.
     """
 
     def __init__(self, usual: Fraction, closes_gaps: bool):
@@ -63,11 +64,41 @@ class Clock:
         self.parts: list[Part] = []
         self.untimed = self.restarts = self.disordered = 0
         self.leaps: list[float] = []
+        self.keys = array.array('q')
         self.closes_gaps = closes_gaps
         self._usual = usual
         self._previous: Fraction | None = None
         self._lost, self._epoch = True, 0
         self._places, self._times = array.array('q'), array.array('d')
+
+    @classmethod
+    def that_ran_on(
+        cls, part: Part, closes_gaps: bool, places: np.ndarray, times: np.ndarray, keys: np.ndarray
+    ) -> 'Clock':
+        """The clock of a file that one shift holds for, as an earlier pass has left it.
+
+        Args:
+            part: its only one.
+            closes_gaps: whether a jump ahead is no pause.
+            places: [n_frames] int64, as the pass had it in `places`.
+            times: [n_frames] float64, seconds of every frame.
+            keys: [n] int64, as it had them.
+
+        Returns:
+            A clock that has seen all pictures.
+        """
+        usual = Fraction(float(times[-1])) / (len(times) - 1) if len(times) > 1 else Fraction(1)
+        clock = cls(usual, closes_gaps)
+        clock.parts = [part]
+        clock._places.frombytes(places.astype(np.int64).tobytes())
+        clock._times.frombytes(times.astype(np.float64).tobytes())
+        clock.keys.frombytes(keys.astype(np.int64).tobytes())
+        return clock
+
+    @property
+    def places(self) -> np.ndarray:
+        """[n_frames] int64, the byte of the file up to which every frame was read; never decreasing."""
+        return np.array(self._places, np.int64)
 
     @property
     def origin(self) -> Fraction | None:
@@ -79,7 +110,7 @@ class Clock:
         """Whether one shift holds for the whole file, so that a time can be sought in it."""
         return len(self.parts) == 1 and self.parts[0].time == 0
 
-    def place(self, stamp: Fraction | None, place: int | None, epoch: int) -> Fraction:
+    def place(self, stamp: Fraction | None, place: int | None, epoch: int, key: bool = False) -> Fraction:
         """The time of the next frame in order of presentation.
 
         Args:
@@ -87,12 +118,15 @@ class Clock:
             place: byte of the file where its packet lies, where that is known.
             epoch: how often decoding times went back up to this packet: without that, a frame that comes
                 too late is out of order, and the clock has not changed.
+            key: whether decoding can begin at the frame.
 
         Returns:
             Seconds from the first frame, never less than the frame before.
         """
         time = self._time(stamp, place, epoch)
         self._previous = time
+        if key:
+            self.keys.append(len(self._times))
         self._places.append(max(place or 0, self._places[-1] if self._places else 0))
         self._times.append(float(time))
         return time

@@ -48,12 +48,14 @@ class Changes:
         lasting: [n_frames] float32, the same between 3 frames before a frame and 2 after it.
         contrast: [n_frames] float32, standard deviation of luma: 0 for black or one colour, less in a fade.
         detail: [n_frames] float32, mean absolute difference of neighbours in a row of pixels: less in a blur.
+        sharpness: [n_frames] float32, the same of squares: less where edges are soft, too.
     """
 
     change: np.ndarray
     lasting: np.ndarray
     contrast: np.ndarray
     detail: np.ndarray
+    sharpness: np.ndarray
 
 
 class Scenes(NamedTuple):
@@ -75,11 +77,13 @@ class Watcher:
         """Begins before the first frame."""
         self._small, self._rows = VideoReformatter(), VideoReformatter()
         self._recent = collections.deque(maxlen=_AFTER + _BEFORE + 1)
-        self._change, self._lasting, self._contrast, self._detail = (array.array('f') for _ in range(4))
+        self._change, self._lasting, self._contrast = (array.array('f') for _ in range(3))
+        self._detail, self._sharpness = array.array('f'), array.array('f')
 
     def __call__(self, frame: av.VideoFrame) -> None:
         """Looks at the next frame; whatever its size and format, it is compared in the same small one."""
-        how = {'interpolation': 'FAST_BILINEAR'}
+        # Threads of its own cost more than so small a picture.
+        how = {'interpolation': 'FAST_BILINEAR', 'threads': 1}
         small = self._small.reformat(frame, *_SIZE, 'yuv444p', **how).to_ndarray().astype(np.int16)
         rows = self._rows.reformat(frame, frame.width, min(_ROWS, frame.height), 'gray', **how)
         self._change.append(_difference(small, self._recent[-1]) if self._recent else 0.0)
@@ -87,8 +91,9 @@ class Watcher:
         if len(self._change) > _AFTER:
             self._lasting.append(_difference(small, self._recent[0]))
         self._contrast.append(float(small[0].std()))
-        steps = np.diff(rows.to_ndarray().astype(np.int16))
+        steps = np.diff(rows.to_ndarray().astype(np.float32)).ravel()
         self._detail.append(float(np.abs(steps).mean()) if steps.size else 0.0)
+        self._sharpness.append(float(steps @ steps / max(steps.size, 1)))
 
     def changes(self) -> Changes:
         """What was kept, once the pass is over."""
@@ -96,9 +101,8 @@ class Watcher:
         for frame in range(len(lasting), len(self._change)):
             back = len(self._change) - 1 - frame
             lasting.append(_difference(recent[-1], recent[max(len(recent) - 1 - back - _BEFORE, 0)]))
-        return Changes(
-            *(np.array(kept, np.float32) for kept in (self._change, lasting, self._contrast, self._detail))
-        )
+        kept = self._change, lasting, self._contrast, self._detail, self._sharpness
+        return Changes(*(np.array(of_all, np.float32) for of_all in kept))
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -151,7 +155,7 @@ def find_fades(frame_times: np.ndarray, changes: Changes) -> np.ndarray:
     shift = (reach + 1) // 2
     usual = np.minimum(highest[reach - shift : n + reach - shift], highest[reach + shift : n + reach + shift])
     found = []
-    for first, last in _runs((contrast < _DULL * usual) & (usual > _FLAT)):
+    for first, last in runs((contrast < _DULL * usual) & (usual > _FLAT)):
         least = contrast[first : last + 1].min()
         lasts = frame_times[min(last + 1, n - 1)] - frame_times[first]
         if lasts < _FLASH or least > _FADED * usual[first : last + 1].min():
@@ -167,7 +171,7 @@ def find_scenes(frame_times: np.ndarray, changes: Changes) -> Scenes:
     return Scenes(find_cuts(changes), find_fades(frame_times, changes))
 
 
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """First and last place of every run of True."""
     steps = np.diff(np.pad(mask.astype(np.int8), 1))
     return list(zip(*(np.flatnonzero(steps == step) - (step < 0) for step in (1, -1)), strict=True))
@@ -233,7 +237,7 @@ def _cross_fades(low: int, high: int, frame_times: np.ndarray, changes: Changes)
     margin, n = _SMOOTH // 2, len(changes.change)
     return [
         (max(first + int(a) - margin, 0), min(first + int(b) + margin, n - 1))
-        for a, b in _runs(flowing)
+        for a, b in runs(flowing)
         if b > a
         and change[a : b + 1].sum() >= _CUT
         and frame_times[first + b] - frame_times[first + a] <= _REACH

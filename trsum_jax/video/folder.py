@@ -1,9 +1,11 @@
 """The videos of a folder, told by name and content; what is passed over is said."""
 
 import collections
+import itertools
 import os
 import pathlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from trsum_jax.data.layouts.groups import natural_order
 from trsum_jax.errors import InputError
@@ -35,6 +37,7 @@ _OTHERS = frozenset((
 # In which summaries are written.
 _FILMS = frozenset(('mp4', 'mov', 'webm'))
 _NAMED = 20
+_CUT = re.compile(r'-cut\d+$')
 
 
 def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
@@ -65,7 +68,7 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
     by_content = [path for path in seen if _ending(path) not in _VIDEOS | _OTHERS and not _holds_film(path)]
     videos = [path for path in seen if path not in {*by_name, *by_content}]
     made = {summary_name(name) for path in videos for name in (path.stem, path.name)}
-    own = [path for path in videos if path.stem in made and _ending(path) in _FILMS]
+    own = [path for path in videos if _CUT.sub('', path.stem) in made and _ending(path) in _FILMS]
     endings = collections.Counter(f'.{shown(_ending(path))}' for path in by_name)
     folders = sum(path.is_dir() and not path.name.startswith('.') for path in entries)
     hidden = sum(path.name.startswith('.') for path in entries)
@@ -123,6 +126,16 @@ def summary_name(name: str) -> str:
     """
     long = len(os.fsencode(f'{name}-summary.html')) > LONGEST_NAME
     return f'{shortened(name) if long else name}-summary'
+
+
+def cut_names(film: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Names for further cuts of a summary, from `a-summary-cut2.mp4` on, without end.
+
+    Args:
+        film: of the summary, or of such a cut of it.
+    """
+    first = _CUT.sub('', film.stem)
+    return (film.with_name(f'{first}-cut{number}{film.suffix}') for number in itertools.count(2))
 
 
 def _ending(path: pathlib.Path) -> str:

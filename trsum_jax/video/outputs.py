@@ -1,17 +1,18 @@
 """The files of one summary: their names, whether they may be written, and the writing."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tabulate
 import tqdm
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.video import page, storyboard, timeline, writing
+from trsum_jax.video import forms, page, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
-from trsum_jax.video.written import chapters, pieces, preview, subtitles
+from trsum_jax.video.written import chapters, index_page, pieces, preview, subtitles, together
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
 # Written when asked for; the ending alone names them after the summary.
@@ -19,7 +20,7 @@ WISHES = ('timeline', 'chapters', 'preview')
 # Get a file for each part.
 FOLDERS = ('clips', 'stills')
 ENDINGS = {
-    'video': tuple(writing.FORMS),
+    'video': tuple(forms.FORMS),
     'page': ('.html', '.htm'),
     'json': ('.json',),
     'storyboard': ('.png', '.jpg', '.jpeg'),
@@ -63,11 +64,20 @@ class Targets:
         return {name: path for name, path in named if path is not None}
 
 
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """What the summaries of several videos have together; None for what is not wanted."""
+
+    index: pathlib.Path | None = None
+    film: pathlib.Path | None = None
+
+
 def check_places(
     targets: Sequence[Targets],
     sources: Sequence[pathlib.Path],
     overwrite: bool,
     makes_folders: bool = False,
+    whole: Whole | None = None,
 ) -> None:
     """Refuses, before any work, what could not be written after it.
 
@@ -76,6 +86,7 @@ def check_places(
         sources: the videos; none of them is written to.
         overwrite: whether files that exist may be replaced.
         makes_folders: whether folders that are missing will be made.
+        whole: what they have together.
 
     Raises:
         InputError: as `files.check_outputs`; an ending that tells no format; a timeline without the package
@@ -86,6 +97,10 @@ def check_places(
         for one in targets
         for name, path in one.files().items()
     ]
+    if whole and whole.index:
+        flagged.append(('--index', 'page', whole.index))
+    if whole and whole.film:
+        flagged.append(('--together', 'video', whole.film))
     for flag, name, path in flagged:
         if path.suffix.lower() not in ENDINGS[name]:
             raise InputError(
@@ -129,10 +144,8 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     Raises:
         InputError: a file that cannot be written.
     """
-    with tqdm.tqdm(desc=f'writing {files.shown(targets.video.name)}', total=1.0, bar_format=_BAR) as bar:
-        notes = writing.write_video(
-            summary, targets.video, sound=sound, progress=lambda done: bar.update(done - bar.n)
-        )
+    with _bar(targets.video) as progress:
+        notes = writing.write_video(summary, targets.video, sound=sound, progress=progress)
     if targets.json:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
@@ -150,8 +163,70 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard)
     if targets.page:
-        page.write_page(summary, targets.video, targets.page)
+        # Only a large film is written again, small.
+        with _bar(targets.page, delay=1) as progress:
+            page.write_page(
+                summary, targets.video, targets.page, recut=targets.json, sound=sound, progress=progress
+            )
     return notes
+
+
+def write_whole(
+    whole: Whole, written: Sequence[tuple[Summary, Targets]], left_out: Mapping[pathlib.Path, str]
+) -> None:
+    """Writes what summaries have together, and says where it is.
+
+    Args:
+        whole: where to.
+        written: the summaries, and where their own files are.
+        left_out: videos without one, and why.
+
+    Raises:
+        InputError: a file that cannot be written, or a film that cannot be read again.
+    """
+    begins = [0.0] * len(written)
+    if whole.film:
+        with _bar(whole.film) as progress:
+            begins = together.write_together(
+                [summary for summary, _ in written],
+                [targets.video for _, targets in written],
+                whole.film,
+                progress=progress,
+            )
+    if whole.index:
+        entries = [
+            index_page.Entry(summary, targets.video, targets.page, begin)
+            for (summary, targets), begin in zip(written, begins, strict=True)
+        ]
+        index_page.write_index(entries, left_out, whole.index, whole.film)
+    if places := [place for place in (whole.index, whole.film) if place]:
+        print('together: ' + ', '.join(map(files.shown, places)), end='\n\n')
+
+
+@contextlib.contextmanager
+def _bar(place: pathlib.Path, delay: float = 0.0) -> Iterator[Callable[[float], None]]:
+    """What shows the share done of writing a file, from 0 to 1; nothing before so many seconds."""
+    with tqdm.tqdm(desc=f'writing {files.shown(place.name)}', total=1.0, bar_format=_BAR, delay=delay) as bar:
+        yield lambda done: bar.update(done - bar.n)
+
+
+def write_and_tell(summary: Summary, targets: Targets, sound: str) -> None:
+    """Writes all parts of a summary, and says what was chosen, where it is, and what a person should know.
+
+    Args:
+        summary: what to write.
+        targets: where to.
+        sound: as `write`.
+
+    Raises:
+        InputError: a file that cannot be written.
+    """
+    for note in write(summary, targets, sound):
+        files.tell(summary.path, note)
+    share, name = summary.length / summary.duration, files.shown(summary.path.name)
+    print(f'{name}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
+    print(table(summary), end='\n\n')
+    print('written: ' + ', '.join(map(files.shown, targets.places())), end='\n\n')
 
 
 def table(summary: Summary) -> str:

@@ -1,79 +1,92 @@
-"""A summary as one page for the browser: the film, the score over time, key frames, and a table of shots."""
+"""A summary as one page for the browser: the film, the score over time, key frames, and a list of shots."""
 
-import base64
-import hashlib
-import importlib.resources
-import io
+import contextlib
 import os
 import pathlib
-import urllib.parse
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+import shlex
+import string
+from collections.abc import Callable
+from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib import ticker
-from PIL import Image
 
 from trsum_jax import files
 from trsum_jax.video import storyboard
+from trsum_jax.video.rendering import data_uri, jpeg_uri, reference, render, source
 from trsum_jax.video.summary import Summary, clock
+from trsum_jax.video.written import small_film
 
-EMBEDDED = 200_000_000
 KEY_FRAMES = 60
 
 _COLUMNS, _ROWS = 1000, 100
-_HEIGHT, _QUALITY = 180, 80
+# Pixels of key frames where there are few, which are shown larger, or many.
+_HEIGHTS, _FEW = (270, 180), 12
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
-# Divisible by 3: pieces of base64 then join without padding in between.
-_PIECE = 3 << 20
+_TOLD = (
+    'How much a shot tells beside the others: most, more or less, a third of them each; behind it its score '
+    'from 0 to 1.'
+)
 
 
 def write_page(
-    summary: Summary, video: pathlib.Path, output: pathlib.Path, *, embedded: int = EMBEDDED
+    summary: Summary,
+    video: pathlib.Path,
+    output: pathlib.Path,
+    *,
+    recut: pathlib.Path | None = None,
+    sound: str = 'all',
+    embedded: int = small_film.LARGEST,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Writes a page that shows a summary, in one file that asks the network for nothing.
 
-    A film too large to embed stays a file of its own, which the page then names and refers to.
+    The page holds a film that is small enough. Of a larger one it holds a small copy, and plays the film
+    itself where that lies beside the page.
 
     Args:
         summary: what the film shows, and of what.
         video: the film: the chosen shots in order.
         output: the page; replaced where it exists.
-        embedded: bytes; a larger film is not embedded.
+        recut: the summary's JSON, where there is one: shots can then be marked, and the page gives the
+            command that makes the summary again.
+        sound: `none`, or a small copy has the main track.
+        embedded: bytes of film that the page holds at most.
+        progress: as `write_video`, of a small copy.
 
     Raises:
-        InputError: where the page cannot be written.
+        InputError: where the page cannot be written, or the video not be read.
         OSError: where the film cannot be read.
     """
-    sources = importlib.resources.files(__package__)
-    template, style, script = (
-        sources.joinpath(f'page.{kind}').read_text(encoding='utf-8') for kind in ('html', 'css', 'js')
-    )
-    jinja = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    jinja.filters |= {'clock': clock, 'digest': _digest}
-    rows = _rows(summary)
-    with video.open('rb') as film, files.replacing(output) as temporary:
-        size = os.fstat(film.fileno()).st_size
-        # A piece at a time: the page never sits in memory with its film.
-        pieces = jinja.from_string(template).generate(
+    rows, stills = _rows(summary), _key_frames(summary)
+    size = video.stat().st_size
+    with contextlib.ExitStack() as stack:
+        held = video
+        if size > embedded:
+            held = stack.enter_context(files.temporary_folder()) / 'small.mp4'
+            fits = small_film.write_small(summary, held, sound=sound, largest=embedded, progress=progress)
+            held = held if fits else None
+        film = stack.enter_context(held.open('rb')) if held else None
+        render(
+            output,
+            'page.html',
+            # The key frames are as the film is seen.
+            ratio=stills[0][2] / stills[0][3],
+            script=source('page.js'),
             summary=summary,
             name=files.shown(summary.path.name),
             rows=rows,
             n_chosen=int(summary.chosen.sum()),
-            key_frames=_key_frames(summary, rows),
+            key_frames=[(rows[index], *still) for index, *still in stills],
+            told=_TOLD if len(rows) > 1 else 'Scores go from 0 to 1.',
             chart=_chart(summary),
-            film=_data_uri(_kind(video), film) if size <= embedded else None,
+            film=data_uri(_kind(held), film) if film else None,
             film_name=files.shown(video.name),
-            film_place=_reference(video, output),
+            film_place=reference(video, output) if size > embedded else None,
             film_size=size,
-            style=style,
-            script=script,
+            recut=f'trsum recut {in_shell(recut.name)}' if recut else None,
+            recut_name=files.shown(recut.name) if recut else None,
         )
-        with temporary.open('w', encoding='utf-8', newline='\n') as page:
-            page.writelines(pieces)
 
 
 def curve(times: np.ndarray, scores: np.ndarray, end: float, low: float, high: float) -> str:
@@ -105,11 +118,39 @@ def curve(times: np.ndarray, scores: np.ndarray, end: float, low: float, high: f
     return f'{"".join(path)}H{_COLUMNS}'
 
 
+def score_words(scores: np.ndarray) -> list[str]:
+    """How much shots tell beside each other: `most`, `more`, `less`, a third of them each.
+
+    Args:
+        scores: [n_shots] float.
+
+    Returns:
+        A word for each; `alike` where no two scores differ by a hundredth.
+    """
+    if np.ptp(scores) < 0.01:
+        return ['alike'] * len(scores)
+    below = np.searchsorted(np.sort(scores), scores, side='left')
+    up_to = np.searchsorted(np.sort(scores), scores, side='right')
+    thirds = (3 * (below + up_to)) // (2 * len(scores))
+    return [('less', 'more', 'most')[third] for third in thirds]
+
+
+def in_shell(name: str) -> str:
+    """A file's name as a word of a command for bash or zsh, whatever is in it."""
+    name = f'./{name}' if name.startswith('-') else name
+    if files.shown(name) == name:
+        return shlex.quote(name)
+    plain = {*string.ascii_letters, *string.digits, *'._-/ '}
+    return "$'" + ''.join(chr(b) if chr(b) in plain else f'\\x{b:02x}' for b in os.fsencode(name)) + "'"
+
+
 def _rows(summary: Summary) -> list[dict[str, Any]]:
-    """Every shot with its number, seconds and score, and where in the film it begins (None: not in it)."""
+    """Every shot with number, seconds, score and mark, and where in the film it begins (None: not in it)."""
     seconds = summary.seconds(summary.shots)
-    lengths = seconds[:, 1] - seconds[:, 0]
-    places = np.cumsum(lengths * summary.chosen) - lengths
+    places = np.zeros(len(seconds))
+    kept, dropped = summary.with_marks((), ())
+    marks = dict.fromkeys(kept, 'keep') | dict.fromkeys(dropped, 'drop')
+    places[summary.chosen] = summary.film_times(summary.shots[summary.chosen, 0])
     return [
         {
             'number': number,
@@ -117,27 +158,31 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
             'end': float(end),
             'length': float(end - start),
             'score': float(score),
-            'place': max(float(place), 0.0) if chosen else None,
+            'word': word,
+            'mark': marks.get(number - 1),
+            'place': float(place) if chosen else None,
         }
-        for number, ((start, end), score, chosen, place) in enumerate(
-            zip(seconds, summary.shot_scores, summary.chosen, places, strict=True), 1
+        for number, ((start, end), score, word, chosen, place) in enumerate(
+            zip(
+                *(seconds, summary.shot_scores, score_words(summary.shot_scores), summary.chosen, places),
+                strict=True,
+            ),
+            1,
         )
     ]
 
 
-def _key_frames(summary: Summary, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str, int, int]]:
-    """Row, JPEG data URI, width and height of chosen shots in order; of many those of highest score."""
+def _key_frames(summary: Summary) -> list[tuple[int, str, int, int]]:
+    """Index of the shot, JPEG data URI, width and height of chosen shots; of many those of highest score."""
     shown = np.flatnonzero(summary.chosen)
     best = np.argsort(-summary.shot_scores[shown], kind='stable')[:KEY_FRAMES]
     shown = np.sort(shown[best])
     found = []
-    pictures = storyboard.key_frames(summary, summary.shots[shown], _HEIGHT)
+    height = _HEIGHTS[len(shown) > _FEW]
+    pictures = storyboard.key_frames(summary, summary.shots[shown], height)
     for index, picture in zip(shown, pictures, strict=True):
-        jpeg = io.BytesIO()
-        Image.fromarray(picture).save(jpeg, 'JPEG', quality=_QUALITY)
-        jpeg.seek(0)
         height, width = picture.shape[:2]
-        found.append((rows[index], ''.join(_data_uri('image/jpeg', jpeg)), width, height))
+        found.append((int(index), jpeg_uri(picture), width, height))
     return found
 
 
@@ -179,20 +224,3 @@ def _chart(summary: Summary) -> dict[str, Any]:
 def _kind(video: pathlib.Path) -> str:
     # Browsers play an h264 .mov under the name of an mp4 alone.
     return 'video/webm' if video.suffix.lower() == '.webm' else 'video/mp4'
-
-
-def _data_uri(kind: str, file: BinaryIO) -> Iterator[str]:
-    yield f'data:{kind};base64,'
-    while piece := file.read(_PIECE):
-        yield base64.b64encode(piece).decode('ascii')
-
-
-def _reference(video: pathlib.Path, output: pathlib.Path) -> str:
-    """The film's place as seen from the page's folder, as a relative URL."""
-    place = pathlib.Path(os.path.relpath(video, output.parent))
-    return urllib.parse.quote(os.fsencode(place.as_posix()))
-
-
-def _digest(text: str) -> str:
-    """What a content security policy calls an inline style or script: its SHA-256."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,16 +1,17 @@
 """Some frames of a video by number, without decoding the whole of it where that can be done exactly."""
 
+import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
 
 from trsum_jax.video.clock import Clock
-from trsum_jax.video.reading import VideoReader
+from trsum_jax.video.reading import SEEK_MARGIN, VideoReader
 
-# A shorter gap is decoded through: a seek goes back to a key frame, often ten seconds before.
-_WORTH_A_SEEK = 15.0
+# Frames that emptying and filling the decoder is worth.
+_RESTART = 8
 
 
 def frames_among(
@@ -61,7 +62,7 @@ def _leaping(
     steady = clock is not None and clock.runs_on and bool(np.all(np.diff(times) > 0))
     coming, sought = 0, False
     for first, last in spans.tolist():
-        if steady and times[first] - times[min(coming, len(times) - 1)] > _WORTH_A_SEEK:
+        if steady and _saves(coming, first, times, clock.keys):
             frames, sought = _from(reader, first, times), True
         for index, frame in frames:
             coming = index + 1
@@ -71,6 +72,12 @@ def _leaping(
                 break
         if sought and coming <= last:
             raise _LostError
+
+
+def _saves(coming: int, first: int, times: np.ndarray, keys: Sequence[int]) -> bool:
+    """Whether a seek comes nearer to a frame than decoding has come; it goes where `from_time` asks for."""
+    before = bisect.bisect_right(keys, times[first] - SEEK_MARGIN, key=times.__getitem__)
+    return before > 0 and keys[before - 1] > coming + _RESTART
 
 
 def _from(reader: VideoReader, first: int, times: np.ndarray) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -1,6 +1,7 @@
 """What `summarize` is to do: its videos, and the files of each summary, all checked before the work."""
 
 import collections
+import itertools
 import pathlib
 import sys
 
@@ -8,14 +9,16 @@ from absl import flags
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.video import folder, outputs, reading
+from trsum_jax.video import blending, folder, outputs, reading
 from trsum_jax.video.written import subtitles
 
 
 def plan(
     given: flags.FlagValues,
-) -> tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets]]:
+) -> tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets], outputs.Whole]:
     """What the flags ask for: the videos to summarize, those that are only trained on, and all targets.
+
+    The page of all summaries is written where each has one, under a name that is free.
 
     Raises:
         InputError: flags that contradict each other, no video to open, or files that exist, clash or cannot
@@ -25,42 +28,22 @@ def plan(
         raise InputError('expected --video=FILE, or --videos=DIR for all videos of a folder; found neither')
     if given.seconds is not None and given.budget is not None:
         raise InputError('expected --budget or --seconds, found both; leave one out')
+    blending.check_crossfade(given.crossfade, '--crossfade')
     found, notes = folder.find_all(given.videos or ())
-    # None: a name is made, where the part is written by default. An empty one: it is not wanted.
-    named = {name: given[name].value for name in (*outputs.BESIDE, *outputs.WISHES)}
-    endings = {name: end for name, end in outputs.BESIDE.items() if named[name] is None}
-    for name in outputs.WISHES:
-        if (ending := f'.{(named[name] or "").lower().removeprefix(".")}') in outputs.ENDINGS[name]:
-            endings[name], named[name] = ending, None
-    folders = {name: pathlib.Path(given[name].value) for name in outputs.FOLDERS if given[name].value}
-    film, place = '.mp4', given.output
-    if place and place.lower() in outputs.ENDINGS['video']:
-        film, place = place.lower(), None
+    wishes, whole = _Wishes(given), outputs.Whole()
+    film, place = wishes.film, wishes.place
     if given.video:
+        for flag in ('index', 'together'):
+            if given[flag].value:
+                raise InputError(f'--{flag}: expected several videos, without --video, found one')
         # First of all: names are made from its own.
         reading.VideoReader(given.video).close()
         videos = [pathlib.Path(given.video)]
         also = [path for path in found if path.resolve() != videos[0].resolve()]
         made = videos[0].with_name(f'{folder.summary_name(videos[0].stem)}{film}')
-        output = pathlib.Path(place or made)
-        chosen = {name: pathlib.Path(value) for name, value in named.items() if value}
-        if named['subtitles'] and not subtitles.find(videos[0]):
-            raise InputError(
-                f'--subtitles={shown(named["subtitles"])}: expected subtitles in the video, or as '
-                f'{shown(videos[0].with_suffix(".srt"))}, found none; leave the flag out'
-            )
-        beside = {name: output.with_suffix(end) for name, end in _fitting(endings, videos[0]).items()}
-        targets = [outputs.Targets(output, **chosen, **beside, **folders)]
+        targets = [wishes.targets(videos[0], pathlib.Path(place or made))]
     else:
-        if several := [name for name, value in named.items() if value]:
-            kind = several[0]
-            wanted = 'no name of one file'
-            if kind in outputs.WISHES:
-                wanted = f'an ending, {" or ".join(outputs.ENDINGS[kind])},'
-            raise InputError(
-                f'--{kind}={shown(named[kind])}: expected {wanted} with --videos of {len(found)}, whose '
-                'files are named after the videos'
-            )
+        wishes.refuse_names(len(found))
         videos, also, targets = found, [], []
         place = pathlib.Path(place or found[0].parent / 'summaries')
         if place.suffix.lower() in outputs.ENDINGS['video'] or place.is_file():
@@ -72,14 +55,108 @@ def plan(
         )
         for path in videos:
             name = folder.summary_name(path.stem if stems[path.stem] == 1 else path.name)
-            beside = {kind: place / f'{name}{end}' for kind, end in _fitting(endings, path).items()}
-            targets.append(outputs.Targets(place / f'{name}{film}', **beside, **folders))
-    outputs.check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video)
+            targets.append(wishes.targets(path, place / f'{name}{film}'))
+        whole = _whole(given, place)
+    if (given.keep or given.drop) and len(videos) > 1:
+        raise InputError(
+            f'--keep and --drop: expected one video, whose shots they are, found {len(videos)}; summarize '
+            'them, and use trsum recut on the JSON of each'
+        )
+    outputs.check_places(
+        targets, [*videos, *also], given.overwrite, makes_folders=not given.video, whole=whole
+    )
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
-    return videos, also, targets
+    return videos, also, targets, whole
 
 
-def _fitting(endings: dict[str, str], video: pathlib.Path) -> dict[str, str]:
-    """Those that a video can have: subtitles only where it has some."""
-    return {name: end for name, end in endings.items() if name != 'subtitles' or subtitles.find(video)}
+def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
+    """Where a summary goes that is made again.
+
+    Beside its JSON `NAME.json`, as `NAME-cut2.mp4` and so on, by the first number that is free; with
+    `--overwrite` as `NAME.mp4`, in the place of the one before.
+
+    Args:
+        given: the flags of `recut`.
+        video: what it is of.
+
+    Raises:
+        InputError: as `plan`.
+    """
+    blending.check_crossfade(given.crossfade or 0.0, '--crossfade')
+    wishes, path = _Wishes(given), pathlib.Path(given.summary)
+    output = path.with_suffix(wishes.film)
+    if wishes.place:
+        output = pathlib.Path(wishes.place)
+    elif not given.overwrite:
+        output = next(place for place in folder.cut_names(output) if not _taken(place))
+    targets = wishes.targets(video, output)
+    outputs.check_places([targets], [video], given.overwrite)
+    return targets
+
+
+def _whole(given: flags.FlagValues, folder: pathlib.Path) -> outputs.Whole:
+    """What all summaries have together, in the folder of their own files."""
+    index = given.index
+    if index is None and given.page is None:
+        names = itertools.chain(['index.html'], (f'index-{number}.html' for number in itertools.count(2)))
+        index = next(folder / name for name in names if given.overwrite or not (folder / name).exists())
+    return outputs.Whole(
+        pathlib.Path(index) if index else None, pathlib.Path(given.together) if given.together else None
+    )
+
+
+def _taken(film: pathlib.Path) -> bool:
+    return any(film.with_suffix(ending).exists() for ending in (film.suffix, *outputs.BESIDE.values()))
+
+
+class _Wishes:
+    """What the flags say of the files of a summary.
+
+    Attributes:
+        film: the ending of the film.
+        place: of the film, or the folder; None where a name is made.
+    """
+
+    def __init__(self, given: flags.FlagValues):
+        # None: a name is made, where the part is written by default. An empty one: it is not wanted.
+        self._named = {name: given[name].value for name in (*outputs.BESIDE, *outputs.WISHES)}
+        self._endings = {name: end for name, end in outputs.BESIDE.items() if self._named[name] is None}
+        for name in outputs.WISHES:
+            ending = f'.{(self._named[name] or "").lower().removeprefix(".")}'
+            if ending in outputs.ENDINGS[name]:
+                self._endings[name], self._named[name] = ending, None
+        self._folders = {
+            name: pathlib.Path(given[name].value) for name in outputs.FOLDERS if given[name].value
+        }
+        self.film, self.place = '.mp4', given.output
+        if self.place and self.place.lower() in outputs.ENDINGS['video']:
+            self.film, self.place = self.place.lower(), None
+
+    def targets(self, video: pathlib.Path, output: pathlib.Path) -> outputs.Targets:
+        """The files of one summary, beside its film; subtitles only where the video has some."""
+        has_subtitles = bool(subtitles.find(video))
+        if (asked := self._named['subtitles']) and not has_subtitles:
+            raise InputError(
+                f'--subtitles={shown(asked)}: expected subtitles in the video, or as '
+                f'{shown(video.with_suffix(".srt"))}, found none; leave the flag out'
+            )
+        chosen = {name: pathlib.Path(value) for name, value in self._named.items() if value}
+        beside = {
+            name: output.with_suffix(ending)
+            for name, ending in self._endings.items()
+            if name != 'subtitles' or has_subtitles
+        }
+        return outputs.Targets(output, **chosen, **beside, **self._folders)
+
+    def refuse_names(self, count: int) -> None:
+        """Refuses the name of one file for what so many videos get."""
+        for kind, value in self._named.items():
+            if value:
+                wanted = 'no name of one file'
+                if kind in outputs.WISHES:
+                    wanted = f'an ending, {" or ".join(outputs.ENDINGS[kind])},'
+                raise InputError(
+                    f'--{kind}={shown(value)}: expected {wanted} with --videos of {count}, whose files are '
+                    'named after the videos'
+                )

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -19,6 +20,8 @@ from trsum_jax.video.opening import open_input
 _MPEG = {'mpegts', 'mpeg'}
 # Packets before a join that are flagged for it.
 _BROKEN_OFF = 3
+# Seconds: files are sought by decoding time, which differs from presentation by some frames.
+SEEK_MARGIN = 1
 # Seconds: a hole in a steady stream of pictures that is worth a word without any other sign of damage.
 _HOLE = 0.5
 
@@ -130,8 +133,8 @@ class VideoReader:
             InputError: nothing decodes.
         """
         for frame in deinterlaced(self._decoded()):
-            place, epoch, _ = frame.opaque or (None, self.clock.restarts + 1, False)
-            time = self.clock.place(_clock(frame), place, epoch)
+            place, epoch, _, key = frame.opaque or (None, self.clock.restarts + 1, False, False)
+            time = self.clock.place(_clock(frame), place, epoch, key)
             lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else self._usual
             self._end = float(time + lasts)
             self.frame_times.append(float(time))
@@ -207,8 +210,7 @@ class VideoReader:
             ValueError: the file cannot be sought in, or has a frame without a time.
         """
         try:
-            # Files are sought by decoding time, which differs from presentation by some frames.
-            target = self.origin + Fraction(seconds) - 1
+            target = self.origin + Fraction(seconds) - SEEK_MARGIN
             self._container.seek(int(target / self._stream.time_base), stream=self._stream)
         except av.error.FFmpegError as error:
             raise ValueError(f'{shown(self.path)}: cannot be sought in') from error
@@ -236,7 +238,7 @@ class VideoReader:
                 flagged = collections.deque([False] * _BROKEN_OFF)
             flagged.append(packet.is_corrupt)
             self._corrupt += flagged.popleft()
-            packet.opaque = packet.pos, epoch, packet.is_corrupt
+            packet.opaque = packet.pos, epoch, packet.is_corrupt, packet.is_keyframe
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError:
@@ -311,11 +313,14 @@ def picture(frame: av.VideoFrame) -> np.ndarray:
     Returns:
         [H, W, 3] uint8; height and width change places under a quarter turn.
     """
-    if frame.color_trc in tone_mapping.NAMES:
-        rgb = tone_mapping.to_srgb(frame.to_ndarray(format='rgb48le'), frame.color_trc)
-    else:
-        rgb = frame.to_ndarray(format='rgb24')
-    display = frame.side_data.get('DISPLAYMATRIX')
+    # By this thread: starting others, for every frame anew, costs as much again as the conversion.
+    hdr = frame.color_trc in tone_mapping.NAMES
+    rgb = frame.reformat(format='rgb48le' if hdr else 'rgb24', threads=1).to_ndarray()
+    if hdr:
+        rgb = tone_mapping.to_srgb(rgb, frame.color_trc)
+    # `frame.side_data` and the frame would keep each other, and hundreds of pictures, until Python looks for
+    # circles.
+    display = SideDataContainer(frame).get('DISPLAYMATRIX')
     if display is None:
         return rgb
     # Column vectors (x, y) of the coded frame go to (a x + c y, b x + d y) on the screen.

@@ -42,12 +42,15 @@ class SoundReader:
         stream: av.AudioStream,
         clock: Clock,
         codec: str = 'aac',
+        rate: int | None = None,
+        layout: str | None = None,
     ):
         """Begins a pass; see `open_sound`."""
         self._container, self._stream, self._clock = container, stream, clock
         rates = av.Codec(codec, 'w').audio_rates or [48_000]
-        self.rate = stream.rate if stream.rate in rates else 48_000
-        self.layout = _LAYOUTS.get(stream.channels, 'stereo' if stream.channels < 6 else '5.1')
+        self.rate = rate or (stream.rate if stream.rate in rates else 48_000)
+        own = _LAYOUTS.get(stream.channels, 'stereo' if stream.channels < 6 else '5.1')
+        self.layout = layout or own
         self.n_channels = av.AudioLayout(self.layout).nb_channels
         # Of AAC in a stream it is a guess from the first packets, which may be silence.
         guessed = 'aac' in stream.codec_context.name and 'mp4' not in container.format.name
@@ -142,7 +145,13 @@ class SoundReader:
 
 
 def open_sound(
-    path: pathlib.Path, clock: Clock, which: str = 'all', codec: str = 'aac'
+    path: pathlib.Path,
+    clock: Clock,
+    which: str = 'all',
+    codec: str = 'aac',
+    *,
+    rate: int | None = None,
+    layout: str | None = None,
 ) -> tuple[list[SoundReader], list[str]]:
     """Opens the sound that belongs to a video.
 
@@ -151,6 +160,8 @@ def open_sound(
         clock: of its pictures, all of which it has seen.
         which: `all` tracks, the `main` one, or `none`.
         codec: FFmpeg's name of the one that it will be written in, whose rates it gets.
+        rate: samples per second, in place of the file's own.
+        layout: `mono`, `stereo` or `5.1`, in place of the file's own.
 
     Returns:
         The tracks that decode, in the file's order, each to be closed; and notes of those that do not, or
@@ -167,8 +178,8 @@ def open_sound(
         for other in container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all
-        opened.append(SoundReader(container, stream, clock, codec))
-        if opened[-1].n_channels != stream.channels:
+        opened.append(SoundReader(container, stream, clock, codec, rate, layout))
+        if layout is None and opened[-1].n_channels != stream.channels:
             notes.append(f'sound of {stream.channels} channels is written as {opened[-1].layout}')
     if silent and not opened:
         return [], ['its sound does not decode here; the summary is silent']
@@ -202,3 +213,20 @@ def track_tags(stream: av.AudioStream) -> dict[str, str]:
     titles = [stream.metadata.get(name, '') for name in _TITLES]
     found['title'] = next((title for title in titles if title not in _NO_TITLES), '')
     return {name: value for name, value in found.items() if value not in ('', 'und')}
+
+
+def sound_frame(samples: np.ndarray, layout: str, rate: int, place: int) -> av.AudioFrame:
+    """Samples as an encoder takes them.
+
+    Args:
+        samples: [n_channels, n] float32 in [-1, 1].
+        layout: of the channels.
+        rate: samples per second.
+        place: of the first one, in samples from the film's beginning.
+
+    Returns:
+        The frame.
+    """
+    frame = av.AudioFrame.from_ndarray(samples, 'fltp', layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, place, Fraction(1, rate)
+    return frame

@@ -36,7 +36,7 @@ _TITLE = 60
 
 
 def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[np.ndarray]:
-    """One picture for each span: its frame of highest score, the middle one where no score lies in it.
+    """One picture for each span, of its `Summary.key_frame`.
 
     Args:
         summary: of the video; it is read once, from the first key frame wanted to the last.
@@ -49,7 +49,7 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[
     Raises:
         InputError: the video cannot be read, or has fewer frames than when it was summarized.
     """
-    frames = [_key_frame(summary, int(first), int(last)) for first, last in spans]
+    frames = [summary.key_frame(span) for span in spans]
     return pictures_at(summary, frames, 'key frames', lambda reader, frame: upright(reader, frame, height))
 
 
@@ -103,6 +103,12 @@ def upright(reader: VideoReader, frame: av.VideoFrame, height: int | None = None
     return np.asarray(seen.resize(size, Image.Resampling.LANCZOS))
 
 
+def longest_parts(summary: Summary, most: int) -> np.ndarray:
+    """Of the parts of a summary so many that are longest, by their places, [n] int64, in order."""
+    lengths = np.diff(summary.seconds(summary.parts), axis=1)[:, 0]
+    return np.sort(np.argsort(-lengths, kind='stable')[:most])
+
+
 def draw(summary: Summary, output: pathlib.Path) -> None:
     """Draws the score along the video with the chosen parts marked, and below it their key frames.
 
@@ -122,8 +128,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
             f'{files.shown(output.suffix) or "none"}'
         )
     parts = summary.parts
-    lengths = np.diff(summary.seconds(parts), axis=1)[:, 0]
-    shown = np.sort(np.argsort(-lengths, kind='stable')[:_MOST])
+    shown = longest_parts(summary, _MOST)
     pictures = key_frames(summary, parts[shown], _PIXELS)
     rows = math.ceil(len(shown) / 5)
     columns = max(3, math.ceil(len(shown) / rows))
@@ -217,10 +222,3 @@ def _missing(letters: set[str], family: str, weight: str) -> set[str]:
         return letters
     # Fonts of pictures, such as coloured emoji, have the letters but cannot be drawn here.
     return {letter for letter in letters if not font.scalable or not font.get_char_index(ord(letter))}
-
-
-def _key_frame(summary: Summary, first: int, last: int) -> int:
-    inside = np.flatnonzero((summary.picks >= first) & (summary.picks <= last))
-    if not len(inside):
-        return (first + last) // 2
-    return int(summary.picks[inside[np.argmax(summary.scores[inside])]])

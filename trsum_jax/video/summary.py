@@ -2,10 +2,13 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
 from trsum_jax.video.clock import Clock
+
+_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,17 @@ class Summary:
         clock: how the file's own clock runs along the frames, from the pass that gave `frame_times`; without
             it nothing is sought in the file, and writing reads it once more.
         agreement: with people who judged the video (`people.agreement`), where there are any.
+        key_frames: [n] int64, ascending, frames that stand for their shots, from a pass that looked at all
+            frames (`clearest_frames`); None without one.
+        allowed: seconds that the summary may last, where that is known.
+        shortest: seconds of the shortest part, where the summary has room for it.
+        looks: [n_steps, K] int8, what the steps look like (`looks.sketch`): by them shots are chosen again so
+            that nothing is shown twice; None where shots are chosen by their scores alone.
+        kept: first frames of shots that people keep, whenever shots are chosen again.
+        dropped: those of shots that they drop.
+        encoder: the name of what described the pictures, where that is known.
+        crossfade: seconds for which the pictures of a part fade into those of the next one, at most; what is
+            faded lies within both parts, so that the film gets shorter by it.
     """
 
     path: pathlib.Path
@@ -38,6 +52,14 @@ class Summary:
     chosen: np.ndarray
     clock: Clock | None = None
     agreement: dict[str, dict[str, float]] | None = None
+    key_frames: np.ndarray | None = None
+    allowed: float | None = None
+    shortest: float = 0.0
+    looks: np.ndarray | None = None
+    kept: frozenset[int] = frozenset()
+    dropped: frozenset[int] = frozenset()
+    encoder: str | None = None
+    crossfade: float = 0.0
 
     @property
     def parts(self) -> np.ndarray:
@@ -51,15 +73,93 @@ class Summary:
         """[n_shots] bool, the shots that lie within a part: its first and last frame, both inclusive."""
         return (self.shots[:, 0] >= part[0]) & (self.shots[:, 1] <= part[1])
 
+    def with_marks(self, keep: Collection[int], drop: Collection[int]) -> tuple[set[int], set[int]]:
+        """Shots to keep and to drop, counted from 0: these, and those of before that they do not overrule."""
+        kept, dropped = (
+            {shot for shot, first in enumerate(self.shots[:, 0].tolist()) if first in marked}
+            for marked in (self.kept, self.dropped)
+        )
+        return {*keep, *(kept - {*drop})}, {*drop, *(dropped - {*keep})}
+
+    @property
+    def edges(self) -> np.ndarray:
+        """[n_frames + 1] float64, seconds at which every frame begins, and the end of the last one."""
+        return np.append(self.frame_times, self.duration)
+
     def seconds(self, spans: np.ndarray) -> np.ndarray:
         """Spans of frames, [n, 2] int both inclusive, as [n, 2] float64 seconds: from, up to."""
-        edges = np.append(self.frame_times, self.duration)
+        edges = self.edges
         return np.stack([edges[spans[:, 0]], edges[spans[:, 1] + 1]], axis=1)
+
+    def key_frame(self, span: np.ndarray) -> int:
+        """The frame that stands for a span.
+
+        Args:
+            span: [2] int, its first and last frame, both inclusive.
+
+        Returns:
+            Of the `key_frames` within it the one of highest score; without any the frame of highest score,
+            and the middle one where no score lies in the span.
+        """
+        for frames in (self.key_frames, self.picks):
+            inside = () if frames is None else frames[(frames >= span[0]) & (frames <= span[1])]
+            if len(inside):
+                steps = np.searchsorted(self.picks, inside, side='right') - 1
+                return int(inside[np.argmax(self.scores[steps])])
+        return int(span[0] + span[1]) // 2
+
+    @property
+    def tails(self) -> np.ndarray:
+        """[n_parts] int64, the frames at the end of each part during which the next part fades in.
+
+        An even number, so that the middle of the fade lies between two frames; together no longer than
+        `crossfade` and than half of either part. The last part has none.
+        """
+        parts, edges = self.parts, self.edges
+        counts = np.zeros(len(parts), np.int64)
+        halves = np.diff(self.seconds(parts), axis=1)[:, 0] / 2
+        for number, last in enumerate(parts[:-1, 1].tolist()):
+            longest = min(self.crossfade, halves[number], halves[number + 1])
+            begin = np.searchsorted(edges, edges[last + 1] - longest - _ROUNDING)
+            counts[number] = (last + 1 - begin) // 2 * 2
+        return counts
+
+    @property
+    def film_spans(self) -> np.ndarray:
+        """[n_parts, 2] float64, seconds of the video that each part adds to the film: from, up to.
+
+        They are those of the parts; a fade into the next part counts half to either of them. So their lengths
+        sum to the film's, and what begins with a part begins in the middle of the fade.
+        """
+        parts, edges = self.parts, self.edges
+        spans = self.seconds(parts)
+        half = (edges[parts[:, 1] + 1] - edges[parts[:, 1] + 1 - self.tails]) / 2
+        spans[:, 1] -= half
+        spans[1:, 0] += half[:-1]
+        return spans
+
+    @property
+    def film_starts(self) -> np.ndarray:
+        """[n_parts] float64, seconds of the film at which each part begins, as `film_spans` counts."""
+        lengths = np.diff(self.film_spans, axis=1)[:, 0]
+        # The first one is exactly zero.
+        return np.append(0.0, np.cumsum(lengths)[:-1])
+
+    def film_times(self, frames: np.ndarray) -> np.ndarray:
+        """Seconds of the film at which frames, [n] int, of its parts begin to be seen, [n] float64."""
+        part = np.searchsorted(self.parts[:, 1], frames)
+        times = self.film_starts[part] + self.frame_times[frames] - self.film_spans[part, 0]
+        return np.maximum(times, 0.0)
 
     @property
     def length(self) -> float:
-        """Seconds of the summary."""
-        return float(np.diff(self.seconds(self.parts), axis=1).sum())
+        """Seconds of the summary's film."""
+        return float(np.diff(self.film_spans, axis=1).sum())
+
+
+def first_frames(shots: np.ndarray, numbers: Collection[int]) -> frozenset[int]:
+    """The frames at which some shots begin, of [n_shots, 2] int and counted from 0."""
+    return frozenset(shots[sorted(numbers), 0].tolist())
 
 
 def clock(seconds: float, tenths: bool = True) -> str:

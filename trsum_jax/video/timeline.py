@@ -11,6 +11,7 @@ import numpy as np
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
+from trsum_jax.video import looks, record
 from trsum_jax.video.opening import open_input
 from trsum_jax.video.sound import sound_tracks, track_tags
 from trsum_jax.video.summary import Summary
@@ -42,7 +43,8 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
 
     `start` and `end` are seconds from the first frame, up to the next one's beginning; `timecode` is of
     `start`, counted from the timecode that a camera has written into the file, as an EDL counts;
-    `summary_start` and `summary_end` are seconds of the summary's own video. Where people have judged the
+    `summary_start` and `summary_end` are seconds of the summary's own video. Shots have the numbers of the
+    page. `source` and what else `recutting.read_summary` needs is there too. Where people have judged the
     video, `agreement` holds F from 0 to 1 and correlations, by row.
 
     Args:
@@ -53,10 +55,11 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
         InputError: it cannot be written.
     """
     count = counting(summary)
-    parts = [_span(summary, span, count) for span in summary.parts]
-    ends = np.cumsum([part['end'] - part['start'] for part in parts])
-    for part, end in zip(parts, ends, strict=True):
-        part |= {'summary_start': float(end - (part['end'] - part['start'])), 'summary_end': float(end)}
+    starts = summary.film_starts.tolist()
+    parts = [
+        _span(summary, span, count) | {'summary_start': begin, 'summary_end': end}
+        for span, begin, end in zip(summary.parts, starts, [*starts[1:], summary.length], strict=True)
+    ]
     files.write_json(
         output,
         {
@@ -65,20 +68,30 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
             'timecode_rate': count.rate,
             'timecode_start': count.label(0),
             'frames': len(summary.frame_times),
-            'summary_frames': sum(part['last_frame'] - part['first_frame'] + 1 for part in parts),
+            'summary_frames': int((np.diff(summary.parts)[:, 0] + 1 - summary.tails).sum()),
             'seconds': summary.duration,
             'summary_seconds': summary.length,
+            'allowed_seconds': summary.allowed,
+            'shortest': summary.shortest,
+            'crossfade': summary.crossfade,
+            'encoder': summary.encoder,
             'parts': parts,
             'shots': [
-                _span(summary, span, count) | {'score': float(score), 'chosen': bool(chosen)}
-                for span, score, chosen in zip(
-                    summary.shots, summary.shot_scores, summary.chosen, strict=True
+                {'number': number, 'chosen': bool(chosen)}
+                | _span(summary, span, count)
+                | {'score': float(score), 'key_frame': summary.key_frame(span)}
+                | ({'mark': 'keep'} if span[0] in summary.kept else {})
+                | ({'mark': 'drop'} if span[0] in summary.dropped else {})
+                for number, (span, score, chosen) in enumerate(
+                    zip(summary.shots, summary.shot_scores, summary.chosen, strict=True), 1
                 )
             ],
             'scores': [
                 {'frame': int(frame), 'second': float(summary.frame_times[frame]), 'score': float(score)}
                 for frame, score in zip(summary.picks, summary.scores, strict=True)
             ],
+            'looks': None if summary.looks is None else looks.text_of(summary.looks),
+            'source': record.record_of(summary, output),
         }
         | ({'agreement': summary.agreement} if summary.agreement else {}),
     )
@@ -90,7 +103,8 @@ def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
     An `.otio` counts in the source's own rate where its frames come at a steady one, else in
     `timecode_rate`, as `.edl` (CMX 3600), `.xml` (Final Cut Pro 7, Premiere) and `.fcpxml` (Final Cut Pro)
     always do, drop-frame where the file's timecode is. Times begin at the timecode that a camera has written
-    into the file, else at zero.
+    into the file, else at zero. A part that fades into the next one ends in the middle of the fade, as the
+    film's chapters do; an `.otio` has the fade as a transition.
 
     Args:
         summary: what to write.
@@ -114,10 +128,13 @@ def write_otio(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
     if suffix == '.otio':
         rate = own_rate(summary.fps) if _steady(summary) else timecode_rate(summary)
         timeline = _timeline(summary, counting(summary, rate), rate, tracks)
+        _add_fades(timeline, summary, rate)
         files.write_text(output, _written(timeline, adapter))
         return notes
     count = counting(summary)
     files.write_text(output, _counted(summary, count, suffix, adapter, tracks))
+    if summary.tails.any():
+        notes.append(f'{name}: cuts lie in the middle of the cross-fades; .otio has them as transitions')
     if summary.fps > 1.001 * count.rate:
         notes.append(
             f'{name}: {_FORMS[suffix]} has no timecode for {summary.fps:.6g} frames a second: it counts '
@@ -227,7 +244,7 @@ def _timeline(
         title = one.get('title') or one.get('language') or ('Audio' if len(sound) == 1 else f'Audio {number}')
         tracks.append(otio.schema.Track(title, kind=kind.Audio, metadata={'trsum_jax': one}))
     for track in tracks:
-        for first, last in summary.seconds(summary.parts):
+        for first, last in summary.film_spans:
             media = otio.schema.ExternalReference(
                 summary.path.resolve().as_uri(), between(0, summary.duration)
             )
@@ -237,6 +254,19 @@ def _timeline(
             track.append(clip)
         timeline.tracks.append(track)
     return timeline
+
+
+def _add_fades(timeline: 'opentimelineio.schema.Timeline', summary: Summary, rate: float) -> None:
+    """Puts the cross-fades between the clips of every track."""
+    import opentimelineio as otio
+
+    halves = (summary.seconds(summary.parts)[:, 1] - summary.film_spans[:, 1]).tolist()
+    for track in timeline.tracks:
+        # From the last one on, so that the places before stay as they are.
+        for place in np.flatnonzero(summary.tails)[::-1].tolist():
+            half = otio.opentime.RationalTime(round(halves[place] * rate), rate)
+            fade = otio.schema.TransitionTypes.SMPTE_Dissolve
+            track.insert(place + 1, otio.schema.Transition('fade', fade, half, half))
 
 
 def _sound(path: pathlib.Path, which: str) -> list[dict]:

@@ -4,7 +4,9 @@ import pytest
 pytest.importorskip('skimage')
 
 from rendered import scene
+from skimage import transform
 
+from trsum_jax.video.encoders import descriptor as module
 from trsum_jax.video.encoders.descriptor import descriptor
 
 SEEDS = range(8)
@@ -93,6 +95,14 @@ def test_gradient_says_the_direction():
     assert upright.argmax() != lying.argmax()
     assert upright.max() > 0.9 * upright.sum()
     assert lying.max() > 0.9 * lying.sum()
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (95, 97), (96, 400), (1080, 300)])
+def test_small_frame_is_that_of_the_library(shape):
+    rgb = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    how = {'preserve_range': True, 'channel_axis': -1}
+    whole = transform.resize_local_mean(rgb.astype(np.float32), (96, 96), **how)
+    np.testing.assert_allclose(module._small(rgb), whole, atol=1e-4)
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (2, 300), (95, 97)])

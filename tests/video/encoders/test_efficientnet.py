@@ -21,7 +21,7 @@ from summarizing import film
 from torch.nn import functional
 
 from trsum_jax.errors import InputError
-from trsum_jax.experiment import own_videos
+from trsum_jax.video import describing
 from trsum_jax.video.encoders import efficientnet
 from trsum_jax.video.encoders.encoder import encode_video
 from trsum_jax.video.encoders.loading import load
@@ -183,7 +183,7 @@ def test_a_still_film_has_nothing_to_learn_from(encoder, tmp_path):
             features = encode_video(reader, encoder)[1]
         # What a codec changes in a picture is more to this network than to the descriptor.
         assert np.ptp(features, axis=0).max() > 0
-        assert own_videos.alike(features) == still
+        assert describing.alike(features) == still
 
 
 def test_the_publishers_network_says_the_same(installed):

@@ -1,9 +1,13 @@
 """The command from flags to files, on a black film: nothing is trained."""
 
+import json
+
 import av
 import pytest
 from rendered import write_video
-from summarizing import Command, black
+from summarizing import Command, black, film
+
+from trsum_jax.video import choosing, recutting
 
 
 @pytest.fixture
@@ -84,3 +88,33 @@ def test_parts_go_to_folders_of_their_own(command, films, tmp_path, capsys):
     assert 'a-summary-02.mp4: exists already' in told
     assert 'is a file' in command(f'--video={films}/a.mp4', to, f'--clips={films}/b.mp4')
     assert not (tmp_path / 'a-summary.mp4').exists()
+
+
+def test_shots_are_kept_and_dropped_by_the_numbers_of_the_summary_before(command, tmp_path):
+    video = film(tmp_path / 'a.mp4', range(6))
+
+    def shots(name, *marks):
+        asked = '--quick', f'--output={tmp_path}/{name}.mp4', *NO_PICTURES[:2], *marks
+        assert command(f'--video={video}', *asked) is None
+        return json.loads((tmp_path / f'{name}.json').read_text())['shots']
+
+    before = shots('one', '--seconds=4.5')
+    shown, hidden = ([one['number'] for one in before if one['chosen'] == chosen] for chosen in (True, False))
+    marks = f'--keep={hidden[0]}', f'--drop={shown[0]}'
+    after = shots('two', '--seconds=4.5', *marks)
+    frames = [set(range(one['first_frame'], one['last_frame'] + 1)) for one in before]
+    spans = [(one['first_frame'], one['last_frame'] + 1) for one in after if one['chosen']]
+    seen = {frame for span in spans for frame in range(*span)}
+    assert frames[hidden[0] - 1] <= seen
+    assert not frames[shown[0] - 1] & seen
+    # The same marks on the JSON choose the same.
+    assert [one['number'] for one in before] == list(range(1, len(before) + 1))
+    kept, dropped = recutting.parse_marks(str(hidden[0]), str(shown[0]))
+    again, _ = choosing.choose_again(recutting.read_summary(tmp_path / 'one.json')[0], kept, dropped)
+    assert seen == {frame for first, last in again.parts for frame in range(first, last + 1)}
+
+    asked = '--quick', '--seconds=4.5', f'--output={tmp_path}/x.mp4', '--keep=7'
+    assert 'from 1 to 6' in command(f'--video={video}', *asked)
+    (tmp_path / 'b.mp4').symlink_to(video)
+    told = command(f'--videos={tmp_path}', '--quick', '--keep=1')
+    assert told.startswith('--keep and --drop: expected one video, whose shots they are, found ')

@@ -1,5 +1,7 @@
 """Frames to features without downloaded weights: colour, gradient and layout statistics."""
 
+import functools
+
 import numpy as np
 from skimage import color, feature, transform
 
@@ -47,10 +49,7 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
     """
     if rgb.ndim != 3 or rgb.shape[-1] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f'expected a frame [H, W, 3] uint8, found {list(rgb.shape)} {rgb.dtype}')
-    small = transform.resize_local_mean(
-        rgb.astype(np.float32), (_SIDE, _SIDE), preserve_range=True, channel_axis=-1
-    )
-    small = np.clip(small / 255, 0, 1)
+    small = np.clip(_small(rgb) / 255, 0, 1)
     lab = color.rgb2lab(small)
     grey = color.rgb2gray(small)
     parts = [_layout(lab), _colour(lab), _gradient(grey), _texture(grey)]
@@ -63,13 +62,34 @@ def load_descriptor() -> Encoder:
     return Encoder(NAME, 1, descriptor, lambda rows: rows)
 
 
+def _small(rgb: np.ndarray) -> np.ndarray:
+    """The frame by `resize_local_mean`, rows first, without most of its products, which are with 0."""
+    for _ in range(2):
+        rows = rgb.reshape(len(rgb), -1)
+        means = [weights @ rows[span].astype(np.float32, copy=False) for span, weights in _means(len(rgb))]
+        rgb = np.stack(means).reshape(_SIDE, -1, 3).transpose(1, 0, 2)
+    return rgb
+
+
+@functools.lru_cache(maxsize=8)
+def _means(n: int) -> list[tuple[slice, np.ndarray]]:
+    """Of every small row: which of `n` large ones it is a mean of, and their weights."""
+    every = _resized(np.eye(n, dtype=np.float32)[..., None], (_SIDE, n))[..., 0]
+    spans = [slice(used[0], used[-1] + 1) for used in map(np.flatnonzero, every)]
+    return [(span, weights[span]) for span, weights in zip(spans, every, strict=True)]
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return transform.resize_local_mean(picture, size, preserve_range=True, channel_axis=-1)
+
+
 def _unit(part: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(part)
     return part / length if length > 0 else part
 
 
 def _layout(lab: np.ndarray) -> np.ndarray:
-    cells = transform.resize_local_mean(lab, (_LAYOUT, _LAYOUT), preserve_range=True, channel_axis=-1)
+    cells = _resized(lab, (_LAYOUT, _LAYOUT))
     return _unit((cells - np.array([50, 0, 0])).ravel())
 
 

@@ -34,8 +34,7 @@ def write_chapters(summary: Summary, output: pathlib.Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    lengths = np.diff(summary.seconds(summary.parts), axis=1)[:, 0]
     lines: dict[str, list[str]] = {}
-    for begin, title in zip(np.cumsum(lengths) - lengths, chapter_titles(summary), strict=True):
-        lines.setdefault(clock(max(float(begin), 0.0), tenths=False), []).append(title)
+    for begin, title in zip(summary.film_starts, chapter_titles(summary), strict=True):
+        lines.setdefault(clock(float(begin), tenths=False), []).append(title)
     files.write_text(output, ''.join(f'{begin} {", ".join(those)}\n' for begin, those in lines.items()))

@@ -72,7 +72,7 @@ def write_subtitles(summary: Summary, output: pathlib.Path) -> list[str]:
         cues = list(_own(source[0], source[1], summary.clock or clock_of(summary.path), notes))
     else:
         cues = list(_beside(source[0], notes))
-    kept = cut(cues, summary.seconds(summary.parts))
+    kept = cut(cues, summary.film_spans)
     if not kept:
         place = files.shown(source[0].name) if source else files.shown(summary.path.name)
         found = 'none of its subtitles falls into the summary' if cues else 'no subtitles can be read in it'

@@ -59,7 +59,7 @@ def fcpxml(summary: Summary, count: Count, sound: list[dict]) -> str:
     title = f'{files.shown(summary.path.stem)} summary'
     event = ElementTree.SubElement(ElementTree.SubElement(root, 'library'), 'event', name=title)
     project = ElementTree.SubElement(event, 'project', name=title)
-    spans = [tuple(map(count.number, span)) for span in summary.seconds(summary.parts)]
+    spans = [tuple(map(count.number, span)) for span in summary.film_spans]
     whole = sum(last - first for first, last in spans)
     heading = {'format': 'r1', 'duration': time(whole), 'tcStart': '0s', **kind}
     if heard:

@@ -1,0 +1,66 @@
+"""Choosing again among the shots of a summary; `test_summarize` and `test_coverage` have the first choice."""
+
+import dataclasses
+import itertools
+import pathlib
+
+import numpy as np
+import pytest
+
+pytest.importorskip('av')
+
+from trsum_jax.protocol import evaluation
+from trsum_jax.video import choosing, looks
+from trsum_jax.video.summary import Summary
+
+
+@pytest.fixture
+def video():
+    """10 s at 25 frames a second, in seven shots, the second, fourth and sixth of them chosen."""
+    starts, picks = np.array([0, 40, 70, 110, 130, 200, 240]), np.arange(0, 250, 5)
+    shots = np.stack([starts, np.append(starts[1:], 250) - 1], axis=1)
+    scores = (0.5 + 0.4 * np.sin(picks / 7)).astype(np.float32)
+    values = evaluation.shot_scores(evaluation.frame_scores(scores, picks, 250), shots)
+    chosen = np.arange(7) % 2 == 1
+    return Summary(pathlib.Path('a.mp4'), 25, 10.0, np.arange(250) / 25, picks, scores, shots, values, chosen)
+
+
+@pytest.mark.parametrize(('keep', 'drop', 'seconds'), [
+    ((), (), 4.0), ((), (1,), 4.0), ((2,), (), 4.0), ((0, 4), (1, 5), 5.0), ((6,), (1, 3), 3.0),
+    ((), (1, 3), 1.7),
+])  # fmt: skip
+def test_the_rest_is_chosen_as_by_trying_all(video, keep, drop, seconds):
+    summary, notes = choosing.choose_again(video, keep, drop, seconds)
+    lengths = np.array([1.6, 1.2, 1.6, 0.8, 2.8, 1.6, 0.4])
+    possible = [
+        c
+        for c in itertools.product((0, 1), repeat=7)
+        if lengths @ c <= seconds + 1e-9 and all(c[i] for i in keep) and not any(c[i] for i in drop)
+    ]
+    frames = video.shot_scores
+    best = max(possible, key=lambda c: frames @ c)
+    np.testing.assert_array_equal(summary.chosen, np.array(best, bool))
+    assert notes == []
+
+
+def test_what_was_left_out_at_the_end_of_a_part_stays_out(video):
+    """The last shot, of .4 s beside one of 1.6 s, would fit and is worth something."""
+    for shortest, shown in ((0.0, [5, 6]), (1.0, [5])):
+        summary = dataclasses.replace(video, shortest=shortest)
+        summary, _ = choosing.choose_again(summary, {5}, {0, 1, 2, 3}, 2.1)
+        assert np.flatnonzero(summary.chosen).tolist() == shown
+
+
+def test_nothing_is_shown_twice_where_the_json_knows_what_steps_look_like(video):
+    """Shots 1, 3 and 5 show one scene, of the highest mean score; 2, 4, 6 and 7 show four others."""
+    scenes = np.array([0, 1, 0, 2, 0, 3, 4])
+    of_step = scenes[np.searchsorted(video.shots[:, 0], video.picks, side='right') - 1]
+    rng = np.random.default_rng(0)
+    features = rng.random((5, 200))[of_step] + 0.01 * rng.random((50, 200))
+    odd = np.arange(50) % 2
+    scores = np.where(of_step == 0, np.where(odd, 0.9, 0.1), np.where(odd, 0.2, 0.25)).astype(np.float32)
+    summary = dataclasses.replace(video, scores=scores, looks=looks.sketch(features))
+    found, _ = choosing.choose_again(summary, {0}, {5}, 4.0)
+    assert np.flatnonzero(found.chosen).tolist() == [0, 1, 3, 6]
+    found, _ = choosing.choose_again(dataclasses.replace(summary, looks=None), {0}, {5}, 4.0)
+    assert np.flatnonzero(found.chosen).tolist() == [0, 2, 3]
