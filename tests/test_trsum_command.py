@@ -115,7 +115,7 @@ COMPLETED = {
     'trsum summarize --overwrite hol': {'holiday.mp4 '},
     'trsum evaluate data.h5 --rank=': {'per-user', 'mean-user', 'summary'},
     'trsum summarize --sound ': {'all', 'main', 'none'},
-    'trsum summarize --encoder ': {'descriptor', 'googlenet', 'efficientnet_lite0', 'onnx'},
+    'trsum summarize --encoder ': {'auto', 'descriptor', 'googlenet', 'efficientnet_lite0', 'onnx'},
     'trsum summarize --people=da': {'data.h5 '},
     'trsum recut --dr': {'--drop '},
     'trsum extract --help': {'--help', '--help-all'},

@@ -62,7 +62,7 @@ def summarize_all(
     videos: Sequence[str | pathlib.Path],
     *,
     also: Sequence[str | pathlib.Path] = (),
-    encoder: 'str | Encoder' = 'descriptor',
+    encoder: 'str | Encoder' = 'auto',
     checkpoint: str | pathlib.Path | None = None,
     workdir: str | pathlib.Path | None = None,
     budget: float = BUDGET,
@@ -87,7 +87,8 @@ def summarize_all(
     Args:
         videos: what to summarize.
         also: more videos to train on.
-        encoder: what describes the pictures: a name of `loading.load`, or what it gives.
+        encoder: what describes the pictures: a name of `loading.load`, or what it gives; `auto` is what
+            `loading.at_hand` says.
         checkpoint: the workdir of a training; nothing is trained then.
         workdir: keeps the training, to be the `checkpoint` of other videos; by default it is not kept.
         budget: a summary's greatest share of its video.
@@ -137,6 +138,8 @@ def summarize_all(
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:
         workdirs.refuse_place(pathlib.Path(workdir))
+    if encoder == loading.AUTO:
+        encoder = loading.at_hand(trained.encoder if trained else None, light=quick)
     if isinstance(encoder, str):
         encoder = loading.load(encoder)
     if trained is not None:
@@ -257,7 +260,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool('overwrite', False, 'replace files that exist')
     flags.DEFINE_bool('strict', False, 'stop at a video that cannot be used; else it is left out')
-    loading.define_flags()
+    loading.define_flags(auto=True)
 
 
 def _place(words: Sequence[str], given: set[str]) -> list[tuple[str, str]]:

