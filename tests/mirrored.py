@@ -69,7 +69,8 @@ def check_rows(workdir, wandb, project):
 
 
 def traces(folder: pathlib.Path):
-    return [path.relative_to(folder).parts[0] for path in sorted(folder.rglob('*.xplane.pb'))]
+    """The stages of which there is one; sessions within a second share a folder."""
+    return {path.relative_to(folder).parts[0] for path in folder.rglob('*.xplane.pb')}
 
 
 def _records(data):
