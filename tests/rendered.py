@@ -123,6 +123,23 @@ def flash_and_beep(
     return path
 
 
+def humming(path: pathlib.Path) -> np.ndarray:
+    """Writes 8 s of grey, 25 frames a second, with a hum of 100 Hz; returns that, [8 * 48000] float32."""
+    seconds = np.arange(8 * 48_000) / 48_000
+    hum = (0.5 * np.cos(2 * np.pi * 100 * seconds)).astype(np.float32)
+    with av.open(str(path), 'w') as container:
+        video = container.add_stream('libx264', rate=25)
+        sound = container.add_stream('pcm_f32le', rate=48_000)
+        video.width, video.height = 64, 48
+        frame = av.AudioFrame.from_ndarray(np.repeat(hum, 2)[None], 'flt', 'stereo')
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+        container.mux(sound.encode(frame))
+        for _ in range(200):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(grey(60), 'rgb24')))
+        container.mux(video.encode())
+    return hum
+
+
 def pictures_of(path):
     """Times and brightness of all frames as a plain decoder gives them."""
     with av.open(str(path)) as container:

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip('av')
 
 import av
-from rendered import beep_at, flash_and_beep, grey, pictures_of, sound_of
+from rendered import beep_at, flash_and_beep, grey, humming, pictures_of, sound_of
 from rendered import write_video as render
 from summaries import summary_of
 
@@ -76,18 +76,7 @@ def test_what_comes_after_a_fade_is_in_time(tmp_path):
 
 def test_sound_fades_over_by_weights_that_sum_to_one(tmp_path):
     """One hum, whose parts begin at whole periods, goes on through the fade as if there were none."""
-    seconds = np.arange(8 * 48_000) / 48_000
-    hum = (0.5 * np.cos(2 * np.pi * 100 * seconds)).astype(np.float32)
-    with av.open(str(tmp_path / 'a.mov'), 'w') as container:
-        video = container.add_stream('libx264', rate=25)
-        sound = container.add_stream('pcm_f32le', rate=48_000)
-        video.width, video.height = 64, 48
-        frame = av.AudioFrame.from_ndarray(np.repeat(hum, 2)[None], 'flt', 'stereo')
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
-        container.mux(sound.encode(frame))
-        for _ in range(200):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(grey(60), 'rgb24')))
-        container.mux(video.encode())
+    hum = humming(tmp_path / 'a.mov')
     write_video(faded(tmp_path / 'a.mov', 0.4), tmp_path / 'b.mp4')
     heard = sound_of(tmp_path / 'b.mp4')[0][0]
     n = 60 * 1920

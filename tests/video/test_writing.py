@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip('av')
 
 import av
-from rendered import beep_at, flash_and_beep, grey, levels, pictures_of, scene, sound_of, steady
+from rendered import beep_at, flash_and_beep, humming, levels, pictures_of, scene, sound_of, steady
 from rendered import write_video as render
 from summaries import summary_of
 
@@ -99,20 +99,7 @@ def test_variable_frame_times_are_kept(tmp_path):
 
 def test_cuts_fade_and_the_middle_is_untouched(tmp_path):
     source = tmp_path / 'a.mov'
-    seconds = np.arange(8 * 48_000) / 48_000
-    hum = (0.5 * np.cos(2 * np.pi * 100 * seconds)).astype(np.float32)
-    with av.open(str(source), 'w') as container:
-        video, sound = (
-            container.add_stream('libx264', rate=25),
-            container.add_stream('pcm_f32le', rate=48_000),
-        )
-        video.width, video.height = 64, 48
-        frame = av.AudioFrame.from_ndarray(np.repeat(hum, 2)[None], 'flt', 'stereo')
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
-        container.mux(sound.encode(frame))
-        for _ in range(200):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(grey(60), 'rgb24')))
-        container.mux(video.encode())
+    hum = humming(source)
     write_video(summary_of(source, [(10, 34), (63, 87), (120, 144)]), tmp_path / 'b.mp4')
     heard = sound_of(tmp_path / 'b.mp4')[0][0]
     for cut in (48_000, 96_000):
