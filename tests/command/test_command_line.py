@@ -143,8 +143,10 @@ def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
         return re.search(rf'--(\[no\])?{re.escape(known)}' + ('' if any_one else r'(?![\w.])'), out)
 
     ours = '\n'.join(text for path, text in texts.items() if path.name not in OTHERS)
-    # `git log`, `benchmarks` and the pages of studies have flags of their own.
-    ours = re.sub(r'(git log|python -m (benchmarks|tests|trsum_jax\.studies))[^\n`]*', '', ours)
+    # `git log`, `tensorboard`, `benchmarks` and the pages of studies have flags of their own.
+    ours = re.sub(
+        r'(git log|tensorboard (?=--)|python -m (benchmarks|tests|trsum_jax\.studies))[^\n`]*', '', ours
+    )
     named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)(?![\w-])', ours))
     assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
     assert not [
