@@ -8,6 +8,7 @@ import inspect
 import os
 import pathlib
 import sysconfig
+import textwrap
 import traceback
 import types
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ _LIBRARIES = (
     f'{pathlib.Path(__file__).resolve().parents[2]}{os.sep}',
     *(f'{sysconfig.get_paths()[name]}{os.sep}' for name in ('stdlib', 'purelib', 'platlib')),
 )
+
+# Letters of an error that are told.
+_WORDS = 200
 
 
 def terms_of(config: ml_collections.ConfigDict) -> list[str]:
@@ -71,8 +75,26 @@ def function(path: str) -> Callable[..., Any]:
 
 
 def call(path: str, *args: Any, **options: Any) -> Any:
-    """Calls the function of an import path: it is not looked for before."""
-    return function(path)(*args, **options)
+    """Calls the function of an import path, which is not looked for before.
+
+    Args:
+        path: `MODULE:NAME`.
+        *args: of the function.
+        **options: of the function.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        InputError: as `function`, or it raises: four frames, on which it was tried, are not a whole segment.
+    """
+    found = function(path)
+    try:
+        return found(*args, **options)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f'{path}: expected it to run on all segments, found that {raised(error)}') from error
 
 
 def parameters(found: Callable[..., Any]) -> tuple[str, ...]:
@@ -117,7 +139,7 @@ def _module(path: str) -> types.ModuleType:
     name = path.replace('/', '.').partition(':')[0]
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lacking = error.name if isinstance(error, ModuleNotFoundError) else None
         # The module itself, or the folder that it is in; not what it imports.
         if lacking and f'{name}.'.startswith(f'{lacking}.'):
@@ -128,6 +150,12 @@ def _module(path: str) -> types.ModuleType:
         raise InputError(f'expected a module that can be imported, found that {raised(error)}') from error
     if not getattr(module, '__file__', None):
         raise InputError(f'expected a module of a file, found that {name} has none')
+    own = pathlib.Path(*name.split('.')).with_suffix('.py').resolve()
+    if own.exists() and not own.samefile(module.__file__):
+        raise InputError(
+            f'expected the module {name} of {shown(own)}, found that {shown(module.__file__)} comes before it; '
+            'give the file another name'
+        )
     return module
 
 
@@ -148,4 +176,6 @@ def raised(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         at = [(error.filename or '', error.lineno)]
     where = f' ({shown(at[-1][0])}, line {at[-1][1]})' if at else ''
-    return f'it raises {type(error).__name__}: {" ".join(str(error).split())}{where}'
+    # A syntax error tells its place once more; JAX tells pages.
+    what = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f'it raises {type(error).__name__}: {textwrap.shorten(what, _WORDS, placeholder=" …")}{where}'

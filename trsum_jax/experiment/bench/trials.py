@@ -165,7 +165,7 @@ def _run(traced: Callable[..., Any], *given: np.ndarray) -> Any:
         return jax.tree.map(np.asarray, traced(*given))
     except _Fault:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _Fault(f'expected it to run on 4 frames, found that {functions.raised(error)}') from error
 
 
@@ -173,6 +173,8 @@ def _expect(value: Any, what: str, shapes: str, fits: Callable[[tuple[int, ...]]
     is_array = isinstance(value, jax.Array | np.ndarray | float | int)
     if not is_array or not fits(jnp.shape(value)):
         raise _Fault(f'expected {what} of shape {shapes}, found {_kind(value)}')
+    if jnp.iscomplexobj(value):
+        raise _Fault(f'expected {what} of real numbers, found complex ones')
 
 
 def _kind(value: Any) -> str:
