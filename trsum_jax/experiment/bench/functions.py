@@ -150,10 +150,11 @@ def _module(path: str) -> types.ModuleType:
         raise InputError(f'expected a module that can be imported, found that {raised(error)}') from error
     if not getattr(module, '__file__', None):
         raise InputError(f'expected a module of a file, found that {name} has none')
-    own = pathlib.Path(*name.split('.')).with_suffix('.py').resolve()
-    if own.exists() and not own.samefile(module.__file__):
+    own = pathlib.Path(f'{name.replace(".", "/")}.py').resolve()
+    there = pathlib.Path(module.__file__).resolve()
+    if own.exists() and own != there:
         raise InputError(
-            f'expected the module {name} of {shown(own)}, found that {shown(module.__file__)} comes before it; '
+            f'expected the module {name} of {shown(own)}, found that {shown(there)} comes before it; '
             'give the file another name'
         )
     return module
