@@ -56,6 +56,9 @@ MISTYPED = {
     'main --config.summarizer.estimator_options.k=2': ['expected none with reinforce'],
     'main --config.seeds=abc': ['config.seeds', 'whole numbers', 'abc'],
     'main --config.seeds[0]=3': ['seeds[0]'],
+    'main --config.seeds[a:b]=3': ['--config.seeds[a:b]: expected an element as [0], or ["NAME"]'],
+    'main --config.seeds[0=3': ['--config.seeds[0: expected an element'],
+    'main --config.summarizer.reward_terms["../one:early"]=3': ['without dots, found ["../one:early"]'],
     'main --config.model["widht"]=3': ['found none of that name'],
     'main --config.seeds.first=3': ['found that --config.seeds has none'],
     'main --config.model.width=abc': ["--config.model.width: expected a whole number, found 'abc'"],
@@ -134,7 +137,9 @@ def test_help_fits_a_screen_and_says_where_the_rest_is(name, answers):
 
 
 def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
-    texts = {path: path.read_text('utf-8') for path in PAGES}
+    # A term by import path is some name.
+    term = re.compile(r'(?<=\.reward_terms\.)[\w./]+:\w+')
+    texts = {path: term.sub('NAME', path.read_text('utf-8')) for path in PAGES}
     helps = {name: answers[f'{name} --help-all'][1] for name in COMMANDS}
 
     def shows(flag, out):
@@ -144,9 +149,8 @@ def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
 
     ours = '\n'.join(text for path, text in texts.items() if path.name not in OTHERS)
     # `git log`, `tensorboard`, `benchmarks` and the pages of studies have flags of their own.
-    ours = re.sub(
-        r'(git log|tensorboard (?=--)|python -m (benchmarks|tests|trsum_jax\.studies))[^\n`]*', '', ours
-    )
+    others = r'(git log|tensorboard (?=--)|python -m (benchmarks|tests|trsum_jax\.studies))[^\n`]*'
+    ours = re.sub(others, '', ours)
     named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)(?![\w-])', ours))
     assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
     assert not [
