@@ -5,30 +5,16 @@ The module is found as any import finds it; `trsum` adds the current folder to t
 
 import importlib
 import inspect
-import os
 import pathlib
-import sysconfig
-import textwrap
-import traceback
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, raised
 from trsum_jax.files import sha256, shown
 from trsum_jax.runtime.fields import is_path
-
-# How the names of files begin that are not somebody's own, in the traceback of an error.
-_LIBRARIES = (
-    '<',
-    f'{pathlib.Path(__file__).resolve().parents[2]}{os.sep}',
-    *(f'{sysconfig.get_paths()[name]}{os.sep}' for name in ('stdlib', 'purelib', 'platlib')),
-)
-
-# Letters of an error that are told.
-_WORDS = 200
 
 
 def terms_of(config: ml_collections.ConfigDict) -> list[str]:
@@ -158,25 +144,3 @@ def _module(path: str) -> types.ModuleType:
             'give the file another name'
         )
     return module
-
-
-def raised(error: BaseException) -> str:
-    """What an error of somebody's code says, with the last line of theirs that it passed.
-
-    Args:
-        error: any.
-
-    Returns:
-        Such as `it raises NameError: name 'x' is not defined (mine.py, line 3)`.
-    """
-    at = [
-        (frame.filename, frame.lineno)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_LIBRARIES)
-    ]
-    if isinstance(error, SyntaxError):
-        at = [(error.filename or '', error.lineno)]
-    where = f' ({shown(at[-1][0])}, line {at[-1][1]})' if at else ''
-    # A syntax error tells its place once more; JAX tells pages.
-    what = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f'it raises {type(error).__name__}: {textwrap.shorten(what, _WORDS, placeholder=" …")}{where}'
