@@ -77,7 +77,6 @@ TESTED_IN = {
     'results/summaries': 'test_main',
     'rivals/acsumgan/game': 'rivals/acsumgan/test_net',
     'runtime/checkpoint': 'training/test_loop',
-    'runtime/profiling': 'training/test_loop',
     'studies/drawing': 'studies/test_comparison',
     'studies/pages/own_and_help': 'studies/test_own_and_help',
     'studies/pages/premise': 'studies/test_premise',

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from trsum_jax import files
-from trsum_jax.errors import PREEMPTED
+from trsum_jax.errors import PREEMPTED, raised
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
@@ -260,3 +260,8 @@ with files.replacing('out') as temporary:
     pathlib.Path(sys.argv[1] + '.new').rename(sys.argv[1])
     time.sleep(60)
 """
+
+
+def test_of_an_error_of_pages_the_beginning_is_told():
+    assert raised(ValueError('a\n b')) == 'it raises ValueError: a b'
+    assert raised(ValueError('x' * 300)) == f'it raises ValueError: {"x" * 200}…'

@@ -1,7 +1,11 @@
 """The exception for what a user can mend, the one for being stopped, and how a command shows them as text."""
 
+import os
+import pathlib
 import re
 import sys
+import sysconfig
+import traceback
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -23,6 +27,14 @@ class Preempted(Exception):
 INCOMPLETE = 2
 # What turns text round or breaks its line, beside control characters.
 _DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'}
+# How the names of files begin that are not somebody's own, in the traceback of an error.
+_LIBRARIES = (
+    '<',
+    f'{pathlib.Path(__file__).resolve().parent}{os.sep}',
+    *(f'{sysconfig.get_paths()[name]}{os.sep}' for name in ('stdlib', 'purelib', 'platlib')),
+)
+# Letters of such an error that are told.
+_LETTERS = 200
 
 
 def run_command(
@@ -81,6 +93,29 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         where = f': {error.filename}' if error.filename else ''
         return 1, printable(f'error: {error.strerror or error}{where}')
     return None
+
+
+def raised(error: BaseException) -> str:
+    """What an error of somebody's code says, with the last line of theirs that it passed.
+
+    Args:
+        error: any.
+
+    Returns:
+        Such as `it raises NameError: name 'x' is not defined (mine.py, line 3)`.
+    """
+    at = [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_LIBRARIES)
+    ]
+    if isinstance(error, SyntaxError):
+        at = [(error.filename or '', error.lineno)]
+    where = f' ({printable(at[-1][0])}, line {at[-1][1]})' if at else ''
+    # A syntax error tells its place once more; JAX tells pages.
+    what = ' '.join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
+    told = what if len(what) <= _LETTERS else f'{what[:_LETTERS]}…'
+    return f'it raises {type(error).__name__}: {told}{where}'
 
 
 def printable(text: str) -> str:

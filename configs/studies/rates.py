@@ -1,4 +1,4 @@
-"""Learning rates of stage 2, and weights of the entropy bonus: one compiled grid.
+"""Learning rates of stage 2, and weights of the entropy bonus: one grid.
 
     python -m trsum_jax.main --config=configs/studies/rates.py --workdir=runs/studies/rates
 

@@ -56,6 +56,9 @@ MISTYPED = {
     'main --config.summarizer.estimator_options.k=2': ['expected none with reinforce'],
     'main --config.seeds=abc': ['config.seeds', 'whole numbers', 'abc'],
     'main --config.seeds[0]=3': ['seeds[0]'],
+    'main --config.seeds[a:b]=3': ['--config.seeds[a:b]: expected an element as [0], or ["NAME"]'],
+    'main --config.seeds[0=3': ['--config.seeds[0: expected an element'],
+    'main --config.summarizer.reward_terms["../one:early"]=3': ['without dots, found ["../one:early"]'],
     'main --config.model["widht"]=3': ['found none of that name'],
     'main --config.seeds.first=3': ['found that --config.seeds has none'],
     'main --config.model.width=abc': ["--config.model.width: expected a whole number, found 'abc'"],
@@ -65,9 +68,9 @@ MISTYPED = {
     'main --config.study.files=3': ['config.study.files: expected several texts, found [3]'],
     'main --wokdir=x': ['--wokdir: no such flag; did you mean --workdir?'],
     'main --processes=0': ['--processes: expected a positive integer'],
-    'main --config=CONFIGS/syntax.py': ['SyntaxError', '(line 1)'],
-    'main --config=CONFIGS/raises.py': ['no_such_module', '(line 1)'],
-    'main --config=CONFIGS/typed.py': ["'width'", '(line 6)'],
+    'main --config=CONFIGS/syntax.py': ['SyntaxError', 'syntax.py, line 1)'],
+    'main --config=CONFIGS/raises.py': ['no_such_module', 'raises.py, line 1)'],
+    'main --config=CONFIGS/typed.py': ["'width'", 'typed.py, line 6)'],
     'main --config=CONFIGS/nothing.py': ['expected get_config to return a ConfigDict, found NoneType'],
     'main --config=CONFIGS/without.py': ['function get_config, found none'],
     'main --config=CONFIGS/other.py': ['expected the fields of configs/default.py', 'more'],
@@ -134,7 +137,9 @@ def test_help_fits_a_screen_and_says_where_the_rest_is(name, answers):
 
 
 def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
-    texts = {path: path.read_text('utf-8') for path in PAGES}
+    # A term by import path is some name.
+    term = re.compile(r'(?<=\.reward_terms\.)[\w./]+:\w+')
+    texts = {path: term.sub('NAME', path.read_text('utf-8')) for path in PAGES}
     helps = {name: answers[f'{name} --help-all'][1] for name in COMMANDS}
 
     def shows(flag, out):
@@ -143,8 +148,9 @@ def test_the_whole_help_shows_every_flag_that_the_pages_name(answers):
         return re.search(rf'--(\[no\])?{re.escape(known)}' + ('' if any_one else r'(?![\w.])'), out)
 
     ours = '\n'.join(text for path, text in texts.items() if path.name not in OTHERS)
-    # `git log`, `benchmarks` and the pages of studies have flags of their own.
-    ours = re.sub(r'(git log|python -m (benchmarks|tests|trsum_jax\.studies))[^\n`]*', '', ours)
+    # `git log`, `tensorboard`, `benchmarks` and the pages of studies have flags of their own.
+    others = r'(git log|tensorboard (?=--)|python -m (benchmarks|tests|trsum_jax\.studies))[^\n`]*'
+    ours = re.sub(others, '', ours)
     named = set(re.findall(r'(?<![\w-])--([a-z_]+(?:\.\w+)*)(?![\w-])', ours))
     assert {'config', 'config.data.file', 'coordinator', 'weights', 'checkpoint', 'overwrite'} <= named
     assert not [

@@ -44,6 +44,20 @@ def test_a_library_that_is_missing_is_named_with_its_extra(asked, module, flag, 
         pass
 
 
+def test_a_folder_that_wandb_left_behind_is_not_the_library(workdir, monkeypatch):
+    (workdir / 'wandb').mkdir()
+    monkeypatch.delitem(sys.modules, 'wandb', raising=False)
+    # Alone: an installed library goes before a mere folder.
+    monkeypatch.setattr(sys, 'path', [str(workdir)])
+    write_log(workdir, LINE)
+    with (
+        pytest.raises(InputError, match='--wandb=lab: expected wandb to be inst'),
+        open_mirrors(workdir),
+    ):
+        pass
+    sys.modules.pop('wandb', None)
+
+
 def test_what_a_damaged_log_holds_twice_is_told_once_and_what_is_no_number_is_not(workdir, monkeypatch):
     wandb = mirrored.Wandb()
     monkeypatch.setitem(sys.modules, 'wandb', wandb)

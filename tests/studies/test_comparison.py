@@ -262,7 +262,7 @@ def test_a_fork_of_three_files_gets_its_table(fork, forked):
 
 
 def test_another_source_is_refused_and_who_only_scores_needs_none(fork, forked):
-    config, text = forked
+    config, _ = forked
     source, workdir = (fork / 'quarters.py').read_text('utf-8'), fork / 'runs' / 'flips-quarters'
     (fork / 'quarters.py').write_text(source.replace('quarter = 4 *', 'quarter = 3 *'), 'utf-8')
     with pytest.raises(InputError, match=r'other code: .* one of quarters:quarters of .*quarters\.py\. R'):
@@ -270,8 +270,8 @@ def test_another_source_is_refused_and_who_only_scores_needs_none(fork, forked):
     (fork / 'quarters.py').unlink()
     del sys.modules['quarters']
     assert scorer.load_trained(workdir).width == RECIPE['width']
+    # With this the next test goes on.
     (fork / 'quarters.py').write_text(source, 'utf-8')
-    assert run_variants(config, fork / 'runs') == text
 
 
 def test_a_foreign_algorithm_learns_the_task_of_a_training(fork, forked):

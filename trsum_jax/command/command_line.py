@@ -22,6 +22,8 @@ Arguments = Callable[[Sequence[str], set[str]], Sequence[tuple[str, str]]]
 # library reads as subscripts.
 _OPTION = re.compile(r'summarizer\.estimator_options\.\w+')
 _TERM = re.compile(rf'(?<=^--{CONFIG}\.summarizer\.reward_terms)\.([\w./]+:\w+)')
+# What stands for an element: a number, or a name, which has no dots.
+_ELEMENTS = re.compile(r"""(\[(-?\d+|"[^".\[\]]+"|'[^'.\[\]]+')\])*""")
 _HELP = re.compile('--?(help|helpshort|h|[?])')
 _WHOLE_HELP = re.compile('--?(help[-_]all|helpfull)')
 
@@ -188,7 +190,12 @@ def _check_field(config: Mapping[str, Any], field: str) -> None:
     if _OPTION.fullmatch(field):
         return
     part, so_far = config, CONFIG
-    names, _, rest = field.partition('[')
+    names, bracket, rest = field.partition('[')
+    if not _ELEMENTS.fullmatch(bracket + rest):
+        raise InputError(
+            f'--{CONFIG}.{shown(field)}: expected an element as [0], or ["NAME"] without dots, '
+            f'found {shown(bracket + rest)}'
+        )
     # Of an element, such as seeds[0], the library knows best; `part["name"]` is a field too.
     for name in [*names.split('.'), *re.findall(r'^["\']([^:]*)["\']\]', rest)]:
         told = f'--{CONFIG}.{shown(field)}: expected a field of the config, found'

@@ -6,12 +6,11 @@ import pathlib
 import re
 import runpy
 import sys
-import traceback
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, raised
 from trsum_jax.files import shown
 
 # In a checkout a link to `configs/` at its top; a wheel has the files themselves there.
@@ -81,13 +80,13 @@ def load(named: str, told: str) -> Mapping[str, Any]:
     try:
         get_config = runpy.run_path(str(path)).get('get_config')
     except (Exception, SystemExit) as error:
-        raise InputError(f'{told}: expected a config file, found that {_raised(error, path)}') from error
+        raise InputError(f'{told}: expected a config file, found that {_raised(error)}') from error
     if not callable(get_config):
         raise InputError(f'{told}: expected a Python file with a function get_config, found none in it')
     try:
         config = get_config() if preset is None else get_config(preset)
     except (Exception, SystemExit) as error:
-        raise InputError(f'{told}: {_raised(error, path)}') from error
+        raise InputError(f'{told}: {_raised(error)}') from error
     if not hasattr(config, 'items'):
         raise InputError(f'{told}: expected get_config to return a ConfigDict, found {type(config).__name__}')
     return config
@@ -151,13 +150,6 @@ def _lend_configs() -> None:
         configs.__path__ = [*places, str(FOLDER)]
 
 
-def _raised(error: BaseException, path: pathlib.Path) -> str:
-    """An error of somebody's config, with the line of the file."""
-    if isinstance(error, InputError):
-        return str(error)
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-    ]
-    line = error.lineno if isinstance(error, SyntaxError) else (lines or [None])[-1]
-    what = error.msg if isinstance(error, SyntaxError) else ' '.join(str(error).split())
-    return f'it raises {type(error).__name__}: {what}' + (f' (line {line})' if line else '')
+def _raised(error: BaseException) -> str:
+    """An error of somebody's config."""
+    return str(error) if isinstance(error, InputError) else raised(error)

@@ -120,7 +120,8 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
 def _wandb_run(project: str, workdir: pathlib.Path, stage: str) -> Iterator[Tell]:
     """A run of wandb for a stage, with all of its folds and seeds; a further session continues it."""
     try:
-        import wandb
+        # By name: a folder wandb/ here, which the library leaves behind, can be imported too.
+        from wandb import Error, init
     except ImportError as error:
         raise InputError(_missing(f'wandb={project}', 'wandb', error)) from error
     note = workdir / filenames.WANDB
@@ -140,7 +141,7 @@ def _wandb_run(project: str, workdir: pathlib.Path, stage: str) -> Iterator[Tell
                 by_epoch.setdefault(line['epoch'], []).append(line)
         for epoch, of_runs in sorted(by_epoch.items()):
             if run is None:
-                run = wandb.init(
+                run = init(
                     project=project, id=own['id'], name=f'{workdir.name} {stage}', group=workdir.name,
                     config=read_json(workdir / filenames.CONFIG), dir=workdir, resume='allow',
                     reinit='create_new', settings=_NOTHING_ELSE,
@@ -160,7 +161,7 @@ def _wandb_run(project: str, workdir: pathlib.Path, stage: str) -> Iterator[Tell
 
     try:
         yield tell
-    except wandb.Error as error:
+    except Error as error:
         raise InputError(
             f'--wandb={project}: expected a run of Weights & Biases, found: {error}. `wandb login` once, or '
             'WANDB_MODE=offline, which keeps it here; or leave the flag out: the same command continues.'

@@ -22,7 +22,7 @@ def traced(folder: pathlib.Path | None) -> Iterator[None]:
         folder: of the trace; none: nothing is traced.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be made, or has no room.
     """
     if folder is None or not processes.first():
         yield
@@ -36,8 +36,17 @@ def traced(folder: pathlib.Path | None) -> Iterator[None]:
     options = jax.profiler.ProfileOptions()
     # Every call of Python hides what the devices do.
     options.python_tracer_level = 0
-    with jax.profiler.trace(folder, create_perfetto_trace=True, profiler_options=options):
+    jax.profiler.start_trace(folder, create_perfetto_trace=True, profiler_options=options)
+    try:
         yield
+    finally:
+        try:
+            jax.profiler.stop_trace()
+        except (OSError, jax.errors.JaxRuntimeError) as error:
+            raise InputError(
+                f'--profile: {shown(folder)}: the trace cannot be written ({" ".join(str(error).split())}); '
+                'make room, or leave the flag out: the same command continues'
+            ) from error
     processes.say(
         f'a trace of the first steps: {shown(folder)}; its perfetto_trace.json.gz opens on '
         'https://ui.perfetto.dev, and `pip install xprof` shows the folder'

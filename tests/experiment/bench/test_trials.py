@@ -1,13 +1,16 @@
 """Functions by import path: found or named in words, tried before a training, on modules made here."""
 
 import sys
+from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import pytest
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
-from trsum_jax.experiment.bench import functions, trials
+from trsum_jax.experiment.bench import estimating, functions, trials
 
 MODULES = {
     'sound': """
@@ -58,10 +61,23 @@ def none_selected(of):
 
 def all_frames(of):
     return jnp.mean(of.frames)
+
+def leaves(of):
+    raise SystemExit(0)
+
+def imaginary(of):
+    return jnp.complex64(1j)
+
+def halves(of):
+    return jnp.mean(of.action.reshape(2, 2))
+
+def four(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
+    return several(key, logits.reshape(4), valid, rewards_of, baseline, n_episodes=n_episodes)
 """,
     'broken': 'import jax\n\nx = jax.no_such_thing\n',
     'lacking': 'import no_such_library\n',
     'unwritten': 'def (:\n',
+    'leaving': 'raise SystemExit(0)\n',
 }
 RANKED = {'estimator': 'sound:ranked', 'estimator_options': {'power': 0.5}}
 OTHER = {'reward_terms': {'coverage': 1.0}}
@@ -80,13 +96,19 @@ REFUSED = {
         r'raises AttributeError: .*such_thing.* \(.*broken\.py, line 3\)',
     ),
     'imports': ({'estimator': 'lacking:x'}, r"No module named 'no_such_library' \(.*lacking\.py, line 1\)"),
-    'syntax': ({'estimator': 'unwritten:x'}, r'raises SyntaxError: .* \(.*unwritten\.py, line 1\)'),
+    'syntax': ({'estimator': 'unwritten:x'}, r'raises SyntaxError: [\w ]+ \(\S*unwritten\.py, line 1\)$'),
+    'exit': ({'estimator': 'leaving:x'}, r'raises SystemExit: 0 \(.*leaving\.py, line 1\)'),
+    'leaves': ({'reward_terms': {'sound:leaves': 1.0}}, r'raises SystemExit: 0 \(.*sound\.py, line \d+\)'),
+    'complex': ({'reward_terms': {'sound:imaginary': 1.0}}, r'a reward of real numbers, found complex'),
     'options': ({'estimator': 'sound:ranked'}, r"called as ranked\(key.* found: missing .*'power'"),
     'arguments': ({'baseline': 'sound:early'}, r'called as early\(rewards, actions, baseline, rewards_of\)'),
     'no-estimate': ({'estimator': 'sound:pair'}, r'expected an Estimate\(.*\) of .*, found a tuple'),
     'shape': ({'estimator': 'sound:odd'}, r'expected rewards of shape \[K\], found shape \[\]'),
     'padding': ({'estimator': 'sound:padded'}, r'expected no gradient at a frame of padding, found 1'),
-    'traced': ({'estimator': 'sound:asked'}, r'raises TracerBoolConversionError: .*sound\.py, line \d+\)'),
+    'traced': (
+        {'estimator': 'sound:asked'},
+        r'raises TracerBool\w+: .{,201} \(.*sound\.py, line \d+\)',
+    ),
     'soft': (
         {'estimator': 'sound:soft'} | OTHER,
         r'differentiates the reward, .* 0 for .* coverage',
@@ -179,3 +201,21 @@ def test_a_function_in_a_folder_is_named_with_a_dot_or_a_slash(tmp_path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     assert functions.function('own.deep.terms:one') is functions.function('own/deep/terms:one')
     assert functions.source('own/deep/terms:one') == tmp_path / 'own' / 'deep' / 'terms.py'
+
+
+def test_a_file_that_a_library_hides_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'json.py').write_text('def dumps(of):\n    return 1.0\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r'module json of .*json\.py, found that .*__init__\.py comes'):
+        functions.function('json:dumps')
+
+
+def test_what_fails_on_a_whole_segment_alone_is_told_in_words():
+    """The trial has four frames."""
+    told = r': expected it to run on all segments, found that it raises .* \(.*sound\.py, line \d+\)'
+    valid, fields = jnp.ones(6, bool), config_of({'estimator': 'sound:four'}).summarizer
+    estimate = estimating.estimator(fields)
+    with pytest.raises(InputError, match='sound:four' + told):
+        estimate(jax.random.key(0), jnp.zeros(6), SimpleNamespace(valid=valid), None, None, 0.0, fields)
+    with pytest.raises(InputError, match='sound:halves' + told):
+        functions.call('sound:halves', SimpleNamespace(action=jnp.ones(7, bool)))

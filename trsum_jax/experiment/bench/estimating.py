@@ -50,9 +50,10 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         import path is found when it is first called: what only scores does without it.
     """
     clip, by_shot = fields.estimate_clip, fields.actions == 'shots'
+    chosen = ESTIMATORS.get(fields.estimator, functools.partial(functions.call, fields.estimator))
 
     def estimate(key, logits, segment, rewards_of, baseline, progress, numbers):
-        one = functools.partial(named(fields.estimator), **options_of(fields, progress, numbers))
+        one = functools.partial(chosen, **options_of(fields, progress, numbers))
         if clip:
             one = functools.partial(estimators.clipped, one, clip)
         if by_shot:
@@ -60,21 +61,6 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         return one(key, logits, segment.valid, rewards_of, baseline)
 
     return estimate
-
-
-def named(name: str) -> Callable[..., estimators.Estimate]:
-    """The estimator of that name, or import path.
-
-    Args:
-        name: as `config.summarizer.estimator`.
-
-    Returns:
-        The function, without its options.
-
-    Raises:
-        InputError: as `functions.function`.
-    """
-    return ESTIMATORS[name] if name in ESTIMATORS else functions.function(name)
 
 
 def other_terms(fields: ml_collections.ConfigDict) -> list[str]:
@@ -103,9 +89,10 @@ def options_of(
         `GIVEN`, as far as it takes them, and `estimator_options`.
 
     Raises:
-        InputError: as `named`.
+        InputError: as `functions.function`.
     """
-    kind, takes = fields.baseline, functions.parameters(named(fields.estimator))
+    kind = fields.baseline
+    takes = functions.parameters(ESTIMATORS.get(fields.estimator) or functions.function(fields.estimator))
     given = {
         'kind': functools.partial(functions.call, kind) if is_path(kind) else kind,
         'radius': numbers.credit_radius,

@@ -5,26 +5,16 @@ The module is found as any import finds it; `trsum` adds the current folder to t
 
 import importlib
 import inspect
-import os
 import pathlib
-import sysconfig
-import traceback
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, raised
 from trsum_jax.files import sha256, shown
 from trsum_jax.runtime.fields import is_path
-
-# How the names of files begin that are not somebody's own, in the traceback of an error.
-_LIBRARIES = (
-    '<',
-    f'{pathlib.Path(__file__).resolve().parents[2]}{os.sep}',
-    *(f'{sysconfig.get_paths()[name]}{os.sep}' for name in ('stdlib', 'purelib', 'platlib')),
-)
 
 
 def terms_of(config: ml_collections.ConfigDict) -> list[str]:
@@ -71,8 +61,26 @@ def function(path: str) -> Callable[..., Any]:
 
 
 def call(path: str, *args: Any, **options: Any) -> Any:
-    """Calls the function of an import path: it is not looked for before."""
-    return function(path)(*args, **options)
+    """Calls the function of an import path, which is not looked for before.
+
+    Args:
+        path: `MODULE:NAME`.
+        *args: of the function.
+        **options: of the function.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        InputError: as `function`, or it raises: four frames, on which it was tried, are not a whole segment.
+    """
+    found = function(path)
+    try:
+        return found(*args, **options)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f'{path}: expected it to run on all segments, found that {raised(error)}') from error
 
 
 def parameters(found: Callable[..., Any]) -> tuple[str, ...]:
@@ -117,7 +125,7 @@ def _module(path: str) -> types.ModuleType:
     name = path.replace('/', '.').partition(':')[0]
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lacking = error.name if isinstance(error, ModuleNotFoundError) else None
         # The module itself, or the folder that it is in; not what it imports.
         if lacking and f'{name}.'.startswith(f'{lacking}.'):
@@ -128,24 +136,11 @@ def _module(path: str) -> types.ModuleType:
         raise InputError(f'expected a module that can be imported, found that {raised(error)}') from error
     if not getattr(module, '__file__', None):
         raise InputError(f'expected a module of a file, found that {name} has none')
+    own = pathlib.Path(f'{name.replace(".", "/")}.py').resolve()
+    there = pathlib.Path(module.__file__).resolve()
+    if own.exists() and own != there:
+        raise InputError(
+            f'expected the module {name} of {shown(own)}, found that {shown(there)} comes before it; '
+            'give the file another name'
+        )
     return module
-
-
-def raised(error: BaseException) -> str:
-    """What an error of somebody's code says, with the last line of theirs that it passed.
-
-    Args:
-        error: any.
-
-    Returns:
-        Such as `it raises NameError: name 'x' is not defined (mine.py, line 3)`.
-    """
-    at = [
-        (frame.filename, frame.lineno)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_LIBRARIES)
-    ]
-    if isinstance(error, SyntaxError):
-        at = [(error.filename or '', error.lineno)]
-    where = f' ({shown(at[-1][0])}, line {at[-1][1]})' if at else ''
-    return f'it raises {type(error).__name__}: {" ".join(str(error).split())}{where}'

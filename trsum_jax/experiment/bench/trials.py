@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, raised
 from trsum_jax.experiment.bench import estimating, functions
 from trsum_jax.method.episodes import Baseline
 from trsum_jax.method.estimators import Estimate, Outcome
@@ -165,14 +165,16 @@ def _run(traced: Callable[..., Any], *given: np.ndarray) -> Any:
         return jax.tree.map(np.asarray, traced(*given))
     except _Fault:
         raise
-    except Exception as error:
-        raise _Fault(f'expected it to run on 4 frames, found that {functions.raised(error)}') from error
+    except (Exception, SystemExit) as error:
+        raise _Fault(f'expected it to run on 4 frames, found that {raised(error)}') from error
 
 
 def _expect(value: Any, what: str, shapes: str, fits: Callable[[tuple[int, ...]], bool]) -> None:
     is_array = isinstance(value, jax.Array | np.ndarray | float | int)
     if not is_array or not fits(jnp.shape(value)):
         raise _Fault(f'expected {what} of shape {shapes}, found {_kind(value)}')
+    if jnp.iscomplexobj(value):
+        raise _Fault(f'expected {what} of real numbers, found complex ones')
 
 
 def _kind(value: Any) -> str:
