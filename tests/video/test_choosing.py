@@ -64,3 +64,27 @@ def test_nothing_is_shown_twice_where_the_json_knows_what_steps_look_like(video)
     assert np.flatnonzero(found.chosen).tolist() == [0, 1, 3, 6]
     found, _ = choosing.choose_again(dataclasses.replace(summary, looks=None), {0}, {5}, 4.0)
     assert np.flatnonzero(found.chosen).tolist() == [0, 2, 3]
+
+
+def test_marks_stay_with_their_shots_where_another_is_cut_in_pieces(video):
+    """Nothing fits into .3 s: a piece of the second shot is shown, so that later shots get other numbers."""
+    summary = dataclasses.replace(video, shortest=1.5)
+    found, notes = choosing.choose_again(summary, (), {0, 2, 3, 4, 5, 6}, 0.3)
+    assert notes == ['no shot fits into 0.3 s: of the best one, 0.28 s are taken']
+    assert found.length == pytest.approx(0.28)
+    assert {*found.dropped} == {0, 70, 110, 130, 200, 240}
+    assert not found.chosen[sorted(found.with_marks((), ())[1])].any()
+
+
+def test_what_was_left_out_is_no_summary_of_its_own(video):
+    """The last shot, of .4 s, would be all of a summary of .5 s, which is shorter than a part should be."""
+    found, notes = choosing.choose_again(dataclasses.replace(video, shortest=1.0), (), (), 0.5)
+    assert found.length == pytest.approx(0.48)
+    assert 'no shot fits' in notes[0]
+
+
+def test_a_summary_of_all_says_why(video):
+    notes = choosing.choose_again(video, (), (), 60.0)[1]
+    assert notes == ['the summary is the whole video: it lasts no longer than 60 s']
+    notes = choosing.choose_again(video, range(7), (), 3.0)[1]
+    assert notes == ['what is kept takes 10 s, more than the 3 s allowed']
