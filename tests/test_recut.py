@@ -316,3 +316,26 @@ def test_what_is_kept_goes_before_the_budget(edited, command, tmp_path, capsys):
 def test_flags_that_make_no_sense(edited, command, tmp_path, flags, message):
     assert message in command(f'--summary={edited()}', *flags)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_film_keeps_its_kind(edited, command, tmp_path):
+    place = edited()
+    asked = f'--summary={place}', '--page=', '--storyboard=', '--json=', '--keep=1'
+    # The video, which is no film of its summary, has the JSON's name.
+    (tmp_path / 's.mov').symlink_to(tmp_path / 'a.mp4')
+    (tmp_path / 's.webm').touch()
+    assert command(*asked) is None
+    assert command(*asked, '--output=.mov') is None
+    assert command(*asked, '--overwrite') is None
+    made = {path.name: path.read_bytes()[:4] for path in tmp_path.iterdir()}
+    assert sorted(made) == ['a.mp4', 's-cut2.webm', 's-cut3.mov', 's.json', 's.mov', 's.webm']
+    assert made['s-cut2.webm'] == made['s.webm'] == b'\x1a\x45\xdf\xa3'
+
+
+def test_what_a_note_counts_is_the_film_that_is_asked_for(edited, command, capsys):
+    place = edited(put('crossfade', value=0.4))
+    asked = '--page=', '--storyboard=', '--json=', '--keep=1,5-6', '--seconds=2', '--crossfade=0'
+    assert command(f'--summary={place}', *asked) is None
+    told = capsys.readouterr()
+    assert 'what is kept takes 6 s, more than' in told.err
+    assert ': 6.0 of 10.0 s' in told.out

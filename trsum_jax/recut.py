@@ -50,12 +50,12 @@ def main(argv: Sequence[str]) -> int:
     keep, drop = recutting.parse_marks(given.keep, given.drop)
     path = pathlib.Path(given.summary)
     summary, notes = recutting.read_summary(path, pathlib.Path(given.video) if given.video else None)
-    if keep or drop or given.seconds is not None:
-        summary, more = choosing.choose_again(summary, keep, drop, given.seconds)
-        notes += more
     if given.crossfade is not None:
         summary = dataclasses.replace(summary, crossfade=given.crossfade)
     targets = planning.plan_recut(given, summary.path)
+    if keep or drop or given.seconds is not None:
+        summary, more = choosing.choose_again(summary, keep, drop, given.seconds)
+        notes += more
     for note in notes:
         tell(path, note)
     outputs.write_and_tell(summary, targets, given.sound)

@@ -149,7 +149,7 @@ class KeyFrameReader(VideoReader):
             return [], 'its first frame is no key frame, or several frames have one time'
         keys = sum(key for *_, key, _ in found)
         if (keys - 1) * _SPARSE < (stamps[-1] - stamps[0]) * self._stream.time_base:
-            return [], f'it has no more than {keys} key frames'
+            return [], f'it has only {keys} key frame{"s" * (keys > 1)}'
         return found, ''
 
 
