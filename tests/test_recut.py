@@ -339,3 +339,29 @@ def test_what_a_note_counts_is_the_film_that_is_asked_for(edited, command, capsy
     told = capsys.readouterr()
     assert 'what is kept takes 6 s, more than' in told.err
     assert ': 6.0 of 10.0 s' in told.out
+
+
+@pytest.mark.parametrize('flag', ['--keep=1', '--drop=3', '--seconds=5'])
+def test_what_is_chosen_by_hand_is_not_chosen_anew(edited, command, tmp_path, flag):
+    def another(found):
+        found['shots'][0]['chosen'] = True
+
+    # The numbers of shots whose times were edited are on no page yet.
+    for change in (times((1.23, 2.53), (5, 7)), another):
+        found = command(f'--summary={edited(change)}', flag)
+        assert (
+            's.json: expected shots chosen by hand in it, or by --keep, --drop and --seconds, found' in found
+        )
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_mark_stays_with_a_shot_whose_beginning_people_move(edited):
+    def change(found):
+        # Shots 2, of 1.6 to 2.8 s, and 5, of 5.2 to 8 s.
+        found['shots'][1]['mark'], found['shots'][4]['mark'] = 'keep', 'drop'
+        times((1.2, 2.8), (8, 9.6))(found)
+
+    summary, _ = recutting.read_summary(edited(change))
+    assert (summary.kept, summary.dropped) == ({30}, {130})
+    kept, dropped = summary.with_marks((), ())
+    assert summary.seconds(summary.shots)[[*kept, *dropped]].tolist() == [[1.2, 2.8], [5.2, 8.0]]

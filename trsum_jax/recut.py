@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from trsum_jax.command import command_line
-from trsum_jax.files import tell
+from trsum_jax.errors import InputError
+from trsum_jax.files import shown, tell
 from trsum_jax.video.written import output_flags
 
 COMMON = (
@@ -54,6 +55,11 @@ def main(argv: Sequence[str]) -> int:
         summary = dataclasses.replace(summary, crossfade=given.crossfade)
     targets = planning.plan_recut(given, summary.path)
     if keep or drop or given.seconds is not None:
+        if notes:
+            raise InputError(
+                f'{shown(path)}: expected shots chosen by hand in it, or by --keep, --drop and --seconds, '
+                'found both; run recut without these flags first, and mark shots by the numbers of its page'
+            )
         summary, more = choosing.choose_again(summary, keep, drop, given.seconds)
         notes += more
     for note in notes:

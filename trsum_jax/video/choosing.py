@@ -68,7 +68,7 @@ def make_summary(
         budget: the summary's greatest share of the video's time.
         seconds: its greatest length, in place of `budget`.
         changes: of the video's frames, from a pass with a `cuts.Watcher`.
-        shortest: seconds of the shortest part, with `changes`; a summary that has to be shorter is one part.
+        shortest: seconds of the shortest part, with `changes`; not of a summary that has to be shorter.
         choice: `coverage` or `knapsack`, with `changes`.
         keep: shots that are shown, however long they are, with `changes`: their places from 0 in the summary
             that the same arguments give without `keep` and `drop`. The rest of the time is chosen.
