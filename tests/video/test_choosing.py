@@ -88,3 +88,17 @@ def test_a_summary_of_all_says_why(video):
     assert notes == ['the summary is the whole video: it lasts no longer than 60 s']
     notes = choosing.choose_again(video, range(7), (), 3.0)[1]
     assert notes == ['what is kept takes 10 s, more than the 3 s allowed']
+
+
+def test_a_very_short_summary_can_become_a_long_one(video):
+    """Its shots were cut for .8 s, each shorter than a part of a longer one should be."""
+    starts = np.arange(0, 250, 20)
+    shots = np.stack([starts, np.append(starts[1:], 250) - 1], axis=1)
+    values, chosen = np.linspace(0.2, 0.8, len(shots)), np.arange(len(shots)) == 4
+    short = dataclasses.replace(
+        video, shots=shots, shot_scores=values, chosen=chosen, shortest=1.5, allowed=0.8
+    )
+    found, _ = choosing.choose_again(short, {1}, {2}, 6.0)
+    assert found.length == pytest.approx(6.0) and found.chosen[1] and not found.chosen[2]
+    # And so once more.
+    assert 7.2 < choosing.choose_again(found, (), (), 8.0)[0].length < 8.1

@@ -155,8 +155,11 @@ def choose_again(
     least = summary.shortest if summary.shortest <= allowed else 0.0
     scenes = summary.shots[:, 0]
     # What is short and not shown was left out at the end of a part.
-    long = parts.seconds_of(summary.shots, edges) >= min(summary.shortest, allowed) - parts.ROUNDING
-    able = ~dropped & (summary.chosen | long)
+    lengths = parts.seconds_of(summary.shots, edges)
+    able = ~dropped & (summary.chosen | (lengths >= min(summary.shortest, allowed) - parts.ROUNDING))
+    if least and lengths[able | kept].sum() < allowed:
+        # Shots that were cut for a summary which had to be shorter than a part should be.
+        able, least = ~dropped, 0.0
     shots, chosen, whole = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
     keep, drop = (parts.followed(marked, summary.shots, shots) for marked in (kept, dropped))
     values = evaluation.shot_scores(frames, shots)
