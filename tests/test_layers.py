@@ -94,7 +94,6 @@ TESTED_IN = {
     'video/picking': 'video/test_writing',
     'video/planning': 'test_summarize',
     'video/record': 'test_recut',
-    'video/recutting': 'test_recut',
     'video/rendering': 'video/test_page',
     'video/summary': 'video/test_timeline',
     'video/timecode': 'video/test_timeline',

@@ -9,14 +9,14 @@ pytest.importorskip('jinja2')
 
 from fractions import Fraction
 
-from rendered import flash_and_beep, steady
+from rendered import flash_and_beep
 from summaries import summary_of
 from summarizing import Command
 
 from trsum_jax import recut
 from trsum_jax.errors import InputError
 from trsum_jax.protocol import evaluation
-from trsum_jax.video import choosing, folder, outputs, reading, recutting, timeline
+from trsum_jax.video import choosing, folder, outputs, recutting, timeline
 from trsum_jax.video.reading import VideoReader
 
 PARTS = [(40, 69), (110, 129), (200, 239)]
@@ -68,13 +68,15 @@ def test_the_same_bytes_come_out_again(tmp_path, command, kind):
         source = flash_and_beep(tmp_path / 'a.mp4', range(250), [50, 120, 220], tick=Fraction(1001, 24000))
         source.with_suffix('.srt').write_text(SRT)
         beside |= {'page': '.html', 'storyboard': '.png', 'subtitles': '.srt', 'timeline': '.edl'}
+    elif kind == 'started anew':
+        once = flash_and_beep(tmp_path / 'once.ts', range(125), [50, 120], tick=Fraction(1, 25))
+        source = tmp_path / 'a.ts'
+        source.write_bytes(2 * once.read_bytes())
     else:
         gaps = np.random.default_rng(3).choice([20, 33, 50], 249)
         ticks = np.append(0, np.cumsum(gaps)).tolist()
         source = flash_and_beep(tmp_path / 'a.mkv', ticks, [50, 120], tick=Fraction(1, 1000))
     summary = dataclasses.replace(scored(source), crossfade=0.3, allowed=3.0)
-    if kind == 'started anew':
-        summary.clock.parts.append(summary.clock.parts[0])
     first = {name: tmp_path / 'first' / f's{ending}' for name, ending in beside.items()}
     outputs.write(summary, outputs.Targets(tmp_path / 'first' / 's.mp4', **first))
     (tmp_path / 'again').mkdir()
@@ -88,26 +90,6 @@ def test_the_same_bytes_come_out_again(tmp_path, command, kind):
     np.testing.assert_array_equal(found.frame_times, summary.frame_times)
     assert (found.path, found.fps, found.duration, notes) == (source, summary.fps, summary.duration, [])
     assert (found.clock is None) == (kind == 'started anew')
-
-
-def test_only_what_is_kept_is_decoded(tmp_path, monkeypatch):
-    source = steady(tmp_path / 'a.mp4', 600, 5)
-    timeline.write_json(summary_of(source, [(565, 575)]), tmp_path / 's.json')
-    decoded = []
-    plain = reading.deinterlaced
-
-    def counted(frames):
-        for frame in plain(frames):
-            decoded.append(frame)
-            yield frame
-
-    monkeypatch.setattr(reading, 'deinterlaced', counted)
-    summary, _ = recutting.read_summary(tmp_path / 's.json')
-    assert len(decoded) == 0
-    outputs.write(summary, outputs.Targets(tmp_path / 'b.mp4'))
-    assert 11 <= len(decoded) <= 110
-    with VideoReader(tmp_path / 'b.mp4') as reader:
-        assert sum(1 for _ in reader.frames()) == 11
 
 
 def times(*spans):
@@ -316,3 +298,52 @@ def test_what_is_kept_goes_before_the_budget(edited, command, tmp_path, capsys):
 def test_flags_that_make_no_sense(edited, command, tmp_path, flags, message):
     assert message in command(f'--summary={edited()}', *flags)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_film_keeps_its_kind(edited, command, tmp_path):
+    place = edited()
+    asked = f'--summary={place}', '--page=', '--storyboard=', '--json=', '--keep=1'
+    # The video, which is no film of its summary, has the JSON's name.
+    (tmp_path / 's.mov').symlink_to(tmp_path / 'a.mp4')
+    (tmp_path / 's.webm').touch()
+    assert command(*asked) is None
+    assert command(*asked, '--output=.mov') is None
+    assert command(*asked, '--overwrite') is None
+    made = {path.name: path.read_bytes()[:4] for path in tmp_path.iterdir()}
+    assert sorted(made) == ['a.mp4', 's-cut2.webm', 's-cut3.mov', 's.json', 's.mov', 's.webm']
+    assert made['s-cut2.webm'] == made['s.webm'] == b'\x1a\x45\xdf\xa3'
+
+
+def test_what_a_note_counts_is_the_film_that_is_asked_for(edited, command, capsys):
+    place = edited(put('crossfade', value=0.4))
+    asked = '--page=', '--storyboard=', '--json=', '--keep=1,5-6', '--seconds=2', '--crossfade=0'
+    assert command(f'--summary={place}', *asked) is None
+    told = capsys.readouterr()
+    assert 'what is kept takes 6 s, more than' in told.err
+    assert ': 6.0 of 10.0 s' in told.out
+
+
+@pytest.mark.parametrize('flag', ['--keep=1', '--drop=3', '--seconds=5'])
+def test_what_is_chosen_by_hand_is_not_chosen_anew(edited, command, tmp_path, flag):
+    def another(found):
+        found['shots'][0]['chosen'] = True
+
+    # The numbers of shots whose times were edited are on no page yet.
+    for change in (times((1.23, 2.53), (5, 7)), another):
+        found = command(f'--summary={edited(change)}', flag)
+        assert (
+            's.json: expected shots chosen by hand in it, or by --keep, --drop and --seconds, found' in found
+        )
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_mark_stays_with_a_shot_whose_beginning_people_move(edited):
+    def change(found):
+        # Shots 2, of 1.6 to 2.8 s, and 5, of 5.2 to 8 s.
+        found['shots'][1]['mark'], found['shots'][4]['mark'] = 'keep', 'drop'
+        times((1.2, 2.8), (8, 9.6))(found)
+
+    summary, _ = recutting.read_summary(edited(change))
+    assert (summary.kept, summary.dropped) == ({30}, {130})
+    kept, dropped = summary.with_marks((), ())
+    assert summary.seconds(summary.shots)[[*kept, *dropped]].tolist() == [[1.2, 2.8], [5.2, 8.0]]

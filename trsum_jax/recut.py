@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from trsum_jax.command import command_line
-from trsum_jax.files import tell
+from trsum_jax.errors import InputError
+from trsum_jax.files import shown, tell
 from trsum_jax.video.written import output_flags
 
 COMMON = (
@@ -50,12 +51,17 @@ def main(argv: Sequence[str]) -> int:
     keep, drop = recutting.parse_marks(given.keep, given.drop)
     path = pathlib.Path(given.summary)
     summary, notes = recutting.read_summary(path, pathlib.Path(given.video) if given.video else None)
-    if keep or drop or given.seconds is not None:
-        summary, more = choosing.choose_again(summary, keep, drop, given.seconds)
-        notes += more
     if given.crossfade is not None:
         summary = dataclasses.replace(summary, crossfade=given.crossfade)
     targets = planning.plan_recut(given, summary.path)
+    if keep or drop or given.seconds is not None:
+        if notes:
+            raise InputError(
+                f'{shown(path)}: expected shots chosen by hand in it, or by --keep, --drop and --seconds, '
+                'found both; run recut without these flags first, and mark shots by the numbers of its page'
+            )
+        summary, more = choosing.choose_again(summary, keep, drop, given.seconds)
+        notes += more
     for note in notes:
         tell(path, note)
     outputs.write_and_tell(summary, targets, given.sound)

@@ -128,7 +128,9 @@ def summarize_all(
         raise InputError(f'--seed={seed}: expected a whole number from 0 to 2**32 - 1')
     if (checkpoint is not None or quick) and (workdir is not None or also):
         how = '--quick' if quick else '--checkpoint'
-        raise InputError(f'{how}: expected to score only, found what is for training (--workdir, …)')
+        raise InputError(
+            f'{how}: expected to score only, found what is for training (--workdir, or --videos with --video)'
+        )
     if quick and checkpoint is not None:
         raise InputError('expected --quick, which scores without a model, or --checkpoint; found both')
     if not quick:
@@ -187,10 +189,7 @@ def summarize_all(
     for path in wanted:
         video = described[path]
         if path not in moving:
-            tell(
-                path,
-                f'nothing tells its parts apart: {video.n_steps} pictures were looked at, all alike',
-            )
+            tell(path, f'nothing tells its parts apart: all pictures looked at are alike ({video.n_steps})')
         elif blank[path].any():
             tell(path, f'{blank[path].sum()} pictures are blank (black, or a fade) and score 0')
             scores[path] = np.where(blank[path], 0, scores[path])

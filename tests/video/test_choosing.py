@@ -64,3 +64,41 @@ def test_nothing_is_shown_twice_where_the_json_knows_what_steps_look_like(video)
     assert np.flatnonzero(found.chosen).tolist() == [0, 1, 3, 6]
     found, _ = choosing.choose_again(dataclasses.replace(summary, looks=None), {0}, {5}, 4.0)
     assert np.flatnonzero(found.chosen).tolist() == [0, 2, 3]
+
+
+def test_marks_stay_with_their_shots_where_another_is_cut_in_pieces(video):
+    """Nothing fits into .3 s: a piece of the second shot is shown, so that later shots get other numbers."""
+    summary = dataclasses.replace(video, shortest=1.5)
+    found, notes = choosing.choose_again(summary, (), {0, 2, 3, 4, 5, 6}, 0.3)
+    assert notes == ['no shot fits into 0.3 s: of the best one, 0.28 s are taken']
+    assert found.length == pytest.approx(0.28)
+    assert {*found.dropped} == {0, 70, 110, 130, 200, 240}
+    assert not found.chosen[sorted(found.with_marks((), ())[1])].any()
+
+
+def test_what_was_left_out_is_no_summary_of_its_own(video):
+    """The last shot, of .4 s, would be all of a summary of .5 s, which is shorter than a part should be."""
+    found, notes = choosing.choose_again(dataclasses.replace(video, shortest=1.0), (), (), 0.5)
+    assert found.length == pytest.approx(0.48)
+    assert 'no shot fits' in notes[0]
+
+
+def test_a_summary_of_all_says_why(video):
+    notes = choosing.choose_again(video, (), (), 60.0)[1]
+    assert notes == ['the summary is the whole video: it lasts no longer than 60 s']
+    notes = choosing.choose_again(video, range(7), (), 3.0)[1]
+    assert notes == ['what is kept takes 10 s, more than the 3 s allowed']
+
+
+def test_a_very_short_summary_can_become_a_long_one(video):
+    """Its shots were cut for .8 s, each shorter than a part of a longer one should be."""
+    starts = np.arange(0, 250, 20)
+    shots = np.stack([starts, np.append(starts[1:], 250) - 1], axis=1)
+    values, chosen = np.linspace(0.2, 0.8, len(shots)), np.arange(len(shots)) == 4
+    short = dataclasses.replace(
+        video, shots=shots, shot_scores=values, chosen=chosen, shortest=1.5, allowed=0.8
+    )
+    found, _ = choosing.choose_again(short, {1}, {2}, 6.0)
+    assert found.length == pytest.approx(6.0) and found.chosen[1] and not found.chosen[2]
+    # And so once more.
+    assert 7.2 < choosing.choose_again(found, (), (), 8.0)[0].length < 8.1

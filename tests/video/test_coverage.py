@@ -159,6 +159,20 @@ def test_numbers_of_shots_stay_whatever_is_kept_and_dropped(seed):
     assert own[chosen].all()
 
 
+def test_marks_of_the_first_choice_stay_with_their_shots_too():
+    """Nothing fits: of one shot a piece is shown, once all others are dropped."""
+    made = made_up([0, 1, 0, 2, 0, 3], [0.9, 0.3, 0.8, 0.4, 0.7, 0.2])
+    for choice in ('coverage', 'knapsack'):
+        how = {'seconds': 1.0, 'choice': choice}
+        first = chosen_of(made, **how)[1].shots
+        for stays in range(len(first)):
+            drop = {*range(len(first))} - {stays}
+            chosen, again, _ = chosen_of(made, **how, drop=drop)
+            assert again.dropped == {first[shot, 0] for shot in drop}
+            assert not again.with_marks((), ())[1] & {*chosen}
+            assert first[stays, 0] <= again.parts[0, 0] <= again.parts[0, 1] <= first[stays, 1]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_there_is_a_summary_fits_and_has_what_is_kept(data):

@@ -13,7 +13,7 @@ from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, looks, parts, still
 from trsum_jax.video.clearest import clearest_frames
 from trsum_jax.video.coverage import COVERAGE, KNAPSACK
-from trsum_jax.video.summary import Summary, first_frames
+from trsum_jax.video.summary import Summary, first_frames, length_notes
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
@@ -68,7 +68,7 @@ def make_summary(
         budget: the summary's greatest share of the video's time.
         seconds: its greatest length, in place of `budget`.
         changes: of the video's frames, from a pass with a `cuts.Watcher`.
-        shortest: seconds of the shortest part, with `changes`; a summary that has to be shorter is one part.
+        shortest: seconds of the shortest part, with `changes`; not of a summary that has to be shorter.
         choice: `coverage` or `knapsack`, with `changes`.
         keep: shots that are shown, however long they are, with `changes`: their places from 0 in the summary
             that the same arguments give without `keep` and `drop`. The rest of the time is chosen.
@@ -100,7 +100,9 @@ def make_summary(
         if not whole:
             shots, chosen = _piece(task, shots, everything)
     else:
-        shots, chosen, whole, key_frames = _choose_watchable(task, changes, shortest, choice, keep, drop)
+        shots, chosen, whole, key_frames, (keep, drop) = _choose_watchable(
+            task, changes, shortest, choice, keep, drop
+        )
     summary = Summary(
         path=path,
         fps=video.fps,
@@ -119,15 +121,7 @@ def make_summary(
         looks=looks.sketch(video.features) if choice == COVERAGE and not task.constant else None,
         key_frames=key_frames,
     )
-    if chosen.all():
-        notes.append('the summary is the whole video: ' + _why_whole(video, seconds))
-    elif not whole:
-        notes.append(
-            f'no shot fits into {task.allowed:.3g} s: of the best one, {summary.length:.3g} s are taken'
-        )
-    elif keep and summary.length > task.allowed + parts.ROUNDING:
-        notes.append(_more_kept(summary, task.allowed))
-    return summary, notes
+    return summary, notes + length_notes(summary, whole, seconds)
 
 
 def choose_again(
@@ -161,20 +155,20 @@ def choose_again(
     least = summary.shortest if summary.shortest <= allowed else 0.0
     scenes = summary.shots[:, 0]
     # What is short and not shown was left out at the end of a part.
-    able = ~dropped & (summary.chosen | (parts.seconds_of(summary.shots, edges) >= least - parts.ROUNDING))
-    shots, chosen, _ = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
+    lengths = parts.seconds_of(summary.shots, edges)
+    able = ~dropped & (summary.chosen | (lengths >= min(summary.shortest, allowed) - parts.ROUNDING))
+    if least and lengths[able | kept].sum() < allowed:
+        # Shots that were cut for a summary which had to be shorter than a part should be.
+        able, least = ~dropped, 0.0
+    shots, chosen, whole = _long_enough(task, summary.shots, content, able, kept, dropped, scenes, least)
+    keep, drop = (parts.followed(marked, summary.shots, shots) for marked in (kept, dropped))
     values = evaluation.shot_scores(frames, shots)
     made = dataclasses.replace(
         summary,
         **{'shots': shots, 'shot_scores': values, 'chosen': chosen, 'allowed': allowed},
-        **{'kept': first_frames(summary.shots, keep), 'dropped': first_frames(summary.shots, drop)},
+        **{'kept': first_frames(shots, keep), 'dropped': first_frames(shots, drop)},
     )
-    more = bool(keep) and made.length > allowed + parts.ROUNDING
-    return made, [_more_kept(made, allowed)] if more else []
-
-
-def _more_kept(summary: Summary, allowed: float) -> str:
-    return f'what is kept takes {summary.length:.3g} s, more than the {allowed:.3g} s allowed'
+    return made, length_notes(made, whole, seconds)
 
 
 def check_limits(budget: float, seconds: float | None) -> None:
@@ -220,8 +214,8 @@ def _choose_watchable(
     choice: str,
     keep: Collection[int],
     drop: Collection[int],
-) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray]:
-    """Shots, which of them are chosen, whether these are whole ones, and a key frame of each."""
+) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray, tuple[Collection[int], Collection[int]]]:
+    """Shots, which are chosen, whether whole ones, a key frame of each, and those kept and dropped."""
     video, edges = task.video, task.edges
     found = cuts.find_scenes(video.frame_times, changes)
     shots = cuts.refine(np.asarray(video.change_points), video.picks, video.frame_times, changes, found)
@@ -246,9 +240,13 @@ def _choose_watchable(
     if keep or drop:
         # Among the shots that people have seen the numbers of.
         kept, dropped = _marked(len(shots), keep, drop)
+        seen = shots
         shots, chosen, whole = choose(shots, kept, dropped)
+        keep, drop = (parts.followed(marked, seen, shots) for marked in (kept, dropped))
+        kept = np.isin(np.arange(len(shots)), keep)
         shots, chosen = parts.trim_parts(edges, shots, chosen, changes, found.starts, shortest, kept)
-    return shots, chosen, whole, clearest_frames(shots, task.frames, edges, changes, found.starts)
+    key_frames = clearest_frames(shots, task.frames, edges, changes, found.starts)
+    return shots, chosen, whole, key_frames, (keep, drop)
 
 
 def _marked(n: int, keep: Collection[int], drop: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -340,9 +338,3 @@ def _piece(task: _Task, shots: np.ndarray, able: np.ndarray) -> tuple[np.ndarray
     pieces = np.stack([places[:-1], places[1:] - 1], axis=1)
     after = np.concatenate([shots[:shot], pieces, shots[shot + 1 :]])
     return after, after[:, 0] == starts[piece]
-
-
-def _why_whole(video: Video, seconds: float | None) -> str:
-    if video.n_frames == 1:
-        return 'it is a single frame'
-    return 'the budget is all of it' if seconds is None else f'it lasts no longer than {seconds:g} s'

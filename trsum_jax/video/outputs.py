@@ -10,7 +10,7 @@ import tqdm
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.video import forms, page, storyboard, timeline, writing
+from trsum_jax.video import forms, page, reading, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
 from trsum_jax.video.written import chapters, index_page, pieces, preview, subtitles, together
 
@@ -144,6 +144,9 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     Raises:
         InputError: a file that cannot be written.
     """
+    if summary.clock is None:
+        # It takes a pass over the whole video: once for all that has sound or is sought.
+        summary = dataclasses.replace(summary, clock=reading.clock_of(summary.path))
     with _bar(targets.video) as progress:
         notes = writing.write_video(summary, targets.video, sound=sound, progress=progress)
     if targets.json:

@@ -52,6 +52,20 @@ def in_short_part(shots: np.ndarray, chosen: np.ndarray, edges: np.ndarray, leas
     return chosen & (lengths[part] < least - ROUNDING)
 
 
+def followed(marked: np.ndarray, before: np.ndarray, after: np.ndarray) -> list[int]:
+    """Where marked shots are once others of them have been cut in pieces or joined.
+
+    Args:
+        marked: [n] bool.
+        before: [n, 2] int, shots that cover the video.
+        after: [m, 2] int, what has become of them.
+
+    Returns:
+        Their places in `after`, from 0 on.
+    """
+    return (np.searchsorted(after[:, 0], before[marked, 0], side='right') - 1).tolist()
+
+
 def trim_parts(
     edges: np.ndarray,
     shots: np.ndarray,

@@ -74,7 +74,8 @@ def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
     """Where a summary goes that is made again.
 
     Beside its JSON `NAME.json`, as `NAME-cut2.mp4` and so on, by the first number that is free; with
-    `--overwrite` as `NAME.mp4`, in the place of the one before.
+    `--overwrite` as `NAME.mp4`, in the place of the one before. Of a film that is there under the name of the
+    JSON the ending is kept.
 
     Args:
         given: the flags of `recut`.
@@ -85,6 +86,10 @@ def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
     """
     blending.check_crossfade(given.crossfade or 0.0, '--crossfade')
     wishes, path = _Wishes(given), pathlib.Path(given.summary)
+    if not given.output:
+        films = (path.with_suffix(ending) for ending in outputs.ENDINGS['video'])
+        before = (film.suffix for film in films if film.is_file() and not film.samefile(video))
+        wishes.film = next(before, wishes.film)
     output = path.with_suffix(wishes.film)
     if wishes.place:
         output = pathlib.Path(wishes.place)
@@ -107,7 +112,9 @@ def _whole(given: flags.FlagValues, folder: pathlib.Path) -> outputs.Whole:
 
 
 def _taken(film: pathlib.Path) -> bool:
-    return any(film.with_suffix(ending).exists() for ending in (film.suffix, *outputs.BESIDE.values()))
+    return any(
+        film.with_suffix(ending).exists() for ending in (*outputs.ENDINGS['video'], *outputs.BESIDE.values())
+    )
 
 
 class _Wishes:

@@ -206,9 +206,16 @@ def _with_parts(summary: Summary, parts: np.ndarray) -> Summary:
     old, times = summary.shots[:, 0], edges[set_by_hand]
     after = np.searchsorted(times, edges[old])
     near = [times[np.clip(place, 0, len(times) - 1)] for place in (after - 1, after)]
-    far = np.abs(near - edges[old]).min(axis=0) >= _NEAR
+    apart = np.abs(near - edges[old])
+    far = apart.min(axis=0) >= _NEAR
+    gone_to = np.where(far, old, np.searchsorted(edges, np.choose(apart.argmin(axis=0), near)))
+    moved = dict(zip(old.tolist(), gone_to.tolist(), strict=True))
     starts = np.union1d([0], np.union1d(old[far], set_by_hand))
     shots = finding.from_starts(starts[starts < n_frames].astype(np.int64), n_frames)
     part = np.searchsorted(parts[:, 0], shots[:, 0], side='right') - 1
     chosen = (part >= 0) & (shots[:, 0] <= parts[part, 1])
-    return _with_shots(summary, shots, chosen)
+    kept, dropped = (
+        frozenset(moved[first] for first in firsts) for firsts in (summary.kept, summary.dropped)
+    )
+    summary = _with_shots(summary, shots, chosen)
+    return dataclasses.replace(summary, kept=kept, dropped=dropped - kept)

@@ -22,8 +22,9 @@ _FILES = {'mov', 'matroska'}
 _CODECS = ('h264', 'hevc', 'vp8', 'vp9', 'av1', 'mjpeg', 'prores', 'dnxhd')
 # Of the first byte of a packet of VP8: the frame is to be shown.
 _SHOWN = 0x10
-# Seconds from one key frame to the next, on average, with which nothing is seen of most scenes.
-_SPARSE = 12.0
+# Seconds from one key frame to the next, on average, with which nothing is seen of most scenes; and how many
+# have an order: of two, the change from one to the other is that of both.
+_SPARSE, _FEWEST = 12.0, 3
 # An encoder that sees a scene begin sets a key frame before its turn: after less than this share of the
 # longest distance of two. Where only one is as long, none is regular.
 _EARLY = 0.9
@@ -148,8 +149,9 @@ class KeyFrameReader(VideoReader):
         if not found or not found[0][2] or len(set(stamps)) < len(stamps):
             return [], 'its first frame is no key frame, or several frames have one time'
         keys = sum(key for *_, key, _ in found)
-        if (keys - 1) * _SPARSE < (stamps[-1] - stamps[0]) * self._stream.time_base:
-            return [], f'it has no more than {keys} key frames'
+        sparse = (keys - 1) * _SPARSE < (stamps[-1] - stamps[0]) * self._stream.time_base
+        if sparse or keys < min(_FEWEST, len(found)):
+            return [], f'it has only {keys} key frame{"s" * (keys > 1)}'
         return found, ''
 
 

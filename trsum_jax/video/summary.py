@@ -162,6 +162,29 @@ def first_frames(shots: np.ndarray, numbers: Collection[int]) -> frozenset[int]:
     return frozenset(shots[sorted(numbers), 0].tolist())
 
 
+def length_notes(summary: Summary, whole: bool, seconds: float | None) -> list[str]:
+    """Notes for people where a summary is not as long as they might think.
+
+    Args:
+        summary: with the seconds that it may last.
+        whole: whether its shots are whole ones, not a piece of one.
+        seconds: its greatest length, where people gave that.
+
+    Returns:
+        One note, or none.
+    """
+    allowed = summary.allowed
+    if summary.kept and summary.length > allowed + _ROUNDING:
+        return [f'what is kept takes {summary.length:.3g} s, more than the {allowed:.3g} s allowed']
+    if summary.chosen.all():
+        why = 'the budget is all of it' if seconds is None else f'it lasts no longer than {seconds:g} s'
+        why = 'it is a single frame' if len(summary.frame_times) == 1 else why
+        return [f'the summary is the whole video: {why}']
+    if not whole:
+        return [f'no shot fits into {allowed:.3g} s: of the best one, {summary.length:.3g} s are taken']
+    return []
+
+
 def clock(seconds: float, tenths: bool = True) -> str:
     """Seconds as a person reads them: `0:07.4`, `1:02:03.0`; without tenths `0:07`."""
     whole, tenth = divmod(round(10 * seconds), 10) if tenths else (round(seconds), 0)
