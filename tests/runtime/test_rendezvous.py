@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import socket
+import time
 import threading
 
 import pytest
@@ -101,6 +102,8 @@ def call(port, words):
                 # It is not kept waiting, nor told anything.
                 assert one.recv(100) == b''
             return
+        # Its thread may not have come to listen; a refusal takes microseconds.
+        time.sleep(0.01)
     raise AssertionError('nobody listens')
 
 
