@@ -3,8 +3,8 @@
 import concurrent.futures
 import contextlib
 import socket
-import time
 import threading
+import time
 
 import pytest
 import several
