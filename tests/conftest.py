@@ -4,7 +4,7 @@ import gc
 import os
 import pathlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import xla
@@ -40,6 +40,14 @@ def shared() -> pathlib.Path:
     if not SHARED.is_dir():
         pytest.skip(f'needs the reference data in {SHARED.name}/ beside the checkout')
     return SHARED
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | None]:
+    """`summarize` in this process, with a training that takes seconds."""
+    import summarizing
+
+    return summarizing.Command(monkeypatch)
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,7 @@ pytest.importorskip('av')
 pytest.importorskip('skimage')
 
 from rendered import write_video
-from summarizing import Command, black
+from summarizing import black
 
 from trsum_jax import extract, files, score
 from trsum_jax.data import datasets
@@ -40,11 +40,6 @@ def film(tmp_path_factory):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def command(monkeypatch):
-    return Command(monkeypatch)
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -15,7 +15,7 @@ import av
 from hypothesis import given
 from hypothesis import strategies as st
 from rendered import scene, write_video
-from summarizing import Command, black, film, summarized, toy_config
+from summarizing import black, film, summarized, toy_config
 
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
@@ -37,11 +37,6 @@ def video_of(frame_times, starts, picks, last=0.1):
     fps = n / (times[-1] + last)
     picks = np.asarray(picks, np.int64)
     return Video(key='v', picks=picks, n_frames=n, change_points=shots, fps=fps, frame_times=times)
-
-
-@pytest.fixture
-def command(monkeypatch):
-    return Command(monkeypatch)
 
 
 @pytest.fixture(scope='module')

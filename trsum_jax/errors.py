@@ -1,11 +1,8 @@
 """The exception for what a user can mend, the one for being stopped, and how a command shows them as text."""
 
 import os
-import pathlib
 import re
 import sys
-import sysconfig
-import traceback
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -27,13 +24,9 @@ class Preempted(Exception):
 INCOMPLETE = 2
 # What turns text round or breaks its line, beside control characters.
 _DISTURBING = {*'\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'}
-# How the names of files begin that are not somebody's own, in the traceback of an error.
-_LIBRARIES = (
-    '<',
-    f'{pathlib.Path(__file__).resolve().parent}{os.sep}',
-    *(f'{sysconfig.get_paths()[name]}{os.sep}' for name in ('stdlib', 'purelib', 'platlib')),
-)
-# Letters of such an error that are told.
+# Where files are that are not somebody's own, as `sysconfig` calls it.
+_LIBRARIES = ('stdlib', 'purelib', 'platlib')
+# Letters of an error of somebody's code that are told.
 _LETTERS = 200
 
 
@@ -104,10 +97,17 @@ def raised(error: BaseException) -> str:
     Returns:
         Such as `it raises NameError: name 'x' is not defined (mine.py, line 3)`.
     """
+    # Every command begins with this module, and few come here.
+    import pathlib
+    import sysconfig
+    import traceback
+
+    folders = pathlib.Path(__file__).resolve().parent, *map(sysconfig.get_path, _LIBRARIES)
+    foreign = '<', *(f'{folder}{os.sep}' for folder in folders)
     at = [
         (frame.filename, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_LIBRARIES)
+        if not frame.filename.startswith(foreign)
     ]
     if isinstance(error, SyntaxError):
         at = [(error.filename or '', error.lineno)]

@@ -13,14 +13,9 @@ pytest.importorskip('skimage')
 
 import av
 from rendered import scene, steady, write_video
-from summarizing import Command, black, film
+from summarizing import black, film
 
 pytestmark = pytest.mark.usefixtures('programs_shared')
-
-
-@pytest.fixture
-def command(monkeypatch):
-    return Command(monkeypatch)
 
 
 def refused(command, path, message, tmp_path):

@@ -12,7 +12,7 @@ pytest.importorskip('av')
 pytest.importorskip('skimage')
 
 from scipy import stats
-from summarizing import Command, film
+from summarizing import film
 
 from trsum_jax.data import datasets
 from trsum_jax.data.records import Video
@@ -21,11 +21,6 @@ from trsum_jax.protocol import baselines
 from trsum_jax.video import choosing, people
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture
-def command(monkeypatch):
-    return Command(monkeypatch)
 
 
 def annotated(key, n_frames, name=None, users=3):

@@ -13,7 +13,7 @@ from trsum_jax.protocol import evaluation, knapsack
 from trsum_jax.video import coverage, cuts, looks, parts, still
 from trsum_jax.video.clearest import clearest_frames
 from trsum_jax.video.coverage import COVERAGE, KNAPSACK
-from trsum_jax.video.summary import Summary, first_frames, length_notes
+from trsum_jax.video.summary import ROUNDING, Summary, first_frames, length_notes
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
@@ -156,7 +156,7 @@ def choose_again(
     scenes = summary.shots[:, 0]
     # What is short and not shown was left out at the end of a part.
     lengths = parts.seconds_of(summary.shots, edges)
-    able = ~dropped & (summary.chosen | (lengths >= min(summary.shortest, allowed) - parts.ROUNDING))
+    able = ~dropped & (summary.chosen | (lengths >= min(summary.shortest, allowed) - ROUNDING))
     if least and lengths[able | kept].sum() < allowed:
         # Shots that were cut for a summary which had to be shorter than a part should be.
         able, least = ~dropped, 0.0
@@ -287,7 +287,7 @@ def _long_enough(
     joined = parts.join_short(shots, edges, scenes, least, np.inf)
     sums = np.cumsum(np.append(0, drop))
     places = np.searchsorted(shots[:, 0], [joined[:, 0], joined[:, 1] + 1])
-    long = (parts.seconds_of(joined, edges) >= least - parts.ROUNDING) & (sums[places[1]] == sums[places[0]])
+    long = (parts.seconds_of(joined, edges) >= least - ROUNDING) & (sums[places[1]] == sums[places[0]])
     if long.any():
         return *_piece(task, joined, long), False
     chosen = _choose(task, shots, content, ~drop, keep)
@@ -300,9 +300,9 @@ def _weights(edges: np.ndarray, shots: np.ndarray, fps: float, allowed: float) -
     """[n_shots] int weights and the capacity, both in frames or, at an unsteady rate, in ticks."""
     gaps = np.diff(edges[:-1])
     if gaps.size == 0 or np.ptp(gaps) <= _STEADY:
-        return shots[:, 1] - shots[:, 0] + 1, int(allowed * fps + parts.ROUNDING)
-    weights = np.maximum(np.ceil(parts.seconds_of(shots, edges) / _TICK - parts.ROUNDING).astype(np.int64), 1)
-    return weights, int(allowed / _TICK + parts.ROUNDING)
+        return shots[:, 1] - shots[:, 0] + 1, int(allowed * fps + ROUNDING)
+    weights = np.maximum(np.ceil(parts.seconds_of(shots, edges) / _TICK - ROUNDING).astype(np.int64), 1)
+    return weights, int(allowed / _TICK + ROUNDING)
 
 
 def _evenly(weights: np.ndarray, capacity: int) -> np.ndarray:
@@ -320,17 +320,17 @@ def _piece(task: _Task, shots: np.ndarray, able: np.ndarray) -> tuple[np.ndarray
     """The shots with the best able one cut in up to three, and which of them is the piece to show."""
     frames, edges, allowed = task.frames, task.edges, task.allowed
     values = np.where(able, evaluation.shot_scores(frames, shots), -np.inf)
-    best = np.flatnonzero(values >= values.max() - parts.ROUNDING)
+    best = np.flatnonzero(values >= values.max() - ROUNDING)
     shot = best[len(best) // 2]
     first, last = shots[shot].tolist()
     starts = np.arange(first, last + 1)
-    whole = edges[starts] + allowed <= edges[last + 1] + parts.ROUNDING
+    whole = edges[starts] + allowed <= edges[last + 1] + ROUNDING
     starts = starts[whole] if whole.any() else starts[:1]
-    stops = np.searchsorted(edges, edges[starts] + allowed + parts.ROUNDING, side='right') - 1
+    stops = np.searchsorted(edges, edges[starts] + allowed + ROUNDING, side='right') - 1
     stops = np.clip(stops, starts + 1, last + 1)
     sums = np.cumsum(np.append(0, frames.astype(np.float64)))
     means = (sums[stops] - sums[starts]) / (stops - starts)
-    equal = np.flatnonzero(means >= means.max() - parts.ROUNDING)
+    equal = np.flatnonzero(means >= means.max() - ROUNDING)
     middle = (edges[first] + edges[last + 1]) / 2
     centres = (edges[starts[equal]] + edges[stops[equal]]) / 2
     piece = equal[np.argmin(np.abs(centres - middle))]

@@ -4,9 +4,7 @@ import numpy as np
 
 from trsum_jax.data.shots import from_starts
 from trsum_jax.video import cuts
-
-# Seconds; sums of floats are no longer or shorter for less.
-ROUNDING = 1e-6
+from trsum_jax.video.summary import ROUNDING
 
 
 def seconds_of(shots: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -142,8 +142,10 @@ class _Wishes:
 
     def targets(self, video: pathlib.Path, output: pathlib.Path) -> outputs.Targets:
         """The files of one summary, beside its film; subtitles only where the video has some."""
-        has_subtitles = bool(subtitles.find(video))
-        if (asked := self._named['subtitles']) and not has_subtitles:
+        asked = self._named['subtitles']
+        # Not wanted, they are not looked for: that opens the video.
+        has_subtitles = asked != '' and bool(subtitles.find(video))
+        if asked and not has_subtitles:
             raise InputError(
                 f'--subtitles={shown(asked)}: expected subtitles in the video, or as '
                 f'{shown(video.with_suffix(".srt"))}, found none; leave the flag out'

@@ -15,6 +15,7 @@ from trsum_jax.data.stored.json_fields import Fields
 from trsum_jax.errors import InputError
 from trsum_jax.video.clock import Clock, Part
 from trsum_jax.video.reading import VideoReader
+from trsum_jax.video.rendering import reference
 from trsum_jax.video.summary import Summary
 
 # Bytes at either end of a file that are looked at: its header and index, wherever these lie.
@@ -41,7 +42,7 @@ def record_of(summary: Summary, output: pathlib.Path) -> dict[str, object]:
         tick, ticks = _ticks(summary.frame_times, reader.stream.time_base)
     clock = summary.clock
     return {
-        'file': _relative(summary.path, output),
+        'file': reference(summary.path, output),
         'bytes': summary.path.stat().st_size,
         'ends': _digest_of_ends(summary.path),
         'tick': _fraction_text(tick),
@@ -183,10 +184,6 @@ def _fraction(found: Fields, key: str) -> Fraction:
     if not matched:
         found.refuse(key, 'a fraction such as 1/90000', text)
     return Fraction(int(matched[1]), int(matched[2]))
-
-
-def _relative(path: pathlib.Path, output: pathlib.Path) -> str:
-    return urllib.parse.quote(os.fsencode(os.path.relpath(path, output.parent)))
 
 
 def _resolved(found: Fields, path: pathlib.Path) -> pathlib.Path:

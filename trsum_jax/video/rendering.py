@@ -68,7 +68,7 @@ def jpeg_uri(picture: np.ndarray) -> str:
 
 
 def reference(file: pathlib.Path, output: pathlib.Path) -> str:
-    """A file's place as seen from the folder of a page, as a relative URL."""
+    """A file's place as seen from the folder of a page or a JSON, as a relative URL."""
     place = pathlib.Path(os.path.relpath(file, output.parent))
     return urllib.parse.quote(os.fsencode(place.as_posix()))
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from trsum_jax.data.shots import from_starts
 from trsum_jax.video.cuts import Changes, runs
+from trsum_jax.video.summary import ROUNDING
 
 # Frames change by no more than this (of 255, as `Changes.change`) within a second: a cursor may move.
 _STILL = 3.0
@@ -57,7 +58,7 @@ def shorten(shots: np.ndarray, still: np.ndarray, edges: np.ndarray, seconds: fl
     n, starts = len(edges) - 1, set(shots[:, 0].tolist())
     for first, last in still.tolist():
         starts = {start for start in starts if not first < start <= last}
-        until = int(np.searchsorted(edges, edges[first] + seconds - 1e-6))
+        until = _seen_by(edges, first, seconds)
         starts |= {first, *({until} if until <= last else ()), last + 1}
     return from_starts(np.array(sorted(starts - {n}), np.int64), n)
 
@@ -76,6 +77,11 @@ def goes_on(shots: np.ndarray, still: np.ndarray, edges: np.ndarray, seconds: fl
     """
     past = np.zeros(len(edges), np.int64)
     for first, last in still.tolist():
-        past[np.searchsorted(edges, edges[first] + seconds - 1e-6) + 1 : last + 2] = 1
+        past[_seen_by(edges, first, seconds) + 1 : last + 2] = 1
     sums = np.cumsum(past)
     return sums[shots[:, 1] + 1] - sums[shots[:, 0]] > np.diff(shots, axis=1)[:, 0] / 2 + 0.5
+
+
+def _seen_by(edges: np.ndarray, first: int, seconds: float) -> int:
+    """The frame before which so many seconds have passed since a stretch began."""
+    return int(np.searchsorted(edges, edges[first] + seconds - ROUNDING))

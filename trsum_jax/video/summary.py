@@ -8,7 +8,8 @@ import numpy as np
 
 from trsum_jax.video.clock import Clock
 
-_ROUNDING = 1e-6
+# Seconds; sums of floats are no longer or shorter for less.
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Summary:
         halves = np.diff(self.seconds(parts), axis=1)[:, 0] / 2
         for number, last in enumerate(parts[:-1, 1].tolist()):
             longest = min(self.crossfade, halves[number], halves[number + 1])
-            begin = np.searchsorted(edges, edges[last + 1] - longest - _ROUNDING)
+            begin = np.searchsorted(edges, edges[last + 1] - longest - ROUNDING)
             counts[number] = (last + 1 - begin) // 2 * 2
         return counts
 
@@ -174,7 +175,7 @@ def length_notes(summary: Summary, whole: bool, seconds: float | None) -> list[s
         One note, or none.
     """
     allowed = summary.allowed
-    if summary.kept and summary.length > allowed + _ROUNDING:
+    if summary.kept and summary.length > allowed + ROUNDING:
         return [f'what is kept takes {summary.length:.3g} s, more than the {allowed:.3g} s allowed']
     if summary.chosen.all():
         why = 'the budget is all of it' if seconds is None else f'it lasts no longer than {seconds:g} s'

@@ -10,15 +10,10 @@ pytest.importorskip('html5lib')
 
 import html5lib
 from rendered import write_video
-from summarizing import Command, black
+from summarizing import black
 
 NO_FILES = ('--storyboard=', '--json=')
 HOSTILE = '"><b>&é #1.mp4'
-
-
-@pytest.fixture
-def command(monkeypatch):
-    return Command(monkeypatch)
 
 
 @pytest.fixture

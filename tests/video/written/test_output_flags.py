@@ -5,14 +5,9 @@ import json
 import av
 import pytest
 from rendered import write_video
-from summarizing import Command, black, film
+from summarizing import black, film
 
 from trsum_jax.video import choosing, recutting
-
-
-@pytest.fixture
-def command(monkeypatch):
-    return Command(monkeypatch)
 
 
 @pytest.fixture
