@@ -21,6 +21,7 @@ from trsum_jax.method import reward_terms
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.method.rewards import reward_and_parts
 from trsum_jax.protocol import baselines, evaluation
+from trsum_jax.results import pictures
 from trsum_jax.studies import premise, random_summaries
 from trsum_jax.studies.pages import premise as command
 from trsum_jax.training import corpus
@@ -195,7 +196,9 @@ def test_a_length_held_fixed_is_regressed_out_of_the_ranks():
     assert np.isnan(premise.correlations_over_draws(length, worth, length)['given_length'])
 
 
-def test_the_command_leaves_a_table(made, tmp_path, capsys, monkeypatch):
+def test_the_command_leaves_a_table_and_a_picture(made, tmp_path, capsys, monkeypatch):
+    drawn, save = [], pictures.save
+    monkeypatch.setattr(pictures, 'save', lambda figure, path: drawn.append(figure) or save(figure, path))
     command.main([f'--workdir={made[0]}', '--draws=4', '--least=3', f'--output={tmp_path}'])
     text = (tmp_path / 'premise.md').read_text('utf-8')
     assert text in capsys.readouterr().out
@@ -213,6 +216,16 @@ def test_the_command_leaves_a_table(made, tmp_path, capsys, monkeypatch):
     for key in few:
         assert f'{key} {shots["drawn"][key]["different"]}' in text
         assert shots['rows']['composed']['overlap']['values'][key] is None
+    # In the picture's first panel: the dots of the first reward, and its mean.
+    assert (tmp_path / 'premise.png').stat().st_size > 1000
+    assert len(drawn[0].axes) == 5
+    panel, one = drawn[0].axes[0], shots['rows']['composed']['f_avg']
+    assert panel.get_title() == 'shots: rho with F'
+    # An interval has two ends, and so has the line at 0.
+    first = [line.get_xydata() for line in panel.lines if len(line.get_xdata()) != 2]
+    at_first = [x for line in first for x, y in line if y == 0 and not np.isnan(x)]
+    dots = [value for value in one['values'].values() if value is not None]
+    assert sorted(at_first) == pytest.approx(sorted([*dots, one['mean']]))
     # Single frames are of one number, which has no rank.
     assert next(line for line in text.splitlines() if line.startswith('| length')).count('–') >= 4
     assert found['generator']['epochs'] == 1

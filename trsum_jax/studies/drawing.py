@@ -1,4 +1,4 @@
-"""A study as a picture: every variant's metrics with intervals, and below its differences to another."""
+"""Studies as pictures: variants with their differences, and correlations with every video as a dot."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -65,6 +65,31 @@ def draw(path: pathlib.Path, found: Mapping[str, Any]) -> None:
         )
     data = 'synthetic data' if found['synthetic'] else pathlib.Path(found['dataset']).name
     figure.suptitle(f'{found["name"]} ({found["preset"]}), {data}: mean and 95% interval', fontsize=10)
+    pictures.save(figure, path)
+
+
+def draw_correlations(path: pathlib.Path, title: str, panels: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draws rows of correlations beside each other: every video a dot, and the mean with its interval.
+
+    Args:
+        path: the PNG.
+        title: of the picture.
+        panels: by title, by row, a `tables.estimate` with its `values` by video, NaN where there is none;
+            the rows of all are the same.
+    """
+    rows = list(next(iter(panels.values())))
+    size = 2.6 * len(panels) + 1.6, 0.35 * len(rows) + 1.4
+    figure, axes = pictures.subplots(1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis, (heading, of) in zip(axes[0], panels.items(), strict=True):
+        for y, one in enumerate(of.values()):
+            dots = list(one['values'].values())
+            axis.plot(dots, [y] * len(dots), '.', color=_FIRST, alpha=0.4)
+        _points(axis, list(of.values()), heading)
+        axis.axvline(0, color='0.4', lw=1)
+        axis.set_title(heading, fontsize=9)
+    axes[0, 0].set_yticks(range(len(rows)), [name.replace('_', ' ') for name in rows], fontsize=8)
+    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.suptitle(title, fontsize=10)
     pictures.save(figure, path)
 
 

@@ -30,6 +30,7 @@ from trsum_jax.method.models import Generator
 from trsum_jax.method.rewards import reward_and_parts, unselected
 from trsum_jax.protocol import agreement, evaluation, tables
 from trsum_jax.results import generators, report
+from trsum_jax.studies import drawing
 from trsum_jax.studies.random_summaries import (
     CHOICES,
     STATISTICS,
@@ -254,7 +255,7 @@ def _rows(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, 
 
 
 def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS, least: int = LEAST) -> str:
-    """Measures a training's generators, and writes `premise.json` and `premise.md`.
+    """Measures a training's generators, and writes `premise.json`, `premise.md` and `premise.png`.
 
     Args:
         workdir: of the main job, the first stage done.
@@ -284,6 +285,13 @@ def write_premise(workdir: pathlib.Path, to: pathlib.Path, draws: int = DRAWS, l
     text = render_premise(found)
     write_json(to / f'{NAME}.json', found)
     write_text(to / f'{NAME}.md', text)
+    panels = {
+        f'{choice}: {_TITLES[target]}': {name: one[target] for name, one in of['rows'].items()}
+        for choice, of in found['choices'].items()
+        for target in SHOWN[choice]
+    }
+    title = 'Rank correlation of a reward with what a summary is worth: videos (dots), mean and 95% interval'
+    drawing.draw_correlations(to / f'{NAME}.png', title, panels)
     return text
 
 

@@ -1,7 +1,7 @@
 """Does a better reward mean a better summary? `python -m trsum_jax.studies.pages.premise --workdir=DIR`.
 
-DIR is the workdir of a training whose generator is done; `premise.json` and `premise.md` are written there,
-or to the folder of --output.
+DIR is the workdir of a training whose generator is done; `premise.json`, `premise.md` and `premise.png` are
+written there, or to the folder of --output.
 """
 
 import argparse
