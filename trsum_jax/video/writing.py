@@ -248,7 +248,8 @@ def fitted(frame: av.VideoFrame, context: av.VideoCodecContext) -> av.VideoFrame
         whole = frame.reformat(format='yuv444p', **matrix).to_ndarray()
         padded = np.pad(whole, ((0, 0), (0, grown[0]), (0, grown[1])), mode='edge')
         return av.VideoFrame.from_ndarray(padded, 'yuv444p').reformat(format='yuv420p')
-    return frame.reformat(context.width, context.height, 'yuv420p', **matrix)
+    # By this thread, as in `reading.picture`.
+    return frame.reformat(context.width, context.height, 'yuv420p', threads=1, **matrix)
 
 
 def _lost_of_hdr(frame: av.VideoFrame) -> list[str]:
