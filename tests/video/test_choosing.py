@@ -9,6 +9,10 @@ import pytest
 
 pytest.importorskip('av')
 
+from summaries import changes_of
+
+from trsum_jax.data.records import Video
+from trsum_jax.data.shots import from_starts
 from trsum_jax.protocol import evaluation
 from trsum_jax.video import choosing, looks
 from trsum_jax.video.summary import Summary
@@ -102,3 +106,31 @@ def test_a_very_short_summary_can_become_a_long_one(video):
     assert found.length == pytest.approx(6.0) and found.chosen[1] and not found.chosen[2]
     # And so once more.
     assert 7.2 < choosing.choose_again(found, (), (), 8.0)[0].length < 8.1
+
+
+def first_choice(seconds, starts, scores, n_frames):
+    """The parts that are shown, in seconds, of scenes of one score each; 25 frames a second."""
+    picks, change = np.arange(0, n_frames, 5), np.zeros(n_frames)
+    change[starts[1:]] = 30
+    of_step = np.array(scores)[np.searchsorted(starts, picks, side='right') - 1]
+    video = Video(
+        'a', picks, n_frames, change_points=from_starts(np.array(starts), n_frames), fps=25,
+        frame_times=np.arange(n_frames) / 25,
+    )  # fmt: skip
+    found, _ = choosing.make_summary(
+        pathlib.Path('a.mp4'), video, of_step, seconds=seconds, changes=changes_of(change)
+    )
+    return found.seconds(found.parts).tolist()
+
+
+def test_seconds_of_a_scene_that_is_too_short_to_stay_are_for_others():
+    """Scenes of 4, 1, 4 and 3 s: the second would be chosen beside the first, and be left out as its end."""
+    found = first_choice(8.0, [0, 100, 125, 225], [0.8, 0.9, 0.5, 0.3], 300)
+    assert found == [[0, 4], [5, 9]]
+
+
+def test_a_summary_of_less_than_a_part_is_one_part():
+    """Of six scenes of half a second, 1 s is allowed: not two of them from different places."""
+    scores = [0.9, 0.2, 0.3, 0.8, 0.1, 0.4]
+    ((begin, end),) = first_choice(1.0, [0, 12, 25, 37, 50, 62], scores, 75)
+    assert end - begin == 1.0

@@ -188,7 +188,7 @@ def test_a_page_without_data_has_nothing_to_mark(made, tmp_path):
 
 
 def test_two_hours_make_a_small_page(made, tmp_path, monkeypatch):
-    def noise(summary, spans, height):
+    def noise(summary, spans, height, seen):
         rng = np.random.default_rng(0)
         return [rng.integers(0, 256, (height, 320, 3), np.uint8) for _ in spans]
 

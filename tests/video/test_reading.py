@@ -11,7 +11,7 @@ import av
 from rendered import grey, steady, write_video
 
 from trsum_jax.errors import InputError
-from trsum_jax.video.reading import VideoReader
+from trsum_jax.video.reading import VideoReader, picture
 
 
 def picks(path, rate=2.0):
@@ -116,6 +116,13 @@ def test_frames_come_one_at_a_time(tmp_path):
     with VideoReader(steady(tmp_path / 'a.mp4', 400, 10)) as reader:
         next(reader.sample(2.0))
         assert reader.n_frames == 1
+
+
+@pytest.mark.parametrize(('side', 'times'), [(None, 1), (25, 1), (24, 2), (12, 4)])
+def test_larger_pictures_than_are_wanted_are_averaged(side, times):
+    whole = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    means = whole.reshape(48 // times, times, 64 // times, times, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(picture(av.VideoFrame.from_ndarray(whole), side), means, atol=2)
 
 
 @pytest.mark.parametrize('mirrored', [False, True])

@@ -13,7 +13,7 @@ from rendered import scene, steady, write_video
 from summaries import summary_of
 
 from trsum_jax.errors import InputError
-from trsum_jax.video import storyboard
+from trsum_jax.video import outputs, page, storyboard
 
 
 def test_key_frames_are_those_of_highest_score(tmp_path):
@@ -42,6 +42,25 @@ def test_key_frames_of_a_changed_file(tmp_path):
     other = dataclasses.replace(summary, path=steady(tmp_path / 'b.mp4', 30, 10))
     with pytest.raises(InputError, match=r'b\.mp4: expected 1 key frames, found 0'):
         storyboard.key_frames(other, np.array([[50, 55]]), 20)
+
+
+@pytest.mark.parametrize('turned', [0, 90])
+def test_key_frames_are_kept_while_the_film_is_written(tmp_path, monkeypatch, turned):
+    images = [scene(number) for number in range(4) for _ in range(5)]
+    source = write_video(tmp_path / 'a.mp4', images, range(0, 2000, 100), turned=turned)
+    summary = summary_of(source, [(0, 4), (10, 14)])
+    film, alone, drawn = (tmp_path / name for name in ('s.mp4', 'alone.html', 'alone.png'))
+    outputs.write(summary, outputs.Targets(film))
+    page.write_page(summary, film, alone)
+    storyboard.draw(summary, drawn)
+
+    def again(*_):
+        raise AssertionError('the video is read once more')
+
+    monkeypatch.setattr(storyboard, 'pictures_at', again)
+    outputs.write(summary, outputs.Targets(film, page=tmp_path / 's.html', storyboard=tmp_path / 's.png'))
+    assert (tmp_path / 's.html').read_bytes() == alone.read_bytes()
+    assert (tmp_path / 's.png').read_bytes() == drawn.read_bytes()
 
 
 @pytest.mark.parametrize('n_parts', [1, 6, 40])

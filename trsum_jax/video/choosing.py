@@ -17,6 +17,8 @@ from trsum_jax.video.summary import ROUNDING, Summary, first_frames, length_note
 
 # Matroska and others keep milliseconds: a steady rate shows as gaps that differ by one or two of them.
 _STEADY = 2.1e-3
+# Share of a summary that is all of it: there is no room for two parts.
+_ONE = 0.8
 # Seconds; the weight of a shot is a whole number of these where frames come at an unsteady rate.
 _TICK = 0.01
 
@@ -219,7 +221,8 @@ def _choose_watchable(
     video, edges = task.video, task.edges
     found = cuts.find_scenes(video.frame_times, changes)
     shots = cuts.refine(np.asarray(video.change_points), video.picks, video.frame_times, changes, found)
-    least = shortest if shortest <= task.allowed else 0.0
+    # A summary that has to be shorter is one part.
+    least = min(shortest, _ONE * task.allowed)
     briefly, quiet = max(still.BRIEFLY, shortest), np.empty((0, 2), np.int64)
     covers = choice == COVERAGE and not task.constant
     if covers:
@@ -227,24 +230,29 @@ def _choose_watchable(
         shots = still.shorten(shots, quiet, edges, briefly)
     shots = parts.join_short(shots, edges, found.starts, least, task.allowed)
 
-    def choose(shots: np.ndarray, keep: np.ndarray, drop: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        content = None
+    def choose(shots: np.ndarray, keep: np.ndarray, drop: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Shots and which are chosen, once ends are left out; whether whole ones; the shots before that."""
+        content, marked = None, keep.any() or drop.any()
         if covers:
             content = coverage.content(shots, video.picks, edges, video.features, task.scores)
-        new = ~still.goes_on(shots, quiet, edges, briefly)
-        return _long_enough(task, shots, content, new & ~drop, keep, drop, found.starts, least)
+        able = ~still.goes_on(shots, quiet, edges, briefly) & ~drop
+        long = 0.0 if marked and shortest > task.allowed else least
+        while True:
+            cut, chosen, whole = _long_enough(task, shots, content, able, keep, drop, found.starts, long)
+            kept = np.isin(np.arange(len(cut)), parts.followed(keep, shots, cut)) if marked else None
+            trimmed = parts.trim_parts(edges, cut, chosen, changes, found.starts, shortest, kept)
+            # A short scene beside a chosen one is left out as its end: its seconds are for others.
+            if not whole or not (gone := able & ~keep & chosen & parts.left_out(shots, *trimmed)).any():
+                return *trimmed, whole, cut
+            able &= ~gone
 
-    nothing = np.zeros(len(shots), bool)
-    shots, chosen, whole = choose(shots, nothing, nothing)
-    shots, chosen = parts.trim_parts(edges, shots, chosen, changes, found.starts, shortest)
+    shots, chosen, whole, _ = choose(shots, *np.zeros((2, len(shots)), bool))
     if keep or drop:
         # Among the shots that people have seen the numbers of.
         kept, dropped = _marked(len(shots), keep, drop)
         seen = shots
-        shots, chosen, whole = choose(shots, kept, dropped)
-        keep, drop = (parts.followed(marked, seen, shots) for marked in (kept, dropped))
-        kept = np.isin(np.arange(len(shots)), keep)
-        shots, chosen = parts.trim_parts(edges, shots, chosen, changes, found.starts, shortest, kept)
+        shots, chosen, whole, cut = choose(shots, kept, dropped)
+        keep, drop = (parts.followed(marked, seen, cut) for marked in (kept, dropped))
     key_frames = clearest_frames(shots, task.frames, edges, changes, found.starts)
     return shots, chosen, whole, key_frames, (keep, drop)
 

@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import av
 import tabulate
 import tqdm
 
@@ -147,8 +148,19 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     if summary.clock is None:
         # It takes a pass over the whole video: once for all that has sound or is sought.
         summary = dataclasses.replace(summary, clock=reading.clock_of(summary.path))
+    wanted, seen = set(), {}
+    if targets.storyboard:
+        wanted |= {summary.key_frame(span) for span in storyboard.of_storyboard(summary)}
+    if targets.page:
+        wanted |= {summary.key_frame(span) for span in summary.shots[page.pictured(summary)]}
+
+    def watch(reader: reading.VideoReader, index: int, frame: av.VideoFrame) -> None:
+        # While the film is written, so that its frames are decoded once.
+        if index in wanted:
+            seen[index] = storyboard.upright(reader, frame, storyboard.HEIGHT)
+
     with _bar(targets.video) as progress:
-        notes = writing.write_video(summary, targets.video, sound=sound, progress=progress)
+        notes = writing.write_video(summary, targets.video, sound=sound, progress=progress, watch=watch)
     if targets.json:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
@@ -164,12 +176,18 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
     if targets.stills:
         notes += pieces.write_stills(summary, targets.video, targets.stills)
     if targets.storyboard:
-        storyboard.draw(summary, targets.storyboard)
+        storyboard.draw(summary, targets.storyboard, seen)
     if targets.page:
         # Only a large film is written again, small.
         with _bar(targets.page, delay=1) as progress:
             page.write_page(
-                summary, targets.video, targets.page, recut=targets.json, sound=sound, progress=progress
+                summary,
+                targets.video,
+                targets.page,
+                recut=targets.json,
+                sound=sound,
+                progress=progress,
+                seen=seen,
             )
     return notes
 

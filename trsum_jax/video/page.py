@@ -5,7 +5,7 @@ import os
 import pathlib
 import shlex
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ KEY_FRAMES = 60
 
 _COLUMNS, _ROWS = 1000, 100
 # Pixels of key frames where there are few, which are shown larger, or many.
-_HEIGHTS, _FEW = (270, 180), 12
+_HEIGHTS, _FEW = (storyboard.HEIGHT, 180), 12
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _TOLD = (
     'How much a shot tells beside the others: most, more or less, a third of them each; behind it its score '
@@ -38,6 +38,7 @@ def write_page(
     sound: str = 'all',
     embedded: int = small_film.LARGEST,
     progress: Callable[[float], None] | None = None,
+    seen: Mapping[int, np.ndarray] | None = None,
 ) -> None:
     """Writes a page that shows a summary, in one file that asks the network for nothing.
 
@@ -53,12 +54,13 @@ def write_page(
         sound: `none`, or a small copy has the main track.
         embedded: bytes of film that the page holds at most.
         progress: as `write_video`, of a small copy.
+        seen: as in `storyboard.key_frames`.
 
     Raises:
         InputError: where the page cannot be written, or the video not be read.
         OSError: where the film cannot be read.
     """
-    rows, stills = _rows(summary), _key_frames(summary)
+    rows, stills = _rows(summary), _key_frames(summary, seen)
     size = video.stat().st_size
     with contextlib.ExitStack() as stack:
         held = video
@@ -172,14 +174,18 @@ def _rows(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _key_frames(summary: Summary) -> list[tuple[int, str, int, int]]:
-    """Index of the shot, JPEG data URI, width and height of chosen shots; of many those of highest score."""
+def pictured(summary: Summary) -> np.ndarray:
+    """[n] int64, the chosen shots of which the page has a picture; of many those of highest score."""
     shown = np.flatnonzero(summary.chosen)
     best = np.argsort(-summary.shot_scores[shown], kind='stable')[:KEY_FRAMES]
-    shown = np.sort(shown[best])
-    found = []
+    return np.sort(shown[best])
+
+
+def _key_frames(summary: Summary, seen: Mapping[int, np.ndarray] | None) -> list[tuple[int, str, int, int]]:
+    """Index of the shot, JPEG data URI, width and height of each that is pictured."""
+    shown, found = pictured(summary), []
     height = _HEIGHTS[len(shown) > _FEW]
-    pictures = storyboard.key_frames(summary, summary.shots[shown], height)
+    pictures = storyboard.key_frames(summary, summary.shots[shown], height, seen)
     for index, picture in zip(shown, pictures, strict=True):
         height, width = picture.shape[:2]
         found.append((int(index), jpeg_uri(picture), width, height))

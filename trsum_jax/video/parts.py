@@ -64,6 +64,21 @@ def followed(marked: np.ndarray, before: np.ndarray, after: np.ndarray) -> list[
     return (np.searchsorted(after[:, 0], before[marked, 0], side='right') - 1).tolist()
 
 
+def left_out(shots: np.ndarray, trimmed: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Which shots have no frame in a summary.
+
+    Args:
+        shots: [n, 2] int, shots that cover the video.
+        trimmed: [m, 2] int, what `trim_parts` has made of them.
+        chosen: [m] bool, those of `trimmed` that are shown.
+
+    Returns:
+        [n] bool.
+    """
+    shown = np.append(0, np.cumsum(np.repeat(chosen, np.diff(trimmed, axis=1)[:, 0] + 1)))
+    return shown[shots[:, 1] + 1] == shown[shots[:, 0]]
+
+
 def trim_parts(
     edges: np.ndarray,
     shots: np.ndarray,

@@ -3,7 +3,7 @@
 import math
 import pathlib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import av
@@ -26,7 +26,9 @@ T = TypeVar('T')
 _SCORE, _CHOSEN, _FAINT = '#c1440e', '#f2c14e', '#8a8a8a'
 _WIDTH, _CURVE, _CAPTION = 11.0, 2.4, 0.32
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
-_MOST, _PIXELS, _DOTS = 30, 240, 120
+_MOST, _DOTS = 30, 120
+# Pixels of key frames: as high as a page shows them.
+HEIGHT = 270
 # Comes with matplotlib.
 _FAMILY = 'DejaVu Sans'
 # Has a box for every letter.
@@ -35,13 +37,17 @@ _BOXES = 'Last Resort High-Efficiency'
 _TITLE = 60
 
 
-def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[np.ndarray]:
+def key_frames(
+    summary: Summary, spans: np.ndarray, height: int | None, seen: Mapping[int, np.ndarray] | None = None
+) -> list[np.ndarray]:
     """One picture for each span, of its `Summary.key_frame`.
 
     Args:
         summary: of the video; it is read once, from the first key frame wanted to the last.
         spans: [n, 2] int, first and last frame, both inclusive; in any order, they may overlap.
         height: pixels of each picture; None for those of the video.
+        seen: pictures by frame, `HEIGHT` or more high, of a pass before; with all of them the video is not
+            read again.
 
     Returns:
         n pictures [height, W, 3] uint8, upright and with square pixels.
@@ -50,6 +56,8 @@ def key_frames(summary: Summary, spans: np.ndarray, height: int | None) -> list[
         InputError: the video cannot be read, or has fewer frames than when it was summarized.
     """
     frames = [summary.key_frame(span) for span in spans]
+    if seen and height and seen.keys() >= {*frames}:
+        return [_resized(Image.fromarray(seen[frame]), 1.0, height) for frame in frames]
     return pictures_at(summary, frames, 'key frames', lambda reader, frame: upright(reader, frame, height))
 
 
@@ -97,10 +105,18 @@ def upright(reader: VideoReader, frame: av.VideoFrame, height: int | None = None
     seen = Image.fromarray(picture(frame))
     shape = float(reader.stream.sample_aspect_ratio or 1)
     turned = seen.size == (frame.height, frame.width) and frame.rotation % 180 != 0
-    aspect = seen.width / seen.height * (1 / shape if turned else shape)
-    tall = height or seen.height
-    size = (max(1, round(tall * aspect)), tall)
+    return _resized(seen, 1 / shape if turned else shape, height or seen.height)
+
+
+def _resized(seen: Image.Image, shape: float, height: int) -> np.ndarray:
+    """A picture so high, [height, W, 3] uint8, whose pixels have been so wide by their height."""
+    size = (max(1, round(height * seen.width / seen.height * shape)), height)
     return np.asarray(seen.resize(size, Image.Resampling.LANCZOS))
+
+
+def of_storyboard(summary: Summary) -> np.ndarray:
+    """[n, 2] int64, the parts whose key frames are drawn: their first and last frames."""
+    return summary.parts[longest_parts(summary, _MOST)]
 
 
 def longest_parts(summary: Summary, most: int) -> np.ndarray:
@@ -109,7 +125,7 @@ def longest_parts(summary: Summary, most: int) -> np.ndarray:
     return np.sort(np.argsort(-lengths, kind='stable')[:most])
 
 
-def draw(summary: Summary, output: pathlib.Path) -> None:
+def draw(summary: Summary, output: pathlib.Path, seen: Mapping[int, np.ndarray] | None = None) -> None:
     """Draws the score along the video with the chosen parts marked, and below it their key frames.
 
     Of more than 30 parts the 30 longest are shown, in order.
@@ -117,6 +133,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
     Args:
         summary: what to draw.
         output: a picture (.png, .jpg, …), replaced where it exists.
+        seen: as in `key_frames`.
 
     Raises:
         InputError: the video cannot be read, the ending tells no format, or the file cannot be written.
@@ -129,7 +146,7 @@ def draw(summary: Summary, output: pathlib.Path) -> None:
         )
     parts = summary.parts
     shown = longest_parts(summary, _MOST)
-    pictures = key_frames(summary, parts[shown], _PIXELS)
+    pictures = key_frames(summary, parts[shown], HEIGHT, seen)
     rows = math.ceil(len(shown) / 5)
     columns = max(3, math.ceil(len(shown) / rows))
     tallest = max(shot.shape[0] / shot.shape[1] for shot in pictures)

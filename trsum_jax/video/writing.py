@@ -46,6 +46,7 @@ def write_video(
     sound: str = 'all',
     form: Form | None = None,
     progress: Callable[[float], None] | None = None,
+    watch: Callable[[VideoReader, int, av.VideoFrame], None] | None = None,
 ) -> list[str]:
     """Writes the parts of a summary as one film, whole or not at all, in bounded memory.
 
@@ -65,6 +66,7 @@ def write_video(
         sound: `all` tracks, the `main` one, or `none`.
         form: in place of that of the ending.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
+        watch: called with every frame of the parts and its number, as it was decoded.
 
     Returns:
         what a person should know of the sound (damage, what does not decode), and what the film lacks of high
@@ -98,6 +100,8 @@ def write_video(
                 heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
                 notes += _lost_of_hdr(frame)
                 tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
+            if watch is not None:
+                watch(reader, index, frame)
             part = int(np.searchsorted(parts[:, 1], index))
             shown = fitted(frame, pictures.codec_context)
             stretch, (begin, end) = stretches[part], ticks[index : index + 2].tolist()
@@ -244,7 +248,8 @@ def fitted(frame: av.VideoFrame, context: av.VideoCodecContext) -> av.VideoFrame
         whole = frame.reformat(format='yuv444p', **matrix).to_ndarray()
         padded = np.pad(whole, ((0, 0), (0, grown[0]), (0, grown[1])), mode='edge')
         return av.VideoFrame.from_ndarray(padded, 'yuv444p').reformat(format='yuv420p')
-    return frame.reformat(context.width, context.height, 'yuv420p', **matrix)
+    # By this thread, as in `reading.picture`.
+    return frame.reformat(context.width, context.height, 'yuv420p', threads=1, **matrix)
 
 
 def _lost_of_hdr(frame: av.VideoFrame) -> list[str]:

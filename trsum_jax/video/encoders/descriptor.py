@@ -11,6 +11,8 @@ NAME = 'descriptor-1'
 WIDTH = 1024
 
 _SIDE = 96
+# Of the pictures that are averaged down to that: more would only take longer.
+_ENOUGH = 360
 _LAYOUT = 8
 _HUES, _TONES = 16, 8
 _CELLS, _ORIENTATIONS = 8, 8
@@ -59,7 +61,7 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
 
 def load_descriptor() -> Encoder:
     """The descriptor as an encoder, picture by picture."""
-    return Encoder(NAME, 1, descriptor, lambda rows: rows)
+    return Encoder(NAME, 1, descriptor, lambda rows: rows, side=_ENOUGH)
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:
@@ -94,13 +96,19 @@ def _layout(lab: np.ndarray) -> np.ndarray:
 
 
 def _shares(position: np.ndarray, weight: np.ndarray, bins: int, *, circular: bool) -> np.ndarray:
-    """Shares of `bins` bins, every pixel split between the two bins whose centres are nearest."""
+    """Shares of `bins` bins, [5, bins], of all pixels and those of each quarter.
+
+    Every pixel is split between the two bins whose centres are nearest.
+    """
     low = np.floor(position - 0.5).astype(np.int64)
     part = position - 0.5 - low
     ends = np.stack([low, low + 1])
     ends = ends % bins if circular else np.clip(ends, 0, bins - 1)
-    counts = np.bincount(ends.ravel(), np.stack([weight * (1 - part), weight * part]).ravel(), minlength=bins)
-    return counts / position.size
+    lower, right = np.indices(position.shape) // (_SIDE // 2)
+    places = (2 * lower + right) * bins + ends
+    counts = np.bincount(places.ravel(), np.stack([weight * (1 - part), weight * part]).ravel(), 4 * bins)
+    quarters = 4 * counts.reshape(4, bins) / position.size
+    return np.concatenate([quarters.mean(axis=0, keepdims=True), quarters])
 
 
 def _colour(lab: np.ndarray) -> np.ndarray:
@@ -108,18 +116,12 @@ def _colour(lab: np.ndarray) -> np.ndarray:
     chroma = np.minimum(lch[..., 1] / _FULL_CHROMA, 1)
     hue = lch[..., 2] / (2 * np.pi) * _HUES
     lightness = lch[..., 0] / 100 * _TONES
-    half = _SIDE // 2
-    quarters = [(slice(y, y + half), slice(x, x + half)) for y in (0, half) for x in (0, half)]
     shares = [
-        _shares(position[region].ravel(), weight[region].ravel(), bins, circular=circular)
-        for region in [(slice(None), slice(None)), *quarters]
-        for position, weight, bins, circular in (
-            (hue, chroma, _HUES, True),
-            (lightness, np.ones_like(chroma), _TONES, False),
-            (chroma * _TONES, np.ones_like(chroma), _TONES, False),
-        )
+        _shares(hue, chroma, _HUES, circular=True),
+        _shares(lightness, np.ones_like(chroma), _TONES, circular=False),
+        _shares(chroma * _TONES, np.ones_like(chroma), _TONES, circular=False),
     ]
-    return _unit(np.sqrt(np.concatenate(shares)))
+    return _unit(np.sqrt(np.concatenate(shares, axis=1).ravel()))
 
 
 def _gradient(grey: np.ndarray) -> np.ndarray:
