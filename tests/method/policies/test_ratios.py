@@ -86,7 +86,7 @@ def test_of_one_policy_it_is_reinforce(ratio, reduction):
         found = estimators.reinforce(jax.random.key(3), x, VALID, wanted, SEEN, **options)
         return found.surrogate, found
 
-    plain, first = jax.grad(surrogate, has_aux=True)(LOGITS)
+    plain, first = jax.jit(jax.grad(surrogate, has_aux=True))(LOGITS)
     given = first.draw, first.rewards, first.advantages, LOGITS, 0.2
     again, found = compiled(ratio, reduction)(*given)
     np.testing.assert_allclose(again, -plain, rtol=1e-5, atol=1e-7)
@@ -143,13 +143,17 @@ def test_in_their_own_unit_advantages_of_leave_one_out_are_those_of_grpo():
     wanted = functools.partial(outcomes, wavy, spread(wavy))
     plain = functools.partial(estimators.reinforce, n_episodes=4, kind='leave_one_out')
     key = jax.random.key(7)
-    found = -jax.grad(lambda x: ratios.in_own_unit(plain, key, x, VALID, wanted, SEEN).surrogate)(LOGITS)
-    told = plain(key, LOGITS, VALID, wanted, SEEN)
+
+    def surrogate(x):
+        found = ratios.in_own_unit(plain, key, x, VALID, wanted, SEEN)
+        return found.surrogate, found
+
+    slope, told = jax.jit(jax.grad(surrogate, has_aux=True))(LOGITS)
     rewards, actions = np.asarray(told.rewards), np.asarray(told.draw.actions)[:, :3]
     assert len(set(rewards.tolist())) > 2
     advantages = (rewards - rewards.mean()) / rewards.std()
     p = np.asarray(jax.nn.sigmoid(LOGITS))[:3]
-    np.testing.assert_allclose(found, [*(advantages[:, None] * (actions - p)).mean(axis=0), 0], atol=1e-5)
+    np.testing.assert_allclose(-slope, [*(advantages[:, None] * (actions - p)).mean(axis=0), 0], atol=1e-5)
 
 
 def test_a_segment_whose_episodes_are_all_worth_the_same_teaches_nothing():

@@ -79,12 +79,12 @@ def test_the_first_step_is_that_of_the_moving_average_and_the_head_alone_learns_
 
 def test_a_value_does_not_depend_on_padding_nor_on_what_stands_beside(trained):
     setting, _, after, _ = trained['value']
-    module = setting.bound.second.summarizer
+    module = jax.jit(setting.bound.second.summarizer.apply)
     frames = jax.random.normal(jax.random.key(2), (2, 8, 6))
     valid = jnp.array([[True] * 8, [True] * 5 + [False] * 3])
-    _, values = module.apply({'params': after.params}, frames, valid)
+    _, values = module({'params': after.params}, frames, valid)
     other = frames.at[1, 5:].set(9.0).at[0].set(frames[1])
-    _, same = module.apply({'params': after.params}, other, valid)
+    _, same = module({'params': after.params}, other, valid)
     assert values.shape == (2,)
     assert float(values[1]) == pytest.approx(float(same[1]), abs=1e-7)
     assert float(values[0]) != pytest.approx(float(same[0]), abs=1e-7)
