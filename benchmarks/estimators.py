@@ -202,8 +202,9 @@ def centred(values: np.ndarray) -> np.ndarray:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[…], of […, L] and [L]."""
-    return a @ b / np.linalg.norm(a, axis=-1) / np.linalg.norm(b)
+    """[…], of […, L] and [L]; 0 of an estimate that is 0, as where all ratios are clipped."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b)
+    return a @ b / np.where(lengths > 0, lengths, 1.0)
 
 
 def agreement(drawn: np.ndarray, truth: np.ndarray) -> dict[str, float]:
