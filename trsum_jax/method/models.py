@@ -107,7 +107,7 @@ class Summarizer(nn.Module):
         pooled = jax.lax.stop_gradient(_mean_of(x, valid)[..., 0, :])
         pooled = nn.LayerNorm(use_bias=False, use_scale=False)(pooled)
         head = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.zeros, name='value')
-        # The mean and not the sum over the width: a step of Adam moves no value by more than the rate.
+        # The mean and not the sum over the width: a step of Adam moves a value by about the rate at most.
         return logits, head(pooled)[..., 0] / pooled.shape[-1]
 
 

@@ -329,13 +329,13 @@ def policy_loss(
     p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
     p_mean = losses.mean_over(p, segment.valid)
     return surrogate + pull, {
+        **found.told,
         'reward': jnp.mean(found.rewards),
         'reward_std': jnp.std(found.rewards),
         'advantage_rms': square,
         'p_mean': p_mean,
         'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
         'penalty': penalty,
-        **found.told,
     }
 
 

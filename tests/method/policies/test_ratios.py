@@ -71,7 +71,7 @@ def test_a_ratio_by_frame_is_exact_in_the_frames_own_move_with_the_others_as_the
         )
         by_hand.append(p[t] * (1 - p[t]) * difference)
     np.testing.assert_allclose(expected('frame', wavy)[:3], by_hand, atol=1e-5)
-    # Without an interaction of frames there is no bias; with one it is less than without any ratio.
+    # Without an interaction of frames there is no bias; with one there is, here less than of the root.
     np.testing.assert_allclose(expected('frame', linear)[:3], exact(linear)[:3], atol=1e-5)
     assert 0.02 < bias('frame') < bias('mean')
 

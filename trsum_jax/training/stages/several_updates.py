@@ -72,8 +72,7 @@ def _step(
 def _keeping(estimate: Callable[..., Estimate], *given: Any) -> Estimate:
     """The same estimate, which stands among the metrics as well, for later."""
     found = estimate(*given)
-    first = found._replace(surrogate=jax.lax.stop_gradient(found.surrogate), told={})
-    return found._replace(told={**found.told, 'first': first})
+    return found._replace(told={**found.told, 'first': found._replace(told={})})
 
 
 def _later_loss(loss, repeated, setup, frozen, state, progress, numbers, segment, key, given, first):
