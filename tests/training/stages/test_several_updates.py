@@ -1,4 +1,4 @@
-"""Several updates by the same episodes: a whole step of a policy that is a table, against numpy."""
+"""Several updates by the same episodes: a whole step of PPO, of a policy that is a table, against numpy."""
 
 import dataclasses
 import functools
@@ -21,11 +21,11 @@ from trsum_jax.training import trsum
 from trsum_jax.training.epoch import Batch
 from trsum_jax.training.stages import several_updates
 
-LENGTH, EPISODES, UPDATES, CLIP = 6, 4, 3, 0.1
+LENGTH, EPISODES, UPDATES, CLIP, AVERAGE = 6, 4, 3, 0.1, -0.2
 WEIGHTS = np.array([1.0, -2.0, 0.5, 3.0, -1.0, 2.0])
 FIELDS = {
     'decomposition.length': LENGTH, 'summarizer.batch': 4, 'summarizer.episodes': EPISODES,
-    'summarizer.baseline': 'leave_one_out', 'summarizer.updates': UPDATES, 'summarizer.ratio_clip': 0.9,
+    'summarizer.baseline': 'value', 'summarizer.updates': UPDATES, 'summarizer.ratio_clip': 0.9,
     'summarizer.epochs': 20, 'summarizer.warmup': 0.25, 'summarizer.learning_rate': 0.4,
     'summarizer.clip': 0.05, 'summarizer.penalty_weight': 0.5,
 }  # fmt: skip
@@ -34,7 +34,7 @@ SEGMENTS, WEIGHT = jnp.array([6, 8, 3, 0]), np.array([1.0, 1, 1, 0])
 
 
 class Table(nn.Module):
-    """A policy whose logits are its parameters."""
+    """A policy whose logits are its parameters, as is the value of all segments."""
 
     encoder = types.SimpleNamespace(config=types.SimpleNamespace(dropout=0))
 
@@ -42,7 +42,8 @@ class Table(nn.Module):
     def __call__(self, frames, valid, deterministic=True):
         del frames, deterministic
         logits = self.param('logits', nn.initializers.normal(1.0), (LENGTH,))
-        return jnp.broadcast_to(logits, valid.shape)
+        value = self.param('value', nn.initializers.constant(0.3), ())
+        return jnp.broadcast_to(logits, valid.shape), jnp.broadcast_to(value, valid.shape[:-1])
 
 
 class Nothing(nn.Module):
@@ -76,9 +77,10 @@ def setup(setting):
 def started(setting, setup):
     run = jax.tree.map(lambda leaf: leaf[0], setting.runs)
     # Of this run alone, as of a dial.
-    return run._replace(dials={'summarizer.ratio_clip': jnp.float32(CLIP)}), trsum.start_summarizer(
-        setup, run, {}
-    )
+    run = run._replace(dials={'summarizer.ratio_clip': jnp.float32(CLIP)})
+    state = trsum.start_summarizer(setup, run, {})
+    known = episodes.Baseline(jnp.full(4, AVERAGE), jnp.full(4, True))
+    return run, state._replace(baseline=known)
 
 
 def batch(progress=2.0):
@@ -96,7 +98,11 @@ def step_of(setting, setup, started):
 
 @pytest.fixture(scope='module')
 def found(setting, setup, started):
-    return jax.jit(functools.partial(step_of, setting, setup, started))()
+    """The state after a step and its metrics, a segment at a time, of a batch that two devices share."""
+    own = dataclasses.replace(setup, shards=2, at_once=1, how='map')
+    step = functools.partial(step_of, setting, own, started)
+    # Stands for two devices.
+    return jax.jit(jax.vmap(step, axis_name=sharding.DATA, axis_size=2, out_axes=None))()
 
 
 def test_a_step_is_that_of_numpy(setting, setup, started, found):
@@ -109,11 +115,11 @@ def test_a_step_is_that_of_numpy(setting, setup, started, found):
     old = np.asarray(state.params['logits'], np.float64)
     actions = np.asarray(sample(keys, state.params['logits'], valid))
     rewards = np.sin(actions @ WEIGHTS)
-    advantages = (rewards - rewards.mean(axis=1, keepdims=True)) * EPISODES / (EPISODES - 1)
-    settings, logits = setting.config.summarizer, {'logits': old}
+    advantages = rewards - (AVERAGE + 0.3)
+    settings, params = setting.config.summarizer, by_hand.exact(state.params)
     moments, cut = by_hand.moments_of(state.optimizer), []
     for _ in range(UPDATES):
-        p, q = by_hand.sigmoid(logits['logits']), by_hand.sigmoid(old)
+        p, q = by_hand.sigmoid(params['logits']), by_hand.sigmoid(old)
         gradient, shares = np.zeros(LENGTH), []
         for real, each, values in zip(valid, actions, advantages, strict=True):
             r = np.where(each, p / q, (1 - p) / (1 - q))
@@ -123,15 +129,18 @@ def test_a_step_is_that_of_numpy(setting, setup, started, found):
             excess = p[real].mean() - settings.share
             gradient += np.where(real, 0.5 * 2 * excess * p * (1 - p) / real.sum(), 0) / 3
         cut.append(np.mean(shares))
-        logits, moments = by_hand.adamw(logits, {'logits': gradient}, moments, settings, 2.0)
+        of_value = np.mean(AVERAGE + params['value'] - rewards.mean(axis=1))
+        grads = {'logits': gradient, 'value': of_value}
+        params, moments = by_hand.adamw(params, grads, moments, settings, 2.0)
     assert cut[0] == 0 < cut[-1] < 1
-    by_hand.assert_near(after.params, logits)
+    by_hand.assert_near(after.params, params)
     by_hand.assert_near(by_hand.moments_of(after.optimizer), moments)
     assert np.mean(told['ratio_clipped'][:3]) == pytest.approx(cut[-1], abs=1e-6)
     # What is told is of the first update, and the baselines moved once, by its rewards.
     by_hand.assert_near(told['reward'][:3], rewards.mean(axis=1))
     videos = np.asarray(setting.corpus.video)[SEGMENTS[:3]]
-    by_hand.assert_near(after.baseline.value[videos[2]], rewards[2].mean())
+    by_hand.assert_near(after.baseline.value[videos[2]], 0.9 * AVERAGE + 0.1 * rewards[2].mean())
+    by_hand.assert_near(told['value_error'][:3], (AVERAGE + 0.3 - rewards.mean(axis=1)) ** 2)
     assert set(told) == {*trsum_metrics(setting, setup, started), *several_updates.METRICS}
 
 
@@ -139,16 +148,6 @@ def trsum_metrics(setting, setup, started):
     run, state = started
     stage = trsum.summarizer_stage(setup)
     return jax.eval_shape(lambda: stage.step(state, batch(), setting.corpus, run, {})[1])
-
-
-def test_parts_of_a_batch_and_devices_that_share_it_change_nothing(setting, setup, started, found):
-    own = dataclasses.replace(setup, shards=2, at_once=1, how='map')
-    step = functools.partial(step_of, setting, own, started)
-    # Stands for two devices.
-    both = jax.vmap(step, axis_name=sharding.DATA, axis_size=2, out_axes=None)
-    after, told = jax.jit(both)()
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), after, found[0])
-    by_hand.assert_near(told, found[1])
 
 
 def test_what_serves_no_further_updates_is_refused():

@@ -11,8 +11,6 @@ from trsum_jax.experiment import check
 from trsum_jax.experiment.bench import estimating
 from trsum_jax.method import estimators
 from trsum_jax.method.episodes import Baseline
-from trsum_jax.training import scoring
-from trsum_jax.training.epoch import Batch
 from trsum_jax.training.stages.valued import with_value
 
 REWARDS = np.array([0.2, 0.5, 0.9])
@@ -32,7 +30,8 @@ def test_the_value_stands_on_top_of_the_average_and_learns_what_it_missed(seen):
         found = with_value(estimate, value, None, logits, None, None, baseline, 0.0, None)
         return found.surrogate, found
 
-    (slope, of_value), found = jax.grad(surrogate, (0, 1), has_aux=True)(jnp.zeros(3), jnp.array(0.3))
+    traced = jax.jit(jax.grad(surrogate, (0, 1), has_aux=True))
+    (slope, of_value), found = traced(jnp.zeros(3), jnp.array(0.3))
     np.testing.assert_allclose(found.advantages, REWARDS - 0.7, atol=1e-6)
     # The surrogate's own gradient is as before; the value's is that of half a square, of known videos.
     np.testing.assert_allclose(slope, REWARDS - 0.7, atol=1e-6)
@@ -42,59 +41,44 @@ def test_the_value_stands_on_top_of_the_average_and_learns_what_it_missed(seen):
 
 
 @pytest.fixture(scope='module')
-def trained():
-    """A setting with a value, and one without, of one generator, each after one step."""
-    found = {}
-    for baseline in ('moving_average', 'value'):
-        fields = {'summarizer.baseline': baseline, 'summarizer.batch': 2, 'summarizer.warmup': 0.0}
-        setting = Setting(tiny_config(**fields))
-        run = jax.tree.map(lambda leaf: leaf[0], setting.runs)
-        if not found:
-            frozen = jax.jit(setting.stage1.init)(run, ()).params
-        state = jax.jit(setting.stage2.init)(run, frozen)
-        known = Baseline(jnp.full_like(state.baseline.value, 0.4), jnp.full_like(state.baseline.seen, True))
-        batch = Batch(run.segments[:2], jnp.ones(2), jax.random.split(jax.random.key(1), 2), jnp.float32(1))
-        start = state._replace(baseline=known)
-        after, told = jax.jit(setting.stage2.step)(start, batch, setting.corpus, run, frozen)
-        found[baseline] = setting, state, after, told
-    return found
-
-
-def test_the_first_step_is_that_of_the_moving_average_and_the_head_alone_learns_besides(trained):
-    _, before, plain, told_plain = trained['moving_average']
-    _, start, after, told = trained['value']
-    assert set(after.params) == {*plain.params, 'value'}
-    for name in before.params:
-        jax.tree.map(np.testing.assert_array_equal, before.params[name], start.params[name])
-        # The value begins at 0, and its error does not reach the encoder.
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.params[name], plain.params[name]
-        )
-    np.testing.assert_allclose(told['reward'], told_plain['reward'], rtol=1e-6)
-    np.testing.assert_allclose(told['value_error'], (0.4 - np.asarray(told['reward'])) ** 2, atol=1e-6)
-    kernel = np.asarray(after.params['value']['kernel'])
-    assert not np.any(np.asarray(start.params['value']['kernel']))
-    assert np.any(kernel)
-
-
-def test_a_value_does_not_depend_on_padding_nor_on_what_stands_beside(trained):
-    setting, _, after, _ = trained['value']
-    module = jax.jit(setting.bound.second.summarizer.apply)
+def made():
+    """The module with a value, compiled; its parameters at the start, and with a head that has learned."""
+    setting = Setting(tiny_config(**{'summarizer.baseline': 'value'}))
+    module = setting.bound.second.summarizer
     frames = jax.random.normal(jax.random.key(2), (2, 8, 6))
     valid = jnp.array([[True] * 8, [True] * 5 + [False] * 3])
-    _, values = module({'params': after.params}, frames, valid)
-    other = frames.at[1, 5:].set(9.0).at[0].set(frames[1])
-    _, same = module({'params': after.params}, other, valid)
+    start = jax.jit(module.init)(jax.random.key(0), frames[0], valid[0])['params']
+    head = {'kernel': jax.random.normal(jax.random.key(3), start['value']['kernel'].shape)}
+    both = jax.jit(lambda params, frames: module.apply({'params': params}, frames, valid))
+    return setting, both, frames, start, {**start, 'value': head}
+
+
+def test_a_value_begins_at_0_and_the_logits_are_those_without(made):
+    setting, both, frames, start, learned = made
+    logits, values = both(start, frames)
+    np.testing.assert_array_equal(values, np.zeros(2))
+    bare = {name: of for name, of in learned.items() if name != 'value'}
+    valid = jnp.array([[True] * 8, [True] * 5 + [False] * 3])
+    alone = jax.jit(lambda params: setting.summarizer.apply({'params': params}, frames, valid))
+    # Scores are made with the head at hand, and of trainings without one.
+    for params in (learned, bare):
+        np.testing.assert_allclose(alone(params), logits, atol=1e-6)
+
+
+def test_the_error_of_a_value_reaches_its_head_alone(made):
+    _, both, frames, _, learned = made
+    slopes = jax.jit(jax.grad(lambda params: jnp.sum(both(params, frames)[1])))(learned)
+    assert np.any(slopes.pop('value')['kernel'])
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(slopes))
+
+
+def test_a_value_does_not_depend_on_padding_nor_on_what_stands_beside(made):
+    _, both, frames, _, learned = made
+    values = both(learned, frames)[1]
+    same = both(learned, frames.at[1, 5:].set(9.0).at[0].set(frames[1]))[1]
     assert values.shape == (2,)
-    assert float(values[1]) == pytest.approx(float(same[1]), abs=1e-7)
-    assert float(values[0]) != pytest.approx(float(same[0]), abs=1e-7)
-
-
-def test_scores_need_no_value(trained):
-    setting, _, after, _ = trained['value']
-    bare = {name: value for name, value in after.params.items() if name != 'value'}
-    score = jax.jit(lambda params: scoring.importance(setting.summarizer, params, setting.corpus))
-    np.testing.assert_array_equal(score(after.params), score(bare))
+    assert float(values[1]) == pytest.approx(float(same[1]), abs=1e-6)
+    assert abs(float(values[0] - same[0])) > 1e-4
 
 
 def test_an_estimator_that_measures_from_no_average_is_refused_a_value():

@@ -36,6 +36,8 @@ from trsum_jax.method.estimators import Estimate, RewardsOf, per
 RATIOS = ('frame', 'mean', 'episode')
 # Beyond it a ratio is as good as infinite, and would soon be so in float32.
 _MOST = 20.0
+# Of a reward in float32, a few steps of its last digit.
+_ROUNDING = 1e-6
 
 
 def again(
@@ -109,6 +111,9 @@ def in_own_unit(
         The estimate; the advantages that it tells are in the reward's unit.
     """
     found = estimate(key, logits, valid, rewards_of, baseline)
+    square = jnp.mean(jnp.square(found.advantages))
+    # What equal rewards differ by in float32 must not become as large as any other difference.
+    square = jnp.where(square > jnp.square(_ROUNDING * jnp.max(jnp.abs(found.rewards))), square, 0.0)
     # Without an average, the segment's own stands in.
-    own = episodes.unit(episodes.start_baseline(1, 'first'), jnp.mean(jnp.square(found.advantages)))
+    own = episodes.unit(episodes.start_baseline(1, 'first'), square)
     return found._replace(surrogate=found.surrogate * own)
