@@ -23,6 +23,7 @@ from configs.studies.estimators import VARIANTS
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import disjoint_folds
 from trsum_jax.experiment import config as door
+from trsum_jax.experiment.bench.estimating import repeated
 from trsum_jax.method import episodes, estimators
 from trsum_jax.method.policies import subsets
 from trsum_jax.method.rewards import reward_and_parts, unselected
@@ -33,6 +34,8 @@ LENGTH, EPISODES, SEEDS, EPOCHS = 128, 5, (0, 1), 12
 SMALL, SMALL_DRAWS = 4, 100_000
 SEGMENTS, DRAWS, REFERENCE = 2, 120, 48
 ROUNDS = 5
+# How far the logits are from those that drew, root mean square, where episodes serve several updates.
+MOVED = 0.1
 
 
 def config_of(fields: dict[str, Any]) -> Any:
@@ -44,14 +47,26 @@ def config_of(fields: dict[str, Any]) -> Any:
 
 
 def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid: Any) -> Callable:
-    """(key, logits) -> one estimate [L] of the gradient, at the end of its annealing."""
+    """(key, logits) -> one estimate [L] of the gradient, at the end of its annealing.
+
+    Of a variant of several updates it is that of a later one: by episodes of a policy `MOVED` away.
+    """
     settings = config_of(fields).summarizer
     estimate = door.estimator(settings)
     segment = types.SimpleNamespace(valid=valid)
     now = episodes.Baseline(level, jnp.array(True)), EPOCHS, settings
 
+    def own(key, logits):
+        return estimate(key, logits, segment, rewards_of, *now)
+
+    def later(key, logits):
+        away = MOVED * jax.random.normal(jax.random.key(6), logits.shape)
+        first = own(key, jax.lax.stop_gradient(logits) + away)
+        return repeated(settings)(first, logits, segment, settings)
+
     def one(key, logits):
-        return -jax.grad(lambda x: estimate(key, x, segment, rewards_of, *now).surrogate)(logits)
+        found = later if settings.updates > 1 else own
+        return -jax.grad(lambda x: found(key, x).surrogate)(logits)
 
     return one
 
@@ -187,8 +202,9 @@ def centred(values: np.ndarray) -> np.ndarray:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[…], of […, L] and [L]."""
-    return a @ b / np.linalg.norm(a, axis=-1) / np.linalg.norm(b)
+    """[…], of […, L] and [L]; 0 of an estimate that is 0, as where all ratios are clipped."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b)
+    return a @ b / np.where(lengths > 0, lengths, 1.0)
 
 
 def agreement(drawn: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -43,7 +43,7 @@ def exact(reward):
         probability = jnp.prod(jnp.where(ACTIONS > 0, p, 1 - p), axis=1)
         return jnp.sum(probability * jax.vmap(reward)(jnp.pad(ACTIONS, ((0, 0), (0, 1)))))
 
-    return np.asarray(jax.grad(expected)(LOGITS))
+    return np.asarray(jax.jit(jax.grad(expected))(LOGITS))
 
 
 def draws(estimator, reward, parts=None, n_draws=DRAWS, n_episodes=2):

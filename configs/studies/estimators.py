@@ -27,6 +27,15 @@ VARIANTS = {
     'count-control-leave-one-out': {'estimator': 'count_control', 'baseline': 'leave_one_out'},
     'subsets': {'estimator': 'subsets'},
     'subsets-leave-one-out': {'estimator': 'subsets', 'baseline': 'leave_one_out'},
+    'value': {'baseline': 'value'},
+    'ppo': {'updates': 4, 'baseline': 'value'},
+    'grpo': {'updates': 4, 'baseline': 'leave_one_out', 'advantage_unit': 'group'},
+    'dr-grpo': {'updates': 4, 'baseline': 'leave_one_out'},
+    'gspo': {
+        **{'updates': 4, 'baseline': 'leave_one_out', 'advantage_unit': 'group'},
+        **{'ratio': 'mean', 'ratio_clip': 0.004},
+    },
+    'whole-ratio': {'updates': 4, 'baseline': 'leave_one_out', 'ratio': 'episode'},
 }
 
 

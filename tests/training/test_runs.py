@@ -171,8 +171,8 @@ def test_a_stream_is_its_place_in_the_list_which_checkpoints_rely_on():
 def test_a_run_takes_its_own_numbers_before_those_of_all():
     dials = {'summarizer.share': 0.4, 'masking.mask': 0.7}
     run = runs.Run(key=None, segments=None, weight=None, dials=dials)
-    policy, fates = runs.PolicyNumbers(0.15, *range(6)), runs.MaskingNumbers(0.5, 0.25, 0.8, 0.1)
-    assert runs.own(policy, 'summarizer', run) == runs.PolicyNumbers(0.4, *range(6))
+    policy, fates = runs.PolicyNumbers(0.15, *range(7)), runs.MaskingNumbers(0.5, 0.25, 0.8, 0.1)
+    assert runs.own(policy, 'summarizer', run) == runs.PolicyNumbers(0.4, *range(7))
     assert runs.own(fates, 'masking', run) == runs.MaskingNumbers(0.5, 0.25, 0.7, 0.1)
     assert runs.own(policy, 'masking', run) == policy
     assert runs.own(fates, 'masking', runs.Run(None, None, None)) == fates

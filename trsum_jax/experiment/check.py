@@ -15,12 +15,14 @@ from trsum_jax.experiment.bench.estimating import (
     ESTIMATORS,
     GIVEN,
     RELAXED,
+    REPEATABLE,
     WITH_BASELINE,
     other_terms,
 )
 from trsum_jax.experiment.fields import FIELDS, get_config
 from trsum_jax.method import decomposition, reward_terms
 from trsum_jax.runtime.fields import is_path
+from trsum_jax.training.stages.valued import VALUE
 
 LARGEST_SEED = 2**32 - 1  # JAX keeps 32 bits of a seed: larger ones are the same as smaller ones
 # Lists of texts: names of files, of columns.
@@ -46,6 +48,9 @@ LATER = {
     'summarizer.advantage_unit': 'reward',
     'summarizer.entropy_weight': 0.0,
     'summarizer.estimator_options': {},
+    'summarizer.ratio': 'frame',
+    'summarizer.ratio_clip': 0.2,
+    'summarizer.updates': 1,
 }
 # Fields of earlier versions, which are constants now, with the only value that is still done.
 GONE = {
@@ -246,7 +251,8 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
             f'config.summarizer.estimator_options: expected none with {settings.estimator}, whose options '
             f'are fields of their own, found {", ".join(settings.estimator_options)}'
         )
-    if is_path(settings.baseline) and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
+    asked = is_path(settings.baseline) or settings.baseline == VALUE
+    if asked and settings.estimator in set(ESTIMATORS) - set(WITH_BASELINE):
         faults.append(
             f'config.summarizer.baseline: expected an estimator that takes {settings.baseline}, one of '
             f'{", ".join(WITH_BASELINE)} or of your own, found {settings.estimator}'
@@ -262,6 +268,16 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
         faults.append(
             'config.summarizer.train_generator: expected False, or reward_terms.reconstruction over 0, as '
             'the preset reconstruction has it (`CONFIG:reconstruction`): the generator learns by it alone'
+        )
+    if settings.updates > 1 and settings.estimator not in REPEATABLE:
+        faults.append(
+            f'config.summarizer.updates: expected 1 with estimator={settings.estimator}, whose episodes '
+            f'serve no further updates (those of {", ".join(REPEATABLE)} do), found {settings.updates}'
+        )
+    if settings.updates > 1 and settings.train_generator:
+        faults.append(
+            'config.summarizer.updates: expected 1 with train_generator, whose rewards change with each '
+            f'update, found {settings.updates}'
         )
     if settings.train_generator and settings.estimator in RELAXED:
         faults.append(

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import ml_collections
 
 from trsum_jax.experiment.bench import functions
-from trsum_jax.experiment.bench.estimating import estimator
+from trsum_jax.experiment.bench.estimating import estimator, repeated
 from trsum_jax.method import episodes, losses, masking, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.training import runs, steps, trsum
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.stages import gradient_noise, held_aside, variations
+from trsum_jax.training.stages import gradient_noise, held_aside, several_updates, valued, variations
 
 
 class TrSum(NamedTuple):
@@ -42,8 +42,8 @@ class TrSum(NamedTuple):
 
     @property
     def summarizer(self) -> Summarizer:
-        """The module of stage 2."""
-        return self.second.summarizer
+        """The module of stage 2 as it scores frames, without the value that a baseline may be."""
+        return self.second.summarizer.clone(value=False)
 
 
 def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: int = 1) -> TrSum:
@@ -63,6 +63,9 @@ def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: i
     second = _reinforcement(config, generator, summarizer, width, n_videos, shards)
     stage_1 = held_aside.keeping_the_best(first, config.generator.patience)
     stage_2 = (variations.unfrozen if config.summarizer.train_generator else trsum.summarizer_stage)(second)
+    if config.summarizer.updates > 1:
+        again = repeated(config.summarizer), config.summarizer.updates
+        stage_2 = several_updates.learning_again(stage_2, second, *again)
     if every := config.layout.gradient_noise_every:
         stage_2 = gradient_noise.telling_noise(stage_2, second, every, config.layout.gradient_noise_draws)
     return TrSum(first, second, (stage_1, stage_2))
@@ -145,13 +148,15 @@ def _reinforcement(
     shards: int,
 ) -> trsum.Reinforcement:
     fields = config.summarizer
+    with_value = fields.baseline == valued.VALUE
     return trsum.Reinforcement(
-        summarizer=summarizer,
+        summarizer=summarizer.clone(value=with_value),
         generator=generator,
         width=width,
         length=config.decomposition.length,
         n_videos=n_videos,
         view=variations.permuted_view if fields.permute_features else lambda keys, frames: frames,
+        loss=valued.valued_loss if with_value else trsum.policy_loss,
         estimate=estimator(fields),
         reward=functools.partial(
             reward_terms.weighted_sum,

@@ -13,11 +13,12 @@ import ml_collections
 from trsum_jax.data.made.synthetic import Recipe
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
-from trsum_jax.experiment.bench.estimating import ESTIMATORS, WITH_BASELINE
+from trsum_jax.experiment.bench.estimating import ESTIMATORS, REPEATABLE, WITH_BASELINE
 from trsum_jax.method import decomposition, encoder, episodes, models, reward_terms, rewards
+from trsum_jax.method.policies import ratios
 from trsum_jax.runtime.fields import Field
 from trsum_jax.training import trsum
-from trsum_jax.training.stages import variations
+from trsum_jax.training.stages import valued, variations
 
 PRESETS = ('default', 'reconstruction', 'published')
 _REWARD = {'transitions': -0.1}
@@ -146,7 +147,11 @@ FIELDS = {
     ),
     'summarizer.estimator_options': Field({}, 'keyword arguments of an estimator of your own, by name'),
     'summarizer.baseline': Field(
-        'moving_average', f'of {", ".join(WITH_BASELINE)}', 'P', choices=episodes.BASELINES, by_path=True
+        'moving_average',
+        f'of {", ".join(WITH_BASELINE)}; value: the average and a learned value',
+        'P',
+        choices=(*episodes.BASELINES, valued.VALUE),
+        by_path=True,
     ),
     'summarizer.baseline_start': Field(
         'first', "where a video's average begins: its first reward, or 0", 'O', choices=episodes.STARTS
@@ -158,11 +163,26 @@ FIELDS = {
     'summarizer.estimate_clip': Field(
         0.0, "largest norm of a segment's estimate by its logits; 0: none", 'O', within='[0, inf)'
     ),
+    'summarizer.updates': Field(
+        1,
+        f'of a batch by the same episodes, their rewards taken once; of {", ".join(REPEATABLE)}',
+        'P',
+        least=1,
+    ),
+    'summarizer.ratio': Field(
+        'frame',
+        "of the new policy to the old one in further updates: each frame's, their geometric mean, or the "
+        "whole episode's",
+        'O',
+        choices=ratios.RATIOS,
+    ),
+    'summarizer.ratio_clip': Field(0.2, 'ε, that a ratio may gain by leaving 1', 'O', within='(0, inf)'),
     'summarizer.permute_features': Field(False, 'segments with features in random order and signs', 'O'),
     'summarizer.train_generator': Field(False, 'whether the generator goes on learning in stage 2', 'P'),
     'summarizer.advantage_unit': Field(
         'reward',
-        'what advantages are in: its unit, or the root of their own mean square (`spread`)',
+        'what advantages are in: its unit, or the root of their own mean square, a moving average over the '
+        "run (`spread`) or of a segment's episodes (`group`)",
         'P',
         choices=trsum.ADVANTAGE_UNITS,
     ),

@@ -23,7 +23,7 @@ from trsum_jax.training import scoring, trsum
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run, stream
-from trsum_jax.training.stages import gradient_noise, held_aside
+from trsum_jax.training.stages import gradient_noise, held_aside, several_updates, valued
 from trsum_jax.training.steps import over
 
 OURS = 'trsum'
@@ -44,6 +44,8 @@ LOGGED = {
     'summarizer': (
         *('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
         *gradient_noise.METRICS,
+        *several_updates.METRICS,
+        *valued.METRICS,
     ),
     **{name: rival.LOGGED for name, rival in _RIVALS.items()},
 }

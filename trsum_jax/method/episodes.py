@@ -26,6 +26,18 @@ class Baseline(NamedTuple):
     seen: jax.Array
 
 
+class Draw(NamedTuple):
+    """Episodes of a segment, and the policy that drew them.
+
+    Attributes:
+        logits: [L] float32, constants.
+        actions: [N, L] bool.
+    """
+
+    logits: jax.Array
+    actions: jax.Array
+
+
 def sample(key: chex.PRNGKey, logits: jax.Array, valid: jax.Array, n_episodes: int) -> jax.Array:
     """Draws `a_t ~ Bernoulli(p_t)` for every episode.
 

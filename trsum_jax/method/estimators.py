@@ -5,15 +5,15 @@ to minimise: its gradient by the logits is *minus* the estimate. `method.relaxat
 differentiate through the reward, `method.policies` those that mind how many frames an episode selects.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from trsum_jax.method import episodes
-from trsum_jax.method.episodes import Baseline
+from trsum_jax.method.episodes import Baseline, Draw
 
 
 class Outcome(NamedTuple):
@@ -37,11 +37,15 @@ class Estimate(NamedTuple):
         rewards: [K] float32, of the episodes drawn from the policy.
         advantages: [K], [K, L], or [K / 2] for pairs, float32, what weighs the episodes; zeros where nothing
             does.
+        draw: what further updates by the same episodes read (`policies.ratios`); empty: there are none.
+        told: more metrics of the segment, scalars by name.
     """
 
     surrogate: jax.Array
     rewards: jax.Array
     advantages: jax.Array
+    draw: Draw | tuple[()] = ()
+    told: Mapping[str, Any] = {}
 
 
 # [K, L] actions of one segment, all at once (the caller lays them out), to what they bring.
@@ -87,7 +91,8 @@ def reinforce(
     likeliest = (logits > 0) & valid
     rewards, level = rewards_and_level(kind, baseline, actions, likeliest, rewards_of)
     advantages = rewards - level
-    return Estimate(episodes.surrogate(logits, actions, advantages, valid, reduction), rewards, advantages)
+    surrogate = episodes.surrogate(logits, actions, advantages, valid, reduction)
+    return Estimate(surrogate, rewards, advantages, Draw(jax.lax.stop_gradient(logits), actions))
 
 
 def antithetic(

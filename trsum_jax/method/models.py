@@ -76,14 +76,17 @@ class Summarizer(nn.Module):
         encoder: the module inside, of the generator's sizes.
         centred: subtract the mean of the valid frames going in.
         feature_scale: factor on the features going in, the generator's.
+        value: give, beside the logits, what the segment's reward is expected to be over its video's average.
+            The head reads the encoder's mean output, teaches the encoder nothing, and begins at 0.
     """
 
     encoder: Encoder
     centred: bool = True
     feature_scale: float = 1.0
+    value: bool = False
 
     @nn.compact
-    def __call__(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> jax.Array:
+    def __call__(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> Any:
         """Gives the logits of `p`.
 
         Args:
@@ -92,13 +95,20 @@ class Summarizer(nn.Module):
             deterministic: no dropout.
 
         Returns:
-            [..., L] float32.
+            [..., L] float32; with `value` a pair of them and [...] float32.
         """
         mean = _mean_of(frames, valid) if self.centred else jnp.zeros(())
         x = jnp.where(valid[..., None], (frames - mean) * self.feature_scale, 0.0)
         x = self.encoder(x, valid, deterministic)
         score = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.normal(_SCORE_STD), name='score')
-        return score(x.astype(jnp.float32))[..., 0]
+        logits = score(x.astype(jnp.float32))[..., 0]
+        if not self.value:
+            return logits
+        pooled = jax.lax.stop_gradient(_mean_of(x, valid)[..., 0, :])
+        pooled = nn.LayerNorm(use_bias=False, use_scale=False)(pooled)
+        head = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.zeros, name='value')
+        # The mean and not the sum over the width: a step of Adam moves a value by about the rate at most.
+        return logits, head(pooled)[..., 0] / pooled.shape[-1]
 
 
 def count_parameters(params: Any) -> int:

@@ -65,6 +65,7 @@ class PolicyNumbers(NamedTuple):
     credit_radius: chex.Numeric
     temperature: chex.Numeric
     temperature_end: chex.Numeric
+    ratio_clip: chex.Numeric
 
 
 class Rates(NamedTuple):

@@ -24,7 +24,7 @@ from trsum_jax.training.epoch import Batch, Stage
 from trsum_jax.training.runs import MaskingNumbers, PolicyNumbers, Run, own, stream
 from trsum_jax.training.steps import Optimizer, apply, gradients, over
 
-ADVANTAGE_UNITS = ('reward', 'spread')
+ADVANTAGE_UNITS = ('reward', 'spread', 'group')
 # Of stage 1: the generator's, and those of two reconstructions that need none (`compare`).
 LOSSES = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
 
@@ -72,6 +72,7 @@ class Reinforcement:
         length: L.
         n_videos: V, for the baselines.
         view: (keys [B], frames [B, L, D]) -> what the summarizer sees of them.
+        loss: `policy_loss`, or a variation of it for a summarizer that gives more than logits.
         estimate: (key, logits [L], segment, rewards_of, baseline, progress, `PolicyNumbers`) -> `Estimate`,
             an estimator of `method.estimators` with its options bound.
         reward: (frames, valid, action, reconstruction, shot, change, side) -> reward and parts, as
@@ -96,6 +97,7 @@ class Reinforcement:
     length: int
     n_videos: int
     view: Callable[[chex.PRNGKey, chex.Array], chex.Array]
+    loss: Callable[..., tuple[chex.Array, dict[str, chex.Array]]]
     estimate: Callable[..., Estimate]
     reward: Callable[..., tuple[chex.Array, chex.Array]]
     penalty: Callable[..., chex.Array]
@@ -271,16 +273,16 @@ def summarizer_step(
 
 
 def policy_gradient(
-    setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any
+    setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Corpus, run: Run, frozen: Any, *beside
 ):
     """The gradient of a batch's mean loss by the parameters, and its segments' metrics [B] each."""
     corpus = corpus._replace(standard=run.standard)
 
-    def loss(params, chosen, keys):
+    def loss(params, chosen, keys, *beside):
         segments = jax.vmap(gather, (None, 0))(corpus, chosen)
-        return policy_losses(setup, params, segments, keys, frozen, state, batch.progress, run)
+        return policy_losses(setup, params, segments, keys, frozen, state, batch.progress, run, *beside)
 
-    items = batch.segments, batch.keys
+    items = batch.segments, batch.keys, *beside
     return gradients(loss, state.params, items, batch.weight, setup.at_once, setup.shards)
 
 
@@ -293,14 +295,15 @@ def policy_losses(
     state: SummarizerState,
     progress: chex.Numeric,
     run: Run,
+    *beside: chex.ArrayTree,
 ):
-    """The loss of every segment [B], and the metrics [B] each."""
+    """The loss of every segment [B], and the metrics [B] each; a variation's loss reads what is `beside`."""
     sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
     seen = setup.view(keys, batch.frames)
     logits = apply(setup.summarizer, params, dropout_keys, seen, batch.valid)
     numbers = own(setup.numbers, 'summarizer', run)
-    return jax.vmap(functools.partial(policy_loss, setup, frozen, state, progress, numbers))(
-        batch, sample_keys, logits
+    return jax.vmap(functools.partial(setup.loss, setup, frozen, state, progress, numbers))(
+        batch, sample_keys, logits, *beside
     )
 
 
@@ -317,17 +320,18 @@ def policy_loss(
     """The surrogate loss of one segment with length penalty and entropy bonus, and its metrics."""
     rewards_of = functools.partial(over, setup.how, functools.partial(outcome_of, setup, frozen, segment))
     now = episodes.baseline_of(state.baseline, segment.video), progress, numbers
-    surrogate, rewards, advantages = setup.estimate(key, logits, segment, rewards_of, *now)
+    found = setup.estimate(key, logits, segment, rewards_of, *now)
     # Squared here: `Stage.roots` takes the root of the epoch's mean.
-    square = jnp.mean(jnp.square(advantages))
-    surrogate = surrogate * episodes.unit(state.spread, square)
+    square = jnp.mean(jnp.square(found.advantages))
+    surrogate = found.surrogate * episodes.unit(state.spread, square)
     penalty = setup.penalty(logits, segment.valid, numbers.share)
     pull = numbers.penalty_weight * penalty - numbers.entropy_weight * setup.bonus(logits, segment.valid)
     p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
     p_mean = losses.mean_over(p, segment.valid)
     return surrogate + pull, {
-        'reward': jnp.mean(rewards),
-        'reward_std': jnp.std(rewards),
+        **found.told,
+        'reward': jnp.mean(found.rewards),
+        'reward_std': jnp.std(found.rewards),
         'advantage_rms': square,
         'p_mean': p_mean,
         'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),

@@ -40,6 +40,10 @@ def odd(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
     rewards = rewards_of(jnp.zeros((1, 4), bool)).rewards
     return estimators.Estimate(jnp.sum(logits), rewards[0], rewards)
 
+def telling(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
+    rewards = rewards_of(jnp.zeros((1, 4), bool)).rewards
+    return estimators.Estimate(jnp.sum(logits[:3]), rewards, rewards, told={'gain': logits})
+
 def asked(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
     if logits[0] > 0:
         return 1
@@ -104,6 +108,7 @@ REFUSED = {
     'arguments': ({'baseline': 'sound:early'}, r'called as early\(rewards, actions, baseline, rewards_of\)'),
     'no-estimate': ({'estimator': 'sound:pair'}, r'expected an Estimate\(.*\) of .*, found a tuple'),
     'shape': ({'estimator': 'sound:odd'}, r'expected rewards of shape \[K\], found shape \[\]'),
+    'metric': ({'estimator': 'sound:telling'}, r'expected the metric gain of shape \[\], found shape \[4\]'),
     'padding': ({'estimator': 'sound:padded'}, r'expected no gradient at a frame of padding, found 1'),
     'traced': (
         {'estimator': 'sound:asked'},

@@ -9,10 +9,10 @@ import ml_collections
 
 from trsum_jax.experiment.bench import functions
 from trsum_jax.method import estimators, relaxations
-from trsum_jax.method.policies import counting, subsets
+from trsum_jax.method.policies import counting, ratios, subsets
 from trsum_jax.runtime.fields import is_path
 from trsum_jax.training.runs import PolicyNumbers
-from trsum_jax.training.stages import variations
+from trsum_jax.training.stages import valued, variations
 
 ESTIMATORS = {
     'reinforce': estimators.reinforce,
@@ -35,6 +35,8 @@ GIVEN = ('n_episodes', 'reduction', 'kind', 'radius', 'share', 'temperature')
 # than its value.
 RELAXED = ('straight_through', 'gumbel', 'gumbel_straight_through')
 BY_FRAME = ('local_credit', *RELAXED)
+# These give the `episodes.Draw` that further updates are made of.
+REPEATABLE = ('reinforce',)
 
 
 def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Estimate]:
@@ -49,18 +51,46 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         which the runs of a grid may differ, some estimators take their own: `subsets` δ for its size. One by
         import path is found when it is first called: what only scores does without it.
     """
-    clip, by_shot = fields.estimate_clip, fields.actions == 'shots'
     chosen = ESTIMATORS.get(fields.estimator, functools.partial(functions.call, fields.estimator))
 
     def estimate(key, logits, segment, rewards_of, baseline, progress, numbers):
         one = functools.partial(chosen, **options_of(fields, progress, numbers))
-        if clip:
-            one = functools.partial(estimators.clipped, one, clip)
-        if by_shot:
-            one = variations.over_shots(one, segment.shot)
-        return one(key, logits, segment.valid, rewards_of, baseline)
+        return _wrapped(fields, one, segment)(key, logits, segment.valid, rewards_of, baseline)
 
     return estimate
+
+
+def repeated(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Estimate]:
+    """What `several_updates.learning_again` repeats the estimator of a config by.
+
+    Args:
+        fields: `config.summarizer`; its estimator is one of `REPEATABLE`.
+
+    Returns:
+        (`Estimate` of the first update, logits [L], segment, numbers) -> `Estimate`.
+    """
+    options = {'ratio': fields.ratio, 'reduction': fields.log_probability}
+
+    def repeat(first, logits, segment, numbers):
+        def one(key, logits, valid, rewards_of, baseline):
+            del key, rewards_of, baseline
+            known = first.draw, first.rewards, first.advantages
+            return ratios.again(*known, logits, valid, clip=numbers.ratio_clip, **options)
+
+        return _wrapped(fields, one, segment)(None, logits, segment.valid, None, None)
+
+    return repeat
+
+
+def _wrapped(
+    fields: ml_collections.ConfigDict, one: Callable[..., estimators.Estimate], segment: Any
+) -> Callable[..., estimators.Estimate]:
+    """An estimator with what the config asks of all of them, for a segment."""
+    if fields.advantage_unit == 'group':
+        one = functools.partial(ratios.in_own_unit, one)
+    if fields.estimate_clip:
+        one = functools.partial(estimators.clipped, one, fields.estimate_clip)
+    return variations.over_shots(one, segment.shot) if fields.actions == 'shots' else one
 
 
 def other_terms(fields: ml_collections.ConfigDict) -> list[str]:
@@ -93,6 +123,9 @@ def options_of(
     """
     kind = fields.baseline
     takes = functions.parameters(ESTIMATORS.get(fields.estimator) or functions.function(fields.estimator))
+    if kind == valued.VALUE:
+        # The average comes with the value on top (`valued.with_value`).
+        kind = 'moving_average'
     given = {
         'kind': functools.partial(functions.call, kind) if is_path(kind) else kind,
         'radius': numbers.credit_radius,

@@ -79,13 +79,15 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
         _expect(estimate.surrogate, 'a surrogate', '[]', lambda shape: shape == ())
         _expect(estimate.rewards, 'rewards', '[K]', lambda shape: len(shape) == 1)
         _expect(estimate.advantages, 'advantages', '[K] or [K, L]', lambda shape: 1 <= len(shape) <= 2)
+        for name, value in estimate.told.items():
+            _expect(value, f'the metric {name}', '[]', lambda shape: shape == ())
         return estimate.surrogate, estimate
 
     _bind(path, found, ('key', 'logits', 'valid', 'rewards_of', 'baseline'), options)
     # Parts that are no numbers show in the gradient of what reads them.
     traced = jax.jit(jax.grad(surrogate, has_aux=True))
     gradient, estimate = _run(traced, _LOGITS, np.zeros(4, np.float32))
-    _finite('an Estimate, and a gradient of its surrogate', gradient, *estimate)
+    _finite('an Estimate, and a gradient of its surrogate', gradient, *estimate[:3])
     if gradient[3] != 0:
         raise _Fault(f'expected no gradient at a frame of padding, found {float(gradient[3]):.3g}')
     blind, _ = _run(traced, _LOGITS, np.full(4, np.nan, np.float32))
