@@ -27,6 +27,7 @@ VARIANTS = {
     'count-control-leave-one-out': {'estimator': 'count_control', 'baseline': 'leave_one_out'},
     'subsets': {'estimator': 'subsets'},
     'subsets-leave-one-out': {'estimator': 'subsets', 'baseline': 'leave_one_out'},
+    'markov': {'estimator': 'markov'},
 }
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import ml_collections
 
 from trsum_jax.experiment.bench import functions
-from trsum_jax.experiment.bench.estimating import estimator
-from trsum_jax.method import episodes, losses, masking, reward_terms
+from trsum_jax.experiment.bench.estimating import SUMMARIZERS, estimator
+from trsum_jax.method import episodes, masking, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.training import runs, steps, trsum
@@ -84,7 +84,8 @@ def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, 
         )
     )
     shared = {'centred': model.centred, 'feature_scale': scale_of(model, width)}
-    return Generator(encoder, mask_token=model.mask_token, **shared), Summarizer(encoder, **shared)
+    summarizer = SUMMARIZERS.get(config.summarizer.estimator, Summarizer)(encoder, **shared)
+    return Generator(encoder, mask_token=model.mask_token, **shared), summarizer
 
 
 def _pretraining(
@@ -162,7 +163,7 @@ def _reinforcement(
         ),
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
         # Without a weight no run has it in its program.
-        bonus=losses.entropy if fields.entropy_weight else lambda *_: 0.0,
+        bonus=summarizer.entropy if fields.entropy_weight else lambda *_: 0.0,
         numbers=_numbers(runs.PolicyNumbers, fields),
         baseline_start=fields.baseline_start,
         in_units=fields.advantage_unit == 'spread',

@@ -306,7 +306,7 @@ def clipped(
         estimate: any estimator, its options bound.
         most: largest Euclidean norm of the estimate by a segment's logits.
         key: a typed key.
-        logits: [L] float32.
+        logits: [L, …] float32, as the estimator needs them.
         valid: [L] bool.
         rewards_of: as the estimator needs it.
         baseline: the moving average of the segment's video, scalars.
@@ -321,7 +321,8 @@ def clipped(
 
     gradient, found = jax.grad(surrogate, has_aux=True)(jax.lax.stop_gradient(logits))
     shorter = -gradient * (most / jnp.maximum(jnp.linalg.norm(gradient), most))
-    return found._replace(surrogate=towards(shorter, logits, valid, 'sum'))
+    # Not `towards`: a policy may have more than one logit a frame. At padding the gradient is 0 already.
+    return found._replace(surrogate=-jnp.sum(jax.lax.stop_gradient(shorter) * logits))
 
 
 def _pairs(

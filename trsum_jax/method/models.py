@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from trsum_jax.method.encoder import Encoder
-from trsum_jax.method.losses import keep, mean_frame
+from trsum_jax.method.losses import entropy, keep, mean_frame
 
 MASK_TOKENS = ('zero', 'learned')
 # Standard deviation of `w_sc` at the start (ours).
@@ -70,7 +70,7 @@ class Generator(nn.Module):
 
 
 class Summarizer(nn.Module):
-    """Scores the frames of a segment: `p_t = sigmoid(h_t · w_sc)`.
+    """Scores the frames of a segment: `p_t = sigmoid(h_t · w_sc)`, the probability of `a_t ~ Bernoulli(p_t)`.
 
     Attributes:
         encoder: the module inside, of the generator's sizes.
@@ -82,7 +82,6 @@ class Summarizer(nn.Module):
     centred: bool = True
     feature_scale: float = 1.0
 
-    @nn.compact
     def __call__(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> jax.Array:
         """Gives the logits of `p`.
 
@@ -94,11 +93,34 @@ class Summarizer(nn.Module):
         Returns:
             [..., L] float32.
         """
+        return self.scores(self.policy(frames, valid, deterministic), valid)
+
+    @nn.compact
+    def policy(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> jax.Array:
+        """Gives what actions are drawn from: the same logits. Other policies have more of them."""
+        return self.scored(self.encoded(frames, valid, deterministic))
+
+    @staticmethod
+    def scores(logits: jax.Array, valid: jax.Array) -> jax.Array:
+        """The logits of `p`, [..., L], from the policy's."""
+        del valid
+        return logits
+
+    @staticmethod
+    def entropy(logits: jax.Array, valid: jax.Array) -> jax.Array:
+        """Of the policy, nats a frame, a scalar, from one segment's logits."""
+        return entropy(logits, valid)
+
+    def encoded(self, frames: jax.Array, valid: jax.Array, deterministic: bool) -> jax.Array:
+        """`h`, [..., L, width] float32."""
         mean = _mean_of(frames, valid) if self.centred else jnp.zeros(())
         x = jnp.where(valid[..., None], (frames - mean) * self.feature_scale, 0.0)
-        x = self.encoder(x, valid, deterministic)
+        return self.encoder(x, valid, deterministic).astype(jnp.float32)
+
+    def scored(self, h: jax.Array) -> jax.Array:
+        """`h_t · w_sc`, [..., L] float32."""
         score = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.normal(_SCORE_STD), name='score')
-        return score(x.astype(jnp.float32))[..., 0]
+        return score(h)[..., 0]
 
 
 def count_parameters(params: Any) -> int:
