@@ -2,7 +2,7 @@
 
 All estimate `∇ E[R(a)]` over `a_t ~ Bernoulli(sigmoid(logit_t))` for one segment, and give a `surrogate`
 to minimise: its gradient by the logits is *minus* the estimate. `method.relaxations` holds those that
-differentiate through the reward, `method.policies` those that mind how many frames an episode selects.
+differentiate through the reward, `method.policies` those of other policies, and of the frames' number.
 """
 
 from collections.abc import Callable

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from scipy import stats
+from scipy import special, stats
 from tiny import tiny_config
 
 from trsum_jax.errors import InputError
@@ -42,20 +42,29 @@ def outcomes(actions):
     return estimators.Outcome(rewards, jnp.zeros(actions.shape))
 
 
-def test_log_probabilities_are_those_of_all_actions_and_sum_to_one():
-    every = jax.vmap(chains.log_probability_of_chain, (None, 0, None))(LOGITS, ACTIONS, VALID)
-    np.testing.assert_allclose(every, np.log(PROBABILITY), atol=1e-5)
-    assert np.exp(every).sum() == pytest.approx(1, abs=1e-6)
+@pytest.fixture(scope='module')
+def known():
+    """What the chain says of itself: of all actions the log-probability, marginals, entropy."""
+
+    @jax.jit
+    def of(logits):
+        every = jax.vmap(chains.log_probability_of_chain, (None, 0, None))(logits, ACTIONS, VALID)
+        return every, chains.marginal_logits(logits, VALID), chains.entropy_of_chain(logits, VALID)
+
+    return [np.asarray(value, np.float64) for value in of(LOGITS)]
 
 
-def test_marginals_and_entropy_are_those_of_all_actions():
+def test_log_probabilities_are_those_of_all_actions_and_sum_to_one(known):
+    np.testing.assert_allclose(known[0], np.log(PROBABILITY), atol=1e-5)
+    assert np.exp(known[0]).sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_marginals_and_entropy_are_those_of_all_actions(known):
     marginal = PROBABILITY @ ACTIONS
-    found = jax.nn.sigmoid(chains.marginal_logits(LOGITS, VALID))
-    np.testing.assert_allclose(np.delete(found, 2), np.delete(marginal, 2), atol=1e-6)
+    np.testing.assert_allclose(np.delete(special.expit(known[1]), 2), np.delete(marginal, 2), atol=1e-6)
     # Without the coupling they would be others.
-    assert np.abs(marginal - jax.nn.sigmoid(LOGITS[:, 0]))[4] > 0.05
-    entropy = -(PROBABILITY @ np.log(PROBABILITY)) / 4
-    assert float(chains.entropy_of_chain(LOGITS, VALID)) == pytest.approx(entropy, abs=1e-6)
+    assert np.abs(marginal - special.expit(LOGITS[:, 0]))[4] > 0.05
+    assert known[2] == pytest.approx(-(PROBABILITY @ np.log(PROBABILITY)) / 4, abs=1e-6)
 
 
 def test_draws_follow_the_policy():
@@ -93,16 +102,20 @@ def test_over_all_pairs_of_episodes_its_mean_is_the_gradient_by_both_logits(kind
 
 
 def test_advantages_by_hand_and_the_mean_over_frames():
-    key = jax.random.key(3)
-    estimate = functools.partial(chains.markov, key, LOGITS, VALID, outcomes, SEEN, n_episodes=3)
-    total, mean, greedy = estimate(), estimate(reduction='mean'), estimate(kind='greedy')
-    drawn = chains.follow(LOGITS, VALID, jax.random.uniform(key, (3, 5)))
-    rewards = np.asarray(outcomes(drawn).rewards)
-    assert len(set(rewards.tolist())) > 1
+    # The likelier choices, one after another: .3, -1.2 - 1, .8 - .7, .1 + 1.5.
+    likelier = jnp.array([[True, False, False, True, True]])
+
+    @jax.jit
+    def found(key):
+        estimate = functools.partial(chains.markov, key, LOGITS, VALID, outcomes, SEEN, n_episodes=3)
+        drawn = chains.follow(LOGITS, VALID, jax.random.uniform(key, (3, 5)))
+        estimates = estimate(), estimate(reduction='mean'), estimate(kind='greedy')
+        return *estimates, outcomes(drawn).rewards, outcomes(likelier).rewards
+
+    total, mean, greedy, rewards, of_likelier = found(jax.random.key(3))
+    assert len({*rewards.tolist(), *of_likelier.tolist()}) > 2
     np.testing.assert_allclose(total.advantages, rewards - 0.4, atol=1e-6)
-    # After the first frame, 1.2 more than it could be, the second's logit is -2.2; then .1 and -1.4.
-    likelier = outcomes(jnp.array([[True, False, False, True, True]])).rewards[0]
-    np.testing.assert_allclose(greedy.advantages, rewards - likelier, atol=1e-6)
+    np.testing.assert_allclose(greedy.advantages, rewards - of_likelier, atol=1e-6)
     assert 4 * float(mean.surrogate) == pytest.approx(float(total.surrogate), abs=1e-5)
 
 
@@ -130,19 +143,26 @@ class Nothing(nn.Module):
 
 
 def test_a_new_summarizer_is_the_bernoulli_policys_and_its_scores_are_marginals_once_it_is_not():
-    frames, valid = jnp.sin(jnp.arange(30.0)).reshape(2, 5, 3), jnp.stack([VALID, jnp.arange(5) < 2])
+    valid = np.stack([VALID, np.arange(5) < 2])
     plain, chain = Summarizer(Nothing()), chains.ChainSummarizer(Nothing())
-    own = chain.init(jax.random.key(0), frames, valid)['params']
-    score = plain.init(jax.random.key(0), frames, valid)['params']['score']
-    np.testing.assert_array_equal(own['score']['kernel'], score['kernel'])
-    before = plain.apply({'params': {'score': score}}, frames, valid)
-    np.testing.assert_allclose(chain.apply({'params': own}, frames, valid)[valid], before[valid], atol=1e-6)
 
-    moved = {'params': {**own, 'coupling': {'kernel': jnp.array([[1.0], [-2.0], [0.5]])}}}
-    given = chain.apply(moved, frames, valid, method='policy')
-    np.testing.assert_array_equal(given[..., 0], before)
-    after = np.stack([chains.marginal_logits(*one) for one in zip(given, valid, strict=True)])
-    np.testing.assert_allclose(chain.apply(moved, frames, valid), after, atol=1e-6)
+    @jax.jit
+    def found(frames):
+        of_plain = plain.init(jax.random.key(0), frames, valid)
+        start = chain.init(jax.random.key(0), frames, valid)['params']
+        moved = {'params': {**start, 'coupling': {'kernel': jnp.array([[1.0], [-2.0], [0.5]])}}}
+        given = chain.apply(moved, frames, valid, method='policy')
+        return (
+            *(plain.apply(of_plain, frames, valid), chain.apply({'params': start}, frames, valid)),
+            *(given, chain.apply(moved, frames, valid), jax.vmap(chains.marginal_logits)(given, valid)),
+        )
+
+    before, at_start, given, after, marginal = map(
+        np.asarray, found(jnp.sin(jnp.arange(30.0)).reshape(2, 5, 3))
+    )
+    np.testing.assert_allclose(at_start[valid], before[valid], atol=1e-6)
+    np.testing.assert_allclose(given[..., 0], before, atol=1e-6)
+    np.testing.assert_allclose(after, marginal, atol=1e-6)
     assert np.abs(after - before)[valid].max() > 0.01
 
 
