@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from trsum_jax.method import episodes
 from trsum_jax.method.episodes import Baseline
-from trsum_jax.method.estimators import Estimate, Level, RewardsOf, per, rewards_and_level
+from trsum_jax.method.estimators import Estimate, Level, RewardsOf, rewards_and_level
 from trsum_jax.method.losses import entropies, mean_over
 from trsum_jax.method.models import Summarizer
 
@@ -78,7 +79,7 @@ def markov(
         rewards_of: rewards of [N, L] bool actions.
         baseline: the moving average of the segment's video, scalars.
         n_episodes: N.
-        reduction: of the log-probability: `mean` divides by the valid frames.
+        reduction: of the log-probability, `sum` or `mean`.
         kind: as of `estimators.reinforce`; `greedy` takes the likelier choice at each frame, one after
             another.
 
@@ -92,8 +93,8 @@ def markov(
     likelier = follow(now, valid, jnp.full((1, valid.shape[0]), 0.5))[0]
     rewards, level = rewards_and_level(kind, baseline, actions, likelier, rewards_of)
     advantages = rewards - level
-    of_one = jax.vmap(log_probability_of_chain, (None, 0, None))
-    log_probabilities = of_one(logits, actions, valid) / per(reduction, valid)
+    of_one = jax.vmap(log_probability_of_chain, (None, 0, None, None))
+    log_probabilities = of_one(logits, actions, valid, reduction)
     surrogate = -jnp.mean(jax.lax.stop_gradient(advantages) * log_probabilities)
     return Estimate(surrogate, rewards, advantages)
 
@@ -112,31 +113,34 @@ def follow(logits: jax.Array, valid: jax.Array, uniform: jax.Array) -> jax.Array
     chex.assert_rank([logits, valid, uniform], [2, 1, 2])
 
     def decide(before: jax.Array, frame: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-        logit, real, u = frame
-        taken = real & (u < jax.nn.sigmoid(logit[0] + logit[1] * before))
-        return jnp.where(real, _sign(taken), before), taken
+        after_taken, after_left, real, u = frame
+        taken = real & (u < jax.nn.sigmoid(jnp.where(before, after_taken, after_left)))
+        return jnp.where(real, taken, before), taken
 
-    start = jnp.zeros(uniform.shape[0])
-    return jax.lax.scan(decide, start, (logits, valid, uniform.T))[1].T
+    start = jnp.zeros(uniform.shape[0], bool)
+    return jax.lax.scan(decide, start, (*_given(logits, valid), valid, uniform.T))[1].T
 
 
-def log_probability_of_chain(logits: jax.Array, action: jax.Array, valid: jax.Array) -> jax.Array:
+def log_probability_of_chain(
+    logits: jax.Array, action: jax.Array, valid: jax.Array, reduction: str = 'sum'
+) -> jax.Array:
     """`log π(a) = Σ_t log π(a_t | a_{t-1})` over the valid frames, all at once: the action is known.
 
     Args:
         logits: [L, 2] float32, φ and κ.
         action: [L] bool.
         valid: [L] bool.
+        reduction: `sum`, or `mean` over frames.
 
     Returns:
         A float32 scalar.
     """
     chex.assert_rank([logits, action, valid], [2, 1, 1])
     up_to = jax.lax.cummax(jnp.where(valid, jnp.arange(valid.shape[0]), -1))
-    last = jnp.concatenate([jnp.full(1, -1), up_to[:-1]])
-    before = jnp.where(last >= 0, _sign(action[last]), 0.0)
-    given = logits[:, 0] + logits[:, 1] * before
-    return jnp.sum(jnp.where(valid, jax.nn.log_sigmoid(_sign(action) * given), 0.0))
+    # Before the first there is none, and whichever is read is of no weight.
+    before = action[jnp.concatenate([jnp.zeros(1, int), up_to[:-1]])]
+    given = jnp.where(before, *_given(logits, valid))
+    return episodes.log_probability(given, action, valid, reduction)
 
 
 def marginal_logits(logits: jax.Array, valid: jax.Array) -> jax.Array:
@@ -168,11 +172,6 @@ def entropy_of_chain(logits: jax.Array, valid: jax.Array) -> jax.Array:
     taken, left = _marginals(logits, valid)
     after_taken, after_left = (entropies(given) for given in _given(logits, valid))
     return mean_over(jnp.exp(taken[:-1]) * after_taken + jnp.exp(left[:-1]) * after_left, valid)
-
-
-def _sign(taken: jax.Array) -> jax.Array:
-    """1 where selected, -1 where not."""
-    return jnp.where(taken, 1.0, -1.0)
 
 
 def _given(logits: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
