@@ -47,7 +47,7 @@ def config_of(fields: dict[str, Any]) -> Any:
 
 
 def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid: Any) -> Callable:
-    """(key, logits) -> one estimate [L] of the gradient, at the end of its annealing.
+    """(key, logits) -> one estimate of the gradient by them, at the end of its annealing.
 
     Of a variant of several updates it is that of a later one: by episodes of a policy `MOVED` away.
     """
@@ -76,6 +76,11 @@ def of_one_size(fields: dict[str, Any]) -> bool:
     return fields.get('estimator') == 'subsets'
 
 
+def is_chain(fields: dict[str, Any]) -> bool:
+    """Whether a variant's policy has a coupling beside each logit."""
+    return fields.get('estimator') == 'markov'
+
+
 def bias(fields: dict[str, Any]) -> dict[str, float]:
     """Distance of the mean estimate from the exact gradient at T = 4, over its norm, and what is noise."""
     weights = jnp.array([1.0, 2.0, -0.5, 3.0])
@@ -92,12 +97,18 @@ def bias(fields: dict[str, Any]) -> dict[str, float]:
     size = config_of(fields).summarizer.share * SMALL
     possible = (jnp.sum(actions, axis=1) == size) if of_one_size(fields) else jnp.ones(len(actions), bool)
 
+    # Of the frame before: 1 selected, -1 not, 0 none.
+    before = jnp.pad(2 * actions[:, :-1] - 1, ((0, 0), (1, 0)))
+
     def expected(logits):
-        p = jax.nn.sigmoid(logits)[None]
+        given = logits[None, :, 0] + before * logits[None, :, 1] if is_chain(fields) else logits[None]
+        p = jax.nn.sigmoid(given)
         probability = jnp.where(possible, jnp.prod(jnp.where(actions > 0, p, 1 - p), axis=1), 0.0)
         return jnp.sum(probability * jax.vmap(reward)(actions)) / jnp.sum(probability)
 
     logits = jnp.array([0.3, -1.2, 0.8, 0.1])
+    if is_chain(fields):
+        logits = jnp.stack([logits, jnp.array([0.0, 0.5, -1.0, 0.8])], axis=1)
     exact = jax.grad(expected)(logits)
     one = gradient_of(fields | {'credit_radius': 1}, outcome, expected(logits), jnp.ones(SMALL, bool))
     found = jax.jit(jax.vmap(one, (0, None)))(jax.random.split(jax.random.key(1), SMALL_DRAWS), logits)
@@ -180,10 +191,18 @@ class Trained:
             for name, fields in variants.items():
                 own = of_one_size(fields)
                 slopes, level = _by_episodes(fields, every, logits, segment.valid) if own else flips
-                drawn = _draws(gradient_of(fields, every, level, segment.valid), logits, DRAWS, seed=2)
+                one = gradient_of(fields, every, level, segment.valid)
+                if is_chain(fields):
+                    one = functools.partial(_by_score, one)
+                drawn = _draws(one, logits, DRAWS, seed=2)
                 known = {'known': of_truth(slopes)['known']}
                 found[name].append(agreement(drawn, slopes.mean(axis=0)) | known)
         return {name: _mean(of) for name, of in found.items()}, _mean(about)
+
+
+def _by_score(one: Callable, key: Any, logits: Any) -> Any:
+    """Of a chain as it starts, uncoupled, the estimate [L] by φ: there its gradient is the Bernoulli's."""
+    return one(key, jnp.stack([logits, jnp.zeros(logits.shape)], axis=1))[:, 0]
 
 
 def _draws(one: Callable, logits: Any, n: int, seed: int) -> np.ndarray:

@@ -36,6 +36,7 @@ VARIANTS = {
         **{'ratio': 'mean', 'ratio_clip': 0.004},
     },
     'whole-ratio': {'updates': 4, 'baseline': 'leave_one_out', 'ratio': 'episode'},
+    'markov': {'estimator': 'markov'},
 }
 
 

@@ -9,7 +9,9 @@ from benchmarks import estimators
 from configs.studies.estimators import VARIANTS
 
 
-@pytest.mark.parametrize(('name', 'biased'), [('leave-one-out', False), ('subsets', False), ('gumbel', True)])
+@pytest.mark.parametrize(
+    ('name', 'biased'), [('leave-one-out', False), ('subsets', False), ('markov', False), ('gumbel', True)]
+)
 def test_bias_is_seen_where_theory_has_it(name, biased, monkeypatch):
     monkeypatch.setattr(estimators, 'SMALL_DRAWS', 20_000)
     found = estimators.bias(VARIANTS[name])

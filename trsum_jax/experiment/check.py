@@ -16,6 +16,7 @@ from trsum_jax.experiment.bench.estimating import (
     GIVEN,
     RELAXED,
     REPEATABLE,
+    SUMMARIZERS,
     WITH_BASELINE,
     other_terms,
 )
@@ -256,6 +257,11 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
         faults.append(
             f'config.summarizer.baseline: expected an estimator that takes {settings.baseline}, one of '
             f'{", ".join(WITH_BASELINE)} or of your own, found {settings.estimator}'
+        )
+    if settings.estimator in SUMMARIZERS and settings.actions != 'frames':
+        faults.append(
+            f'config.summarizer.actions: expected frames with {settings.estimator}, which scores frames by '
+            f'its policy over them, found {settings.actions}'
         )
     others = other_terms(settings)
     if others and settings.estimator in BY_FRAME:

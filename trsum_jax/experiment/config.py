@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import ml_collections
 
 from trsum_jax.experiment.bench import functions
-from trsum_jax.experiment.bench.estimating import estimator, repeated
-from trsum_jax.method import episodes, losses, masking, reward_terms
+from trsum_jax.experiment.bench.estimating import SUMMARIZERS, estimator, repeated
+from trsum_jax.method import episodes, masking, reward_terms
 from trsum_jax.method.encoder import Encoder, EncoderConfig
 from trsum_jax.method.models import Generator, Summarizer
 from trsum_jax.training import runs, steps, trsum
@@ -42,8 +42,8 @@ class TrSum(NamedTuple):
 
     @property
     def summarizer(self) -> Summarizer:
-        """The module of stage 2 as it scores frames, without the value that a baseline may be."""
-        return self.second.summarizer.clone(value=False)
+        """The module of stage 2."""
+        return self.second.summarizer
 
 
 def bind(config: ml_collections.ConfigDict, width: int, n_videos: int, shards: int = 1) -> TrSum:
@@ -87,7 +87,9 @@ def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, 
         )
     )
     shared = {'centred': model.centred, 'feature_scale': scale_of(model, width)}
-    return Generator(encoder, mask_token=model.mask_token, **shared), Summarizer(encoder, **shared)
+    chosen, value = config.summarizer.estimator, config.summarizer.baseline == valued.VALUE
+    summarizer = SUMMARIZERS.get(chosen, Summarizer)(encoder, value=value, **shared)
+    return Generator(encoder, mask_token=model.mask_token, **shared), summarizer
 
 
 def _pretraining(
@@ -148,15 +150,14 @@ def _reinforcement(
     shards: int,
 ) -> trsum.Reinforcement:
     fields = config.summarizer
-    with_value = fields.baseline == valued.VALUE
     return trsum.Reinforcement(
-        summarizer=summarizer.clone(value=with_value),
+        summarizer=summarizer,
         generator=generator,
         width=width,
         length=config.decomposition.length,
         n_videos=n_videos,
         view=variations.permuted_view if fields.permute_features else lambda keys, frames: frames,
-        loss=valued.valued_loss if with_value else trsum.policy_loss,
+        loss=valued.valued_loss if summarizer.value else trsum.policy_loss,
         estimate=estimator(fields),
         reward=functools.partial(
             reward_terms.weighted_sum,
@@ -167,7 +168,7 @@ def _reinforcement(
         ),
         penalty=functools.partial(episodes.length_penalty, penalty=fields.penalty),
         # Without a weight no run has it in its program.
-        bonus=losses.entropy if fields.entropy_weight else lambda *_: 0.0,
+        bonus=summarizer.entropy if fields.entropy_weight else lambda *_: 0.0,
         numbers=_numbers(runs.PolicyNumbers, fields),
         baseline_start=fields.baseline_start,
         in_units=fields.advantage_unit == 'spread',

@@ -2,7 +2,7 @@
 
 All estimate `∇ E[R(a)]` over `a_t ~ Bernoulli(sigmoid(logit_t))` for one segment, and give a `surrogate`
 to minimise: its gradient by the logits is *minus* the estimate. `method.relaxations` holds those that
-differentiate through the reward, `method.policies` those that mind how many frames an episode selects.
+differentiate through the reward, `method.policies` those of other policies, and of the frames' number.
 """
 
 from collections.abc import Callable, Mapping
@@ -311,7 +311,7 @@ def clipped(
         estimate: any estimator, its options bound.
         most: largest Euclidean norm of the estimate by a segment's logits.
         key: a typed key.
-        logits: [L] float32.
+        logits: [L, …] float32, as the estimator needs them.
         valid: [L] bool.
         rewards_of: as the estimator needs it.
         baseline: the moving average of the segment's video, scalars.
@@ -326,7 +326,8 @@ def clipped(
 
     gradient, found = jax.grad(surrogate, has_aux=True)(jax.lax.stop_gradient(logits))
     shorter = -gradient * (most / jnp.maximum(jnp.linalg.norm(gradient), most))
-    return found._replace(surrogate=towards(shorter, logits, valid, 'sum'))
+    # Not `towards`: a policy may have more than one logit a frame. At padding the gradient is 0 already.
+    return found._replace(surrogate=-jnp.sum(jax.lax.stop_gradient(shorter) * logits))
 
 
 def _pairs(

@@ -94,7 +94,7 @@ def copy_nearest(frames: jax.Array, visible: jax.Array) -> jax.Array:
 
 
 def entropy(logits: jax.Array, valid: jax.Array) -> jax.Array:
-    """Mean over frames of `-p log p - (1 - p) log(1 - p)`, in nats: what keeps a policy from deciding early.
+    """Mean over frames of `entropies`: what keeps a policy from deciding early.
 
     Args:
         logits: [L] float32.
@@ -104,6 +104,18 @@ def entropy(logits: jax.Array, valid: jax.Array) -> jax.Array:
         A float32 scalar, from 0 to log 2.
     """
     chex.assert_rank([logits, valid], 1)
+    return mean_over(entropies(logits), valid)
+
+
+def entropies(logits: jax.Array) -> jax.Array:
+    """`-p log p - (1 - p) log(1 - p)` of `p = sigmoid(logit)`, in nats.
+
+    Args:
+        logits: any shape, float32.
+
+    Returns:
+        The same shape, from 0 to log 2.
+    """
     taken = jax.nn.sigmoid(logits) * jax.nn.log_sigmoid(logits)
     left = jax.nn.sigmoid(-logits) * jax.nn.log_sigmoid(-logits)
-    return -mean_over(taken + left, valid)
+    return -(taken + left)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from trsum_jax.method.encoder import Encoder
-from trsum_jax.method.losses import keep, mean_frame
+from trsum_jax.method.losses import entropy, keep, mean_frame
 
 MASK_TOKENS = ('zero', 'learned')
 # Standard deviation of `w_sc` at the start (ours).
@@ -70,7 +70,7 @@ class Generator(nn.Module):
 
 
 class Summarizer(nn.Module):
-    """Scores the frames of a segment: `p_t = sigmoid(h_t · w_sc)`.
+    """Scores the frames of a segment: `p_t = sigmoid(h_t · w_sc)`, the probability of `a_t ~ Bernoulli(p_t)`.
 
     Attributes:
         encoder: the module inside, of the generator's sizes.
@@ -85,8 +85,7 @@ class Summarizer(nn.Module):
     feature_scale: float = 1.0
     value: bool = False
 
-    @nn.compact
-    def __call__(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> Any:
+    def __call__(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> jax.Array:
         """Gives the logits of `p`.
 
         Args:
@@ -95,13 +94,18 @@ class Summarizer(nn.Module):
             deterministic: no dropout.
 
         Returns:
-            [..., L] float32; with `value` a pair of them and [...] float32.
+            [..., L] float32.
         """
+        found = self.policy(frames, valid, deterministic)
+        return self.scores(found[0] if self.value else found, valid)
+
+    @nn.compact
+    def policy(self, frames: jax.Array, valid: jax.Array, deterministic: bool = True) -> Any:
+        """Gives what actions are drawn from, as `heads`, or with `value` a pair of it and [...] float32."""
         mean = _mean_of(frames, valid) if self.centred else jnp.zeros(())
         x = jnp.where(valid[..., None], (frames - mean) * self.feature_scale, 0.0)
-        x = self.encoder(x, valid, deterministic)
-        score = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.normal(_SCORE_STD), name='score')
-        logits = score(x.astype(jnp.float32))[..., 0]
+        x = self.encoder(x, valid, deterministic).astype(jnp.float32)
+        logits = self.heads(x)
         if not self.value:
             return logits
         pooled = jax.lax.stop_gradient(_mean_of(x, valid)[..., 0, :])
@@ -109,6 +113,22 @@ class Summarizer(nn.Module):
         head = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.zeros, name='value')
         # The mean and not the sum over the width: a step of Adam moves a value by about the rate at most.
         return logits, head(pooled)[..., 0] / pooled.shape[-1]
+
+    def heads(self, x: jax.Array) -> jax.Array:
+        """The policy's logits of the encoder's output [..., L, width]: here those of `p`, [..., L]."""
+        score = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.normal(_SCORE_STD), name='score')
+        return score(x)[..., 0]
+
+    @staticmethod
+    def scores(logits: jax.Array, valid: jax.Array) -> jax.Array:
+        """The logits of `p`, [..., L], from the policy's."""
+        del valid
+        return logits
+
+    @staticmethod
+    def entropy(logits: jax.Array, valid: jax.Array) -> jax.Array:
+        """Of the policy, nats a frame, a scalar, from one segment's logits."""
+        return entropy(logits, valid)
 
 
 def count_parameters(params: Any) -> int:

@@ -88,7 +88,9 @@ def adam(*, learning_rate: float, weight_decay: float, clip: float) -> Optimizer
     return Optimizer(chain.init, update)
 
 
-def apply(module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array) -> chex.Array:
+def apply(
+    module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array, method: str = '__call__'
+) -> chex.Array:
     """A module in training on a batch of segments at once, with a dropout key for each.
 
     Args:
@@ -96,15 +98,16 @@ def apply(module: Any, params: Any, keys: chex.PRNGKey, *inputs: chex.Array) -> 
         params: its parameters.
         keys: [B] typed keys.
         *inputs: its inputs, [B, …] each.
+        method: of the module.
 
     Returns:
         What the module gives, [B, …].
     """
     if module.encoder.config.dropout == 0:
-        return module.apply({'params': params}, *inputs)
+        return module.apply({'params': params}, *inputs, method=method)
 
     def one(key, *inputs):
-        return module.apply({'params': params}, *inputs, False, rngs={'dropout': key})
+        return module.apply({'params': params}, *inputs, False, rngs={'dropout': key}, method=method)
 
     # What is dropped in a segment must not depend on those beside it.
     return jax.vmap(one)(keys, *inputs)

@@ -73,12 +73,12 @@ class Reinforcement:
         n_videos: V, for the baselines.
         view: (keys [B], frames [B, L, D]) -> what the summarizer sees of them.
         loss: `policy_loss`, or a variation of it for a summarizer that gives more than logits.
-        estimate: (key, logits [L], segment, rewards_of, baseline, progress, `PolicyNumbers`) -> `Estimate`,
+        estimate: (key, logits, segment, rewards_of, baseline, progress, `PolicyNumbers`) -> `Estimate`,
             an estimator of `method.estimators` with its options bound.
         reward: (frames, valid, action, reconstruction, shot, change, side) -> reward and parts, as
             `reward_terms.weighted_sum`.
-        penalty: (logits [L], valid [L], share) -> scalar.
-        bonus: (logits [L], valid [L]) -> scalar, what the loss has less of, such as the policy's entropy.
+        penalty: (logits of p [L], valid [L], share) -> scalar.
+        bonus: (logits, valid [L]) -> scalar, what the loss has less of, such as the policy's entropy.
         numbers: share δ, weights of the penalty (β) and of the bonus, momentum of the baselines,
             and what estimators have of their own.
         baseline_start: `first` or `zero`.
@@ -300,7 +300,7 @@ def policy_losses(
     """The loss of every segment [B], and the metrics [B] each; a variation's loss reads what is `beside`."""
     sample_keys, dropout_keys = jax.vmap(jax.random.split)(keys).T
     seen = setup.view(keys, batch.frames)
-    logits = apply(setup.summarizer, params, dropout_keys, seen, batch.valid)
+    logits = apply(setup.summarizer, params, dropout_keys, seen, batch.valid, method='policy')
     numbers = own(setup.numbers, 'summarizer', run)
     return jax.vmap(functools.partial(setup.loss, setup, frozen, state, progress, numbers))(
         batch, sample_keys, logits, *beside
@@ -324,9 +324,10 @@ def policy_loss(
     # Squared here: `Stage.roots` takes the root of the epoch's mean.
     square = jnp.mean(jnp.square(found.advantages))
     surrogate = found.surrogate * episodes.unit(state.spread, square)
-    penalty = setup.penalty(logits, segment.valid, numbers.share)
+    scores = setup.summarizer.scores(logits, segment.valid)
+    penalty = setup.penalty(scores, segment.valid, numbers.share)
     pull = numbers.penalty_weight * penalty - numbers.entropy_weight * setup.bonus(logits, segment.valid)
-    p = jax.nn.sigmoid(jax.lax.stop_gradient(logits))
+    p = jax.nn.sigmoid(jax.lax.stop_gradient(scores))
     p_mean = losses.mean_over(p, segment.valid)
     return surrogate + pull, {
         **found.told,

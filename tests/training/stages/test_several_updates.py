@@ -16,6 +16,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
 from trsum_jax.experiment.bench.estimating import ESTIMATORS, REPEATABLE, repeated
 from trsum_jax.method import episodes
+from trsum_jax.method.models import Summarizer
 from trsum_jax.runtime import sharding
 from trsum_jax.training import trsum
 from trsum_jax.training.epoch import Batch
@@ -37,9 +38,13 @@ class Table(nn.Module):
     """A policy whose logits are its parameters, as is the value of all segments."""
 
     encoder = types.SimpleNamespace(config=types.SimpleNamespace(dropout=0))
+    scores = staticmethod(Summarizer.scores)
+
+    def __call__(self, frames, valid):
+        return self.policy(frames, valid)[0]
 
     @nn.compact
-    def __call__(self, frames, valid, deterministic=True):
+    def policy(self, frames, valid, deterministic=True):
         del frames, deterministic
         logits = self.param('logits', nn.initializers.normal(1.0), (LENGTH,))
         value = self.param('value', nn.initializers.constant(0.3), ())

@@ -49,7 +49,7 @@ def made():
     valid = jnp.array([[True] * 8, [True] * 5 + [False] * 3])
     start = jax.jit(module.init)(jax.random.key(0), frames[0], valid[0])['params']
     head = {'kernel': jax.random.normal(jax.random.key(3), start['value']['kernel'].shape)}
-    both = jax.jit(lambda params, frames: module.apply({'params': params}, frames, valid))
+    both = jax.jit(lambda params, frames: module.apply({'params': params}, frames, valid, method='policy'))
     return setting, both, frames, start, {**start, 'value': head}
 
 
@@ -57,12 +57,12 @@ def test_a_value_begins_at_0_and_the_logits_are_those_without(made):
     setting, both, frames, start, learned = made
     logits, values = both(start, frames)
     np.testing.assert_array_equal(values, np.zeros(2))
-    bare = {name: of for name, of in learned.items() if name != 'value'}
     valid = jnp.array([[True] * 8, [True] * 5 + [False] * 3])
-    alone = jax.jit(lambda params: setting.summarizer.apply({'params': params}, frames, valid))
-    # Scores are made with the head at hand, and of trainings without one.
-    for params in (learned, bare):
-        np.testing.assert_allclose(alone(params), logits, atol=1e-6)
+    without = setting.summarizer.clone(value=False)
+    # Scores are the logits alone, whatever the head has learned.
+    for module in (setting.summarizer, without):
+        alone = jax.jit(lambda params, module=module: module.apply({'params': params}, frames, valid))
+        np.testing.assert_allclose(alone(learned), logits, atol=1e-6)
 
 
 def test_the_error_of_a_value_reaches_its_head_alone(made):

@@ -9,7 +9,7 @@ import ml_collections
 
 from trsum_jax.experiment.bench import functions
 from trsum_jax.method import estimators, relaxations
-from trsum_jax.method.policies import counting, ratios, subsets
+from trsum_jax.method.policies import chains, counting, ratios, subsets
 from trsum_jax.runtime.fields import is_path
 from trsum_jax.training.runs import PolicyNumbers
 from trsum_jax.training.stages import valued, variations
@@ -25,7 +25,10 @@ ESTIMATORS = {
     'gumbel_straight_through': functools.partial(relaxations.gumbel, hard=True),
     'count_control': counting.count_control,
     'subsets': subsets.subsets,
+    'markov': chains.markov,
 }
+# The module that gives what an estimator draws from, where that is more than the logits of p.
+SUMMARIZERS = {'markov': chains.ChainSummarizer}
 # These take `summarizer.baseline`.
 WITH_BASELINE = tuple(name for name, one in ESTIMATORS.items() if 'kind' in functions.parameters(one))
 # Keyword arguments that fields of the config set: every estimator gets the first two, and the others where it
@@ -46,7 +49,7 @@ def estimator(fields: ml_collections.ConfigDict) -> Callable[..., estimators.Est
         fields: `config.summarizer`.
 
     Returns:
-        (key, logits [L], segment, rewards_of, baseline, progress, numbers) -> `estimators.Estimate`. Progress
+        (key, logits, segment, rewards_of, baseline, progress, numbers) -> `estimators.Estimate`. Progress
         is epochs done so far, with fractions: a temperature falls with them. Of the `runs.PolicyNumbers`, in
         which the runs of a grid may differ, some estimators take their own: `subsets` δ for its size. One by
         import path is found when it is first called: what only scores does without it.

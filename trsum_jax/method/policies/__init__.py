@@ -1,1 +1,1 @@
-"""REINFORCE and the number of frames that an episode selects: taken out of the noise, or never varied."""
+"""The number of frames in an episode, taken out of the noise or never varied, and a sequential policy."""
