@@ -152,8 +152,8 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
         state, metrics = stage.step(state, batch, corpus, run, frozen)
         return state, jax.tree.map(lambda all, own: all.at[span.row + i].set(own), rows, metrics)
 
-    # Padding comes last, and the loop ends before it. A choice in each step between the states before and after
-    # it would have the moments copied, not replaced in place.
+    # Padding comes last, and the loop ends before it. A choice in each step between the states before it and
+    # after it would have the moments copied, not replaced in place.
     last = jnp.minimum(span.last, own_steps.astype(jnp.int32))
     state, rows = jax.lax.fori_loop(span.first, last, one, (state, told.metrics))
     told = Told(rows, weights)
