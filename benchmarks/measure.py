@@ -10,8 +10,11 @@ import dataclasses
 import importlib
 import multiprocessing
 import os
+import pathlib
 import platform
 import resource
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +27,9 @@ from trsum_jax.files import write_json
 
 # OpenMP's threads spin for 0.2 s after their work, and would take a core from the next worker.
 _PAUSE = 0.3
+_ROOT = pathlib.Path(__file__).parents[1]
+# Linux's list of processors.
+_LISTED = pathlib.Path('/proc/cpuinfo')
 TWIN = 'twin'
 
 
@@ -171,17 +177,32 @@ def ceiling_flops(size: int = 2048, repeats: int = 5) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What a figure has to be read with: processor, cores, versions."""
+    """What a figure has to be read with: processor, cores, commit, versions."""
     import jax
 
+    describe = ['-C', str(_ROOT), 'describe', '--always', '--dirty', '--abbrev=7', '--exclude=*']
+    git = shutil.which('git')
+    commit = git and subprocess.run([git, *describe], capture_output=True, text=True, check=False).stdout
     return {
-        'processor': platform.processor() or platform.machine(),
+        'processor': _processor(),
+        'commit': (commit or '').strip(),
         'cores': os.cpu_count(),
         'device': jax.devices()[0].device_kind,
         'python': platform.python_version(),
         'jax': jax.__version__,
         'numpy': np.__version__,
     }
+
+
+def _processor() -> str:
+    """Its name, with the family and model that tell apart what bears one name where Linux lists them."""
+    if not _LISTED.exists():
+        return platform.processor() or platform.machine()
+    first = _LISTED.read_text('utf-8').partition('\n\n')[0]
+    pairs = (line.partition(':') for line in first.splitlines())
+    told = {name.strip(): value.strip() for name, _, value in pairs}
+    words = {'model name': '', 'cpu family': 'family ', 'model': 'model '}
+    return ', '.join(word + told[name] for name, word in words.items() if name in told) or platform.machine()
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -80,6 +80,7 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(argv: list[str]) -> None:
     """Measures all sizes and prints the table."""
     path = measure.parse_json_flag(argv, 'steps')
+    print('\n'.join(f'{name}: {value}' for name, value in measure.machine().items()), flush=True)
     found = []
     for compare in (
         *(

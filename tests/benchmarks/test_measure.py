@@ -1,5 +1,8 @@
 """The harness at toy size; no figure is checked here."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from benchmarks import measure, workers
@@ -21,6 +24,24 @@ def test_ratios_are_of_the_paired_times_and_twins_differ_little(monkeypatch):
     assert found['twin_spread'] == pytest.approx(1.1)
     timings['theirs'] = measure.Timing(0.0, 0.0, (1.05, 2.1, 4.2), 2**20)
     assert measure.compare({'ours': Work(''), 'theirs': Work('')})['ratios']['theirs']['none']
+
+
+def test_figures_name_the_processor_and_the_commit(monkeypatch, tmp_path):
+    listed = tmp_path / 'cpuinfo'
+    listed.write_text('model name\t: A CPU: 2\ncpu family\t: 6\nmodel\t\t: 207\n\nmodel name\t: another\n')
+    monkeypatch.setattr(measure, '_LISTED', listed)
+    monkeypatch.setattr(measure, '_ROOT', tmp_path)
+    git = ['git', '-C', str(tmp_path), '-c', 'user.name=a', '-c', 'user.email=a@b']
+    subprocess.run([*git, 'init', '-q'], check=True)
+    subprocess.run([*git, 'commit', '-q', '--allow-empty', '-m', 'one'], check=True)
+    (commit,) = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.split()
+    found = measure.machine()
+    assert found['processor'] == 'A CPU: 2, family 6, model 207'
+    assert commit.startswith(found['commit']) and len(found['commit']) >= 7
+    shutil.rmtree(tmp_path / '.git')
+    listed.unlink()
+    assert measure.machine()['processor']
+    assert measure.machine()['commit'] == ''
 
 
 def test_flops_of_a_step_are_at_least_those_of_its_products():

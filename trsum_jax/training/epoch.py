@@ -126,7 +126,7 @@ def blank_told(stage: Stage, state: Any, corpus: Corpus, run: Run, frozen: Any, 
 
 
 def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: Run, frozen: Any):
-    """Some steps of an epoch, jit-able; a batch of padding alone leaves the state as it is.
+    """Some steps of an epoch, jit-able; for a batch of padding alone no step is made.
 
     Args:
         stage: whose.
@@ -142,19 +142,21 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
         which mean something once its last step is done.
     """
     segments, weight, own_steps, step_key = batches(stage, span.number, run)
+    weights = jax.lax.dynamic_update_slice_in_dim(told.weight, weight, span.row, 0)
 
     def one(i, carry):
-        state, told = carry
+        state, rows = carry
         keys = jax.random.split(jax.random.fold_in(step_key, i), stage.batch)
         progress = (span.number + i / own_steps) / span.passes
         batch = Batch(segments[i], weight[i], keys, progress)
-        after, metrics = stage.step(state, batch, corpus, run, frozen)
-        kept = jnp.any(batch.weight > 0)
-        after = jax.tree.map(lambda new, old: jnp.where(kept, new, old), after, state)
-        row = span.row + i
-        return after, jax.tree.map(lambda all, own: all.at[row].set(own), told, Told(metrics, batch.weight))
+        state, metrics = stage.step(state, batch, corpus, run, frozen)
+        return state, jax.tree.map(lambda all, own: all.at[span.row + i].set(own), rows, metrics)
 
-    state, told = jax.lax.fori_loop(span.first, span.last, one, (state, told))
+    # Padding comes last, and the loop ends before it. A choice in each step between the states before it and
+    # after it would have the moments copied, not replaced in place.
+    last = jnp.minimum(span.last, own_steps.astype(jnp.int32))
+    state, rows = jax.lax.fori_loop(span.first, last, one, (state, told.metrics))
+    told = Told(rows, weights)
     metrics = weighted_mean(jax.tree.map(jnp.ravel, told.metrics), told.weight.ravel())
     roots = {name: jnp.sqrt(value) for name, value in metrics.items() if name in stage.roots}
     state, beside = stage.close(state, span, corpus, run, frozen) if stage.close else (state, {})
