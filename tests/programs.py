@@ -1,10 +1,11 @@
 """Programs that are traced once, for tests that run one experiment again and again in a process."""
 
+import contextlib
 import functools
 
 import jax
 
-from trsum_jax.experiment import methods
+from trsum_jax.experiment import methods, preparation, run
 from trsum_jax.training import grid, loop, scoring
 from trsum_jax.training.epoch import Stage
 
@@ -42,9 +43,12 @@ def share(patch):
 
     patch.setattr(methods, 'build', build_once)
     patch.setattr(grid, '_compile_init', functools.cache(grid._compile_init))
-    # `grid.advance` wraps the step anew each time, and `Experiment.score` the row.
+    # `grid.program` wraps the step anew each time, and `Experiment.score` the row.
     patch.setattr(grid, 'compile_part', _kept(grid.compile_part, lambda stage: stage.step.__wrapped__))
     patch.setattr(scoring, 'jit_over_runs', _kept(scoring.jit_over_runs, _parts_of))
+    # What is there already would be lowered anew, and for a training that stops before it, in vain.
+    for module in (run, preparation):
+        patch.setattr(module, 'compiling_ahead', lambda *_, **__: contextlib.nullcontext(preparation.NOTHING))
 
 
 def _read_by(stage, config):

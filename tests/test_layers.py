@@ -64,7 +64,6 @@ TESTED_IN = {
     'experiment/bench/estimating': 'method/test_estimators',
     'experiment/bench/functions': 'experiment/bench/test_trials',
     'experiment/own_videos': 'test_summarize',
-    'experiment/preparation': 'test_main',
     'experiment/run': 'training/test_loop',
     'experiment/scorer': 'test_main',
     'protocol/failures': 'data/made/test_planted',

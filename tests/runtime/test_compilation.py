@@ -1,8 +1,15 @@
 """The compilation cache of the commands: hit by a second process, without a trace in the results."""
 
+import functools
 import os
 import subprocess
 import sys
+import threading
+
+import pytest
+
+from trsum_jax.errors import InputError
+from trsum_jax.runtime import compilation
 
 # Both print hits and misses.
 COUNTING = """
@@ -89,3 +96,34 @@ def test_it_is_on_by_default_in_the_users_cache(tmp_path):
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
     (tmp_path / 'file').write_text('')
     assert last_line(REMEMBER, XDG_CACHE_HOME=tmp_path / 'file') == ['None', 'None']
+
+
+def test_work_is_done_in_turn_by_one_other_thread_and_its_errors_are_raised_where_it_is_asked_for():
+    done = []
+
+    def work(value):
+        done.append((value, threading.current_thread() is threading.main_thread()))
+        if value == 2:
+            raise InputError('the second')
+        return value
+
+    with compilation.in_turn() as later:
+        first, second, third = (later(functools.partial(work, value)) for value in (1, 2, 3))
+        assert third() == 3
+        with pytest.raises(InputError, match='the second'):
+            second()
+        assert first() == 1
+    assert done == [(1, False), (2, False), (3, False)]
+
+
+def test_what_is_not_begun_at_the_end_never_is_and_what_is_under_way_is_not_waited_for():
+    begun, released, done = threading.Event(), threading.Event(), []
+    with pytest.raises(KeyError), compilation.in_turn() as later:
+        ended = later(lambda: (begun.set(), released.wait(60), done.append(1)))
+        later(lambda: done.append(2))
+        begun.wait(60)
+        raise KeyError
+    assert done == []
+    released.set()
+    ended()
+    assert done == [1]

@@ -131,8 +131,9 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
             steps, count = sum(video.n_steps for video in dataset.videos.values()), len(dataset.videos)
             what = 'this video' if count == 1 else f'{count} videos'
             print(f'training on {what}, {steps} pictures')
-            trained = train(prepared, words=f'learning {what}')
-        scores = prepared.score(trained, labelled=False)[report.MODEL]
+            with preparation.compiling_ahead(prepared, labelled=False) as ahead:
+                trained = train(prepared, words=f'learning {what}', ahead=ahead)
+                scores = prepared.score(trained, labelled=False, ahead=ahead)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 
 

@@ -1,10 +1,11 @@
 """From a config and a workdir to everything that training and scoring share, on the devices."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -20,11 +21,26 @@ from trsum_jax.experiment.bench import functions
 from trsum_jax.experiment.config import how_here
 from trsum_jax.files import shown, to_json
 from trsum_jax.results import filenames, report
-from trsum_jax.runtime import processes, sharding
-from trsum_jax.training import corpus, feed, runs, scoring
+from trsum_jax.runtime import checkpoint, compilation, processes, sharding
+from trsum_jax.training import corpus, feed, grid, runs, scoring
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run
+
+
+class Ahead(NamedTuple):
+    """Programs that are compiled while others run; each is waited for by a call.
+
+    Attributes:
+        stages: by stage, as of `grid.advance`.
+        rows: by row, what `Experiment.row` gives, compiled.
+    """
+
+    stages: Mapping[str, Callable[[], grid.Program]]
+    rows: Mapping[str, Callable[[], Callable]]
+
+
+NOTHING = Ahead({}, {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,25 +68,34 @@ class Experiment(report.Finished):
         """Where a stage's checkpoints are."""
         return self.workdir / filenames.CHECKPOINTS / stage.name
 
-    def score(self, params: tuple[Any, ...], labelled: bool) -> dict[str, list[dict[str, np.ndarray]]]:
+    def rows_to_score(self, labelled: bool) -> list[str]:
+        """The model, and where there are people and the config wants it what the model is compared with."""
+        return list(self.method.rows) if labelled and self.config.evaluation.baselines else [report.MODEL]
+
+    def row(self, name: str) -> Callable:
+        """Of all runs ((keys, standards, params), corpus) -> [R, F], a row's scores of all frames, jitted."""
+        one = functools.partial(_row, self.method.rows[name])
+        return scoring.jit_over_runs(one, self.how, self.mesh)
+
+    def score(
+        self, params: tuple[Any, ...], labelled: bool, ahead: Ahead = NOTHING
+    ) -> dict[str, list[dict[str, np.ndarray]]]:
         """Scores all videos with every run: the model, and what the method compares it with.
 
         Args:
             params: of each stage, of all runs.
             labelled: whether there are people to compare with; without them the model alone is scored.
+            ahead: what is compiled elsewhere.
 
         Returns:
             By row, for every run, by video key: [n_steps] float32, for `untrained` [heads, n_steps].
         """
-        videos, rows = list(self.given.dataset.videos.values()), self.method.rows
-        names = list(rows) if labelled and self.config.evaluation.baselines else [report.MODEL]
-        found = {}
+        videos, names, found = list(self.given.dataset.videos.values()), self.rows_to_score(labelled), {}
         silent = len(names) == 1 or not processes.first()
         with tqdm(total=len(names), unit='row', mininterval=1.0, disable=silent) as bar:
             for name in names:
                 bar.set_description(f'scoring all videos: {name}')
-                one = functools.partial(_row, rows[name])
-                every = scoring.jit_over_runs(one, self.how, self.mesh)
+                every = ahead.rows[name]() if ahead.rows else self.row(name)
                 given = self.runs.key, self.runs.standard, params
                 values = np.asarray(self.feed.score(every, given))
                 found[name] = [corpus.per_video(videos, of_run) for of_run in values[: len(self.places)]]
@@ -201,3 +226,49 @@ def assemble(
         how=how_here(config.layout.runs),
         mesh=mesh,
     )
+
+
+@contextlib.contextmanager
+def compiling_ahead(experiment: Experiment, labelled: bool) -> Iterator[Ahead]:
+    """Within it, another thread compiles what is left to do, in the order of its use, as `in_turn`.
+
+    Args:
+        experiment: from `prepare`.
+        labelled: as in `Experiment.score`.
+
+    Yields:
+        The programs; `NOTHING` where they would be in each other's way: a GPU's compiler tries its kernels on
+        the device, a trace would show the compiler, and processes of one job compile together. Nothing too
+        where the dataset is read in chunks: there is no corpus before the first.
+    """
+    fed, runs, mesh, config = experiment.feed, experiment.runs, experiment.mesh, experiment.config
+    at_hand, stages = fed.at_hand(), experiment.method.stages
+    alone = jax.default_backend() == 'cpu' and jax.process_count() == 1 and not config.layout.profile
+    if at_hand is None or not alone:
+        yield NOTHING
+        return
+
+    @functools.cache
+    def shapes() -> list[Any]:
+        """Of each stage's states."""
+        found = []
+        for stage in stages:
+            found.append(grid.like(stage, runs, found[0].params if found else ()))
+        return found
+
+    def of_stage(number: int) -> grid.Program:
+        given = shapes()[number], at_hand.corpus, runs, shapes()[0].params if number else ()
+        return grid.program(stages[number], *given, mesh=mesh, how=experiment.how, passes=fed.passes)
+
+    def of_row(name: str) -> Callable:
+        params = tuple(sharding.like_placed(one.params, mesh, sharding.BY_RUN) for one in shapes())
+        return experiment.row(name).lower((runs.key, runs.standard, params), at_hand.corpus).compile()
+
+    with compilation.in_turn() as later:
+        of_stages = {
+            stage.name: later(functools.partial(of_stage, number))
+            for number, stage in enumerate(stages)
+            if config[stage.name].epochs not in checkpoint.whole(experiment.folder(stage))
+        }
+        rows = experiment.rows_to_score(labelled)
+        yield Ahead(of_stages, {name: later(functools.partial(of_row, name)) for name in rows})

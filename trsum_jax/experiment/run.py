@@ -3,7 +3,7 @@
 import functools
 import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -11,7 +11,7 @@ import ml_collections
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, workdirs
 from trsum_jax.experiment.bench import trials
-from trsum_jax.experiment.preparation import Experiment, prepare
+from trsum_jax.experiment.preparation import NOTHING, Ahead, Experiment, compiling_ahead, prepare
 from trsum_jax.method.models import count_parameters
 from trsum_jax.results import filenames, metric_log, mirrors, outcome
 from trsum_jax.runtime import checkpoint, compilation, locking, processes
@@ -66,7 +66,8 @@ def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     if text := workdirs.finished(workdir, complete, experiment.given.digests_of_rows()):
         processes.say(f'{workdir} holds the finished results of this very config; nothing was run again.')
         return text if processes.first() else ''
-    scores = experiment.score(train(experiment), experiment.given.labelled)
+    with compiling_ahead(experiment, labelled := experiment.given.labelled) as ahead:
+        scores = experiment.score(train(experiment, ahead=ahead), labelled, ahead)
     if not processes.first():
         return ''
     stages = [stage.name for stage in experiment.method.stages]
@@ -75,12 +76,13 @@ def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     return text
 
 
-def train(experiment: Experiment, *, words: str = '') -> tuple[Any, ...]:
+def train(experiment: Experiment, *, words: str = '', ahead: Ahead = NOTHING) -> tuple[Any, ...]:
     """Trains all stages of every run, or what is left of them, with checkpoints on the way.
 
     Args:
         experiment: from `prepare`.
         words: what is learned, for people who do not know the method; see `loop.train`.
+        ahead: what is compiled elsewhere.
 
     Returns:
         The parameters of each stage, of all runs, with a leading run axis.
@@ -95,7 +97,8 @@ def train(experiment: Experiment, *, words: str = '') -> tuple[Any, ...]:
         logs = [[experiment.workdir / filenames.METRICS]]
         part = f'{words}, part {number} of {len(stages)}' if words else ''
         frozen = trained[0] if trained else ()
-        trained.append(train_stage(experiment, stage, frozen, logs=logs, words=part).params)
+        told = {'logs': logs, 'words': part, 'ahead': ahead.stages.get(stage.name)}
+        trained.append(train_stage(experiment, stage, frozen, **told).params)
     return tuple(trained)
 
 
@@ -106,6 +109,7 @@ def train_stage(
     *,
     logs: Sequence[Sequence[pathlib.Path]],
     words: str = '',
+    ahead: Callable[[], grid.Program] | None = None,
 ) -> Any:
     """Trains one stage of every run, or what is left of it, with checkpoints on the way.
 
@@ -115,6 +119,7 @@ def train_stage(
         frozen: what the stage reads of each run.
         logs: where metrics go: the grid is cut into as many equal parts, each goes to all of its files.
         words: as in `train`.
+        ahead: as of `grid.advance`.
 
     Returns:
         The states of all runs after the last epoch.
@@ -160,6 +165,7 @@ def train_stage(
             folder=folder,
             words=words,
             trace=pathlib.Path(layout.profile).expanduser() / stage.name if layout.profile else None,
+            ahead=ahead,
         )
 
 

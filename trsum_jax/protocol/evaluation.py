@@ -153,10 +153,12 @@ def rank_correlations(scores: np.ndarray, references: np.ndarray) -> tuple[np.nd
     taus, rhos = np.full(len(references), np.nan), np.full(len(references), np.nan)
     if is_constant(scores):
         return taus, rhos
+    # Ranked once, and not for every reference: `scipy.stats.spearmanr` is five times slower here.
+    rank, ranks = scipy.stats.rankdata(scores), scipy.stats.rankdata(references, axis=1)
     for user, reference in enumerate(references):
         if not is_constant(reference):
             taus[user] = scipy.stats.kendalltau(scores, reference).statistic
-            rhos[user] = scipy.stats.spearmanr(scores, reference).statistic
+            rhos[user] = np.corrcoef(rank, ranks[user])[1, 0]
     return taus, rhos
 
 

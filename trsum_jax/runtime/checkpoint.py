@@ -14,7 +14,7 @@ import warnings
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
 from trsum_jax.errors import InputError
@@ -199,8 +199,7 @@ def move_aside(folder: pathlib.Path, newer_than: int) -> None:
 
 def _read(folder: pathlib.Path, epoch: int, like: Any, mesh: Mesh) -> tuple[Any, str]:
     """The states and '', or None and what is wrong."""
-    where = NamedSharding(mesh, sharding.BY_RUN)
-    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), like)
+    abstract = sharding.like_placed(like, mesh, sharding.BY_RUN)
     context = ocp.Context()
     context.array.loading.enable_padding_and_truncation = True
     try:

@@ -1,12 +1,17 @@
-"""Compiled programs kept between processes: the second start of a command compiles nothing."""
+"""Compiled programs kept between processes, and compiled ahead of their use while others run."""
 
+import concurrent.futures
+import contextlib
 import os
 import pathlib
 import platform
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import jax
 import platformdirs
 
+T = TypeVar('T')
 _THRESHOLD = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
 
 
@@ -36,3 +41,20 @@ def remember() -> pathlib.Path | None:
     if _THRESHOLD not in os.environ:
         jax.config.update(_THRESHOLD.lower(), 0.1)
     return folder
+
+
+@contextlib.contextmanager
+def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
+    """Within it, what is handed in is done by one other thread, in the order in which it came.
+
+    One thread, since the compiler has several of its own: two programs at once would be late both.
+
+    Yields:
+        Takes a function without arguments, and gives one that waits for its value, or raises its error. What
+        is not begun at the end never is; what is under way is not waited for.
+    """
+    thread = concurrent.futures.ThreadPoolExecutor(1, 'compiling')
+    try:
+        yield lambda work: thread.submit(work).result
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)

@@ -121,6 +121,21 @@ def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
     return jax.tree.map(put, tree)
 
 
+def like_placed(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
+    """Shapes and types of what `place` gives, before it is there.
+
+    Args:
+        tree: of arrays, or of their shapes and types.
+        mesh: where they are to be.
+        spec: as in `place`.
+
+    Returns:
+        A tree of `jax.ShapeDtypeStruct`.
+    """
+    where = NamedSharding(mesh, spec)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree)
+
+
 def split(function: Callable, mesh: Mesh, specs: Sequence[PartitionSpec]) -> Callable:
     """Puts the mesh on a function of arrays with a leading run axis: each device calls it on its own runs.
 

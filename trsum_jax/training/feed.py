@@ -89,6 +89,10 @@ class Whole:
         self.segments = float(weight[: len(places)].sum(dtype=np.float64))
         self.n_segments = self._corpus.n_segments
 
+    def at_hand(self) -> Pass:
+        """A pass whose arrays are on the devices already."""
+        return Pass(0, self._corpus, self.runs)
+
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[list[Pass]]:
         """The passes of every epoch from `done` on; of one pass, none is ever skipped."""
         del skipped
@@ -170,6 +174,9 @@ class Stream:
         standard = runs.standard_of(videos if standardize else None, trained, mesh)
         numbers = runs.dials_of(dials, len(taken), mesh)
         self.runs = self._with(Run(runs.keys_of(places, mesh), None, None, numbers, standard), blank)
+
+    def at_hand(self) -> None:
+        """No pass: each is read from the file."""
 
     def epochs(self, done: int, epochs: int, skipped: int = 0) -> Iterator[Iterator[Pass]]:
         """The passes of every epoch from `done` on; each must be taken before the next epoch's.

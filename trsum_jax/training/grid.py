@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from trsum_jax.runtime import processes, profiling
-from trsum_jax.runtime.sharding import BY_RUN, SHARED, one_device, place, split
+from trsum_jax.runtime.sharding import BY_RUN, SHARED, like_placed, one_device, place, split
 from trsum_jax.training import epoch
 from trsum_jax.training.corpus import Corpus
 from trsum_jax.training.epoch import Span, Stage, Told
@@ -103,6 +103,45 @@ def part_of_runs(stage, how, states, told, span, corpus, runs, frozen):
     return states, told, metrics
 
 
+class Program(NamedTuple):
+    """A stage's program for one shape of corpus and runs.
+
+    Attributes:
+        part: as from `compile_part`, compiled.
+        told: shapes and types of what an epoch tells, as `told_like`.
+    """
+
+    part: Callable
+    told: Told
+
+
+def program(
+    stage: Stage, states: Any, corpus: Corpus, runs: Run, frozen: Any, *, mesh: Mesh, how: str, passes: int
+) -> Program:
+    """Compiles what trains a stage; of the states and of `frozen` only shapes and types count.
+
+    Args:
+        stage: what to train.
+        states: of all runs, or their shapes and types.
+        corpus: of one pass.
+        runs: of all runs.
+        frozen: what the stage reads of each run, or its shapes and types.
+        mesh: of the devices.
+        how: `map` or `vmap`, over runs.
+        passes: in an epoch.
+
+    Returns:
+        The program.
+    """
+    # Traced once for the shapes of what it tells and for the program.
+    stage = stage._replace(step=jax.jit(stage.step, inline=True))
+    told = told_like(stage, states, corpus, runs, frozen, mesh, passes)
+    states, placed_told, frozen = like_placed((states, told, frozen), mesh, BY_RUN)
+    span = Span(*np.zeros(len(Span._fields), np.int32))
+    given = states, placed_told, span, corpus, runs, frozen
+    return Program(compile_part(stage, how, mesh).lower(*given).compile(), told)
+
+
 class Position(NamedTuple):
     """Where the training of all runs is.
 
@@ -131,6 +170,7 @@ def advance(
     epochs: int,
     how: str,
     trace: pathlib.Path | None = None,
+    ahead: Callable[[], Program] | None = None,
 ) -> Iterator[tuple[Position, dict[str, jax.Array] | None]]:
     """Trains every run of the grid, dispatch by dispatch.
 
@@ -146,36 +186,36 @@ def advance(
         epochs: how many in all.
         how: `map` or `vmap`, over runs.
         trace: a folder that gets a trace of the first dispatch, which then is of a few steps.
+        ahead: gives the stage's `program`, where that is compiled elsewhere.
 
     Yields:
         The position after a dispatch, whose arrays the next dispatch takes; and the epoch's metrics, [R]
         each, where the epoch is done, else None.
     """
-    # Traced once for the shapes of what it tells and for the program.
-    stage = stage._replace(step=jax.jit(stage.step, inline=True))
-    part, most = None, profiling.STEPS if trace else 1
+    compiled, most = None, profiling.STEPS if trace else 1
     of_pass = stage.steps(feed.runs)
     under_way: collections.deque[Any] = collections.deque()
     states, told, number, steps, _ = at
     for passes in feed.epochs(number, epochs, steps // of_pass):
         for one in passes:
             while True:
+                begun = compiled is None
+                if begun:
+                    # Before the clock starts.
+                    shapes = states, one.corpus, one.runs, frozen
+                    options = {'mesh': mesh, 'how': how, 'passes': feed.passes}
+                    compiled = ahead() if ahead else program(stage, *shapes, **options)
                 if told is None:
-                    like = told_like(stage, states, one.corpus, one.runs, frozen, mesh, feed.passes)
-                    told = place(
-                        jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like), mesh, BY_RUN
-                    )
+                    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), compiled.told)
+                    told = place(blank, mesh, BY_RUN)
                 first = steps % of_pass
                 last = min(first + most, of_pass)
                 where = one.number, first, last, steps - first, feed.passes
                 span = Span(*map(np.int32, where))
                 given = states, told, span, one.corpus, one.runs, frozen
-                begun = part is None
-                # Before the clock starts.
-                part = part or compile_part(stage, how, mesh).lower(*given).compile()
                 with profiling.traced(trace if begun else None):
                     started = time.perf_counter()
-                    states, told, metrics = part(*given)
+                    states, told, metrics = compiled.part(*given)
                     if begun:
                         jax.block_until_ready(metrics)
                         seconds = (time.perf_counter() - started) / (last - first)

@@ -62,6 +62,7 @@ def train(
     folder: pathlib.Path,
     words: str = '',
     trace: pathlib.Path | None = None,
+    ahead: Callable[[], grid.Program] | None = None,
 ) -> Any:
     """Trains every run of the grid to its last epoch, with a progress bar and checkpoints.
 
@@ -84,6 +85,7 @@ def train(
         words: what is learned, for people who do not know the method: stands in the bar in place of names
             and metrics.
         trace: as of `grid.advance`.
+        ahead: as of `grid.advance`.
 
     Returns:
         The states after the last epoch.
@@ -101,7 +103,8 @@ def train(
         desc=words or f'{stage.name}: {len(places)} runs', disable=not processes.first(),
     )  # fmt: skip
     pace = _Pace(feed.segments, of_epoch)
-    dispatches = grid.advance(stage, at, feed, frozen, mesh=mesh, epochs=epochs, how=how, trace=trace)
+    to_end = {'mesh': mesh, 'epochs': epochs, 'how': how, 'trace': trace, 'ahead': ahead}
+    dispatches = grid.advance(stage, at, feed, frozen, **to_end)
     with contextlib.ExitStack() as stack:
         stack.enter_context(bar)
         saver = stack.enter_context(checkpoint.Saver(folder, habits.checkpoints))
