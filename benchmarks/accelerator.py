@@ -1,12 +1,12 @@
 """Prediction beside measurement on a GPU or a TPU: `python -m benchmarks.accelerator [--json=FILE]`.
 
 The prediction is made from two things. Of the program: the FLOPs of a step as it is written, and what the
-compiled step reads and writes, launch by launch, as if no cache held anything. Of the device: its maker's rates
-(`roofline.KINDS`); of another, and of a CPU, the rates that are measured here. A step of one run then takes the
-longer of arithmetic, at `roofline.EFFICIENCY` of the rate, and of memory, and the launches on top
-(`roofline.LAUNCH`; elsewhere `roofline.OVERHEAD`). Five folds together do five times the work with the launches
-of one. The constants are assumptions, and caches make a step faster: these are what the first measurement
-should correct.
+compiled step reads and writes, launch by launch, as if no cache held anything. Of the device: its maker's
+rates (`roofline.KINDS`); of another, and of a CPU, the rates that are measured here. A step of one run takes
+the longer of arithmetic, at `roofline.EFFICIENCY` of the rate, and of memory, and the launches on top
+(`roofline.LAUNCH`; elsewhere `roofline.OVERHEAD`). Five folds together do five times the work with the
+launches of one. The constants are assumptions, and caches make a step faster: these are what the first
+measurement should correct.
 
 `--small` does all of it at a toy size, to see that it runs; its figures mean nothing.
 """

@@ -24,8 +24,8 @@ class Device:
     link: float
 
 
-# NVIDIA's data sheets of the H200, H100 (SXM), A100 (80 GB, SXM) and L4 (linked by PCIe), figures with sparsity
-# halved; Google's page of the TPU v5e.
+# NVIDIA's data sheets of the H200, H100 (SXM), A100 (80 GB, SXM) and L4 (linked by PCIe), figures with
+# sparsity halved; Google's page of the TPU v5e.
 H200 = Device('H200', 989e12, 4.8e12, 141e9, 450e9)
 H100 = Device('H100', 989e12, 3.35e12, 80e9, 450e9)
 A100 = Device('A100', 312e12, 2.039e12, 80e9, 300e9)

@@ -9,6 +9,8 @@ from benchmarks import accelerator, grid, measure, programs, roofline
 
 def test_a_tiny_run_predicts_before_it_measures_and_writes_both(monkeypatch, tmp_path):
     monkeypatch.setattr(accelerator, 'STAGES', ('generator',))
+    # Folds together and in turn have their own test (`test_grid`), and take seconds to compile.
+    monkeypatch.setattr(accelerator, 'epochs', lambda *_: {'in turn': 4.0, 'together': 1.0})
     found = accelerator.measure_all('toy', 64, 1)
     step = found['predicted']['generator']
     # Forward and backward of a block of 4 W² + 2 W F products (8, 16) over a batch of segments of 8 frames.
