@@ -108,9 +108,7 @@ def against_torch(stage: str, repetitions: int) -> float | None:
         return None
     from benchmarks import workers
 
-    theirs = timed(
-        workers.opponent('paper', stage, 'torch_best', steps=10, compile='max-autotune'), repetitions
-    )
+    theirs = timed(workers.opponent('paper', stage, 'torch_best', steps=10, compile='default'), repetitions)
     return timed(workers.ours('paper', stage, steps=10), repetitions) / theirs
 
 
@@ -192,7 +190,7 @@ def measure_all(size: str = 'paper', matrix: int = 8192, repetitions: int = 7) -
 
     device = jax.devices()[0]
     maker = roofline.published(device.device_kind)
-    with tqdm(total=7, unit='part') as bar:
+    with tqdm(total=6 if size == 'paper' else 4, unit='part') as bar:
 
         def part(name: str, function: Callable[[], Any]) -> Any:
             bar.set_description(name)

@@ -25,7 +25,11 @@ from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run
 
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'f64': 8}
+_BYTES = {
+    **{'token': 0, 'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'bf16': 2, 'f16': 2},
+    **{'s32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8, 'f64': 8},
+}
+
 
 # What XLA asks of a GPU that is not there: NVIDIA's data sheet of the H100 SXM.
 _H100 = """
