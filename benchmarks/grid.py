@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import ml_collections
 import numpy as np
 from tqdm import tqdm
 
@@ -22,9 +23,24 @@ from benchmarks.whole_epoch import compile_epoch
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDS, SEEDS = 5, (0, 1)
-# The demo's own sizes and epochs, and a toy for the tests.
+# The demo's own sizes and epochs; the paper's model on features of TVSum's shapes; a toy for the tests.
 SIZES = {
     'demo': {},
+    'paper': {
+        'data.synthetic.videos': 50,
+        'data.synthetic.width': 1024,
+        'data.synthetic.steps': (470, 470),
+        'decomposition.length': 128,
+        'model.width': 1024,
+        'model.heads': 8,
+        'model.feed_forward': 4096,
+        'model.layers': 3,
+        'generator.batch': 8,
+        'generator.epochs': 250,
+        'summarizer.batch': 8,
+        'summarizer.epochs': 100,
+        'summarizer.episodes': 5,
+    },
     'toy': {
         'data.synthetic.videos': 6,
         'data.synthetic.width': 6,
@@ -114,18 +130,25 @@ def compare_layouts(size: str, stage: str, repetitions: int = 7) -> dict[str, An
     )
 
 
+def setting(size: str) -> ml_collections.ConfigDict:
+    """The demo's config at a size, one of `SIZES`."""
+    from configs import demo
+
+    config = demo.get_config('reconstruction')
+    config.update_from_flattened_dict(SIZES[size])
+    return config
+
+
 def folds(size: str, stage: str, how: str) -> Callable[[], None]:
     """A worker: an epoch of five folds, laid out by `how` (`auto`, `map`, `vmap`), or `alone`, in turn."""
     import jax
 
-    from configs import demo
     from trsum_jax.data import splits
     from trsum_jax.data.made import synthetic
     from trsum_jax.experiment.config import bind, how_here
     from trsum_jax.training import corpus, grid, runs
 
-    config = demo.get_config('reconstruction')
-    config.update_from_flattened_dict(SIZES[size])
+    config = setting(size)
     videos = synthetic.generate(synthetic.Recipe(**config.data.synthetic))
     keys, width = [video.key for video in videos], config.data.synthetic.width
     segments = corpus.build(videos, config.decomposition.length, tuple(config.decomposition.views))
@@ -213,12 +236,10 @@ def measure_all(size: str = 'demo', rounds: int = 1, repetitions: int = 7, **gri
 
 def _write_data(folder: pathlib.Path, size: str, n_folds: int) -> list[str]:
     """Writes the demo's videos, and each fold as a splits file of its own; the flags of every process."""
-    from configs import demo
     from trsum_jax.data import datasets, splits
     from trsum_jax.data.made import synthetic
 
-    config = demo.get_config('reconstruction')
-    config.update_from_flattened_dict(SIZES[size])
+    config = setting(size)
     file = folder / 'videos.h5'
     datasets.write_dataset(
         file, synthetic.generate(synthetic.Recipe(**config.data.synthetic)), synthetic=True

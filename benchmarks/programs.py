@@ -1,9 +1,11 @@
 """The main job's programs, compiled from shapes alone: nothing runs, and no array of their size exists.
 
-For the machine's own devices, or for a TPU that need not be there: its compiler comes with `libtpu`.
+For the machine's own devices, or for those that need not be there: a TPU's compiler comes with `libtpu`, an
+H100's with `jax-cuda12-plugin` and NVIDIA's libraries (nvcc for `ptxas`, cuDNN).
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -23,14 +25,37 @@ from trsum_jax.training.epoch import Stage
 from trsum_jax.training.runs import Run
 
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'f64': 8}
+_BYTES = {
+    **{'token': 0, 'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'bf16': 2, 'f16': 2},
+    **{'s32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8, 'f64': 8},
+}
+
+
+# What XLA asks of a GPU that is not there: NVIDIA's data sheet of the H100 SXM.
+_H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024  threads_per_warp: 32  threads_per_core_limit: 2048
+  shared_memory_per_block: 49152  shared_memory_per_block_optin: 232448  shared_memory_per_core: 233472
+  core_count: 132  fpus_per_core: 128  clock_rate_ghz: 1.98
+  block_dim_limit_x: 2147483647  block_dim_limit_y: 65535  block_dim_limit_z: 65535
+  memory_bandwidth: 3352000000000  l2_cache_size: 52428800  device_memory_size: 80000000000
+  registers_per_core_limit: 65536  registers_per_block_limit: 65536
+  cuda_compute_capability { major: 9  minor: 0  feature_extension: ACCELERATED_FEATURES }
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9  minor: 8  patch: 0 }
+runtime_version { major: 12  minor: 9  patch: 0 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+# Lines of a program that launch nothing.
+_FREE = ('parameter', 'constant', 'bitcast', 'get-tuple-element', 'tuple', 'while', 'conditional', 'call')
 
 
 def mesh_of(compiler: str, shape: tuple[int, int] = (1, 1)) -> Mesh:
     """A mesh of this machine's devices, or of a TPU's that are described and not there.
 
     Args:
-        compiler: `here`, or a TPU slice such as `v5e:2x2`.
+        compiler: `here`, a TPU slice such as `v5e:2x2`, or `h100`.
         shape: devices for runs, and for the segments of a batch.
 
     Returns:
@@ -38,7 +63,11 @@ def mesh_of(compiler: str, shape: tuple[int, int] = (1, 1)) -> Mesh:
     """
     if compiler == 'here':
         return sharding.make_mesh(shape)
-    devices = topologies.get_topology_desc(platform='tpu', topology_name=compiler).devices
+    name, options = compiler, {'platform': 'tpu'}
+    if compiler == 'h100':
+        name = f'1x1x{shape[0] * shape[1]}'
+        options = {'platform': 'cuda', 'topology': name, 'target_config': _H100}
+    devices = topologies.get_topology_desc(topology_name=name, **options).devices
     chosen = np.array(devices[: shape[0] * shape[1]]).reshape(shape)
     return Mesh(chosen, (sharding.RUN, sharding.DATA), axis_types=(AxisType.Auto,) * 2)
 
@@ -72,7 +101,7 @@ def shapes_of(videos: int, steps: int, width: int, length: int, views: tuple[str
     )
 
 
-def compile_stage(
+def lower_stage(
     config: ml_collections.ConfigDict,
     name: str,
     corpus: Corpus,
@@ -80,7 +109,7 @@ def compile_stage(
     training: int,
     mesh: Mesh,
 ) -> Any:
-    """One epoch of a stage of all runs, as the main job compiles it.
+    """One epoch of a stage of all runs, as the main job has it, to be compiled.
 
     Args:
         config: the whole config; its `layout.runs` is `map` or `vmap`.
@@ -91,7 +120,7 @@ def compile_stage(
         mesh: from `mesh_of`.
 
     Returns:
-        The compiled program.
+        The program before its compilation.
     """
     stage, arguments = _stage(config, name, corpus, n_runs, training, mesh.shape[sharding.DATA])
     specs = (sharding.BY_RUN, sharding.SHARED, sharding.SHARED, sharding.BY_RUN, sharding.BY_RUN)
@@ -104,7 +133,12 @@ def compile_stage(
         )
         for argument, spec in zip(arguments, specs, strict=True)
     ]
-    return compile_epoch(stage, config.layout.runs, mesh).lower(*placed).compile()
+    return compile_epoch(stage, config.layout.runs, mesh).lower(*placed)
+
+
+def compile_stage(*arguments: Any) -> Any:
+    """`lower_stage`, compiled."""
+    return lower_stage(*arguments).compile()
 
 
 def parameters(config: ml_collections.ConfigDict, name: str, corpus: Corpus) -> int:
@@ -147,6 +181,40 @@ def cost(compiled: Any) -> dict[str, float]:
     return {'flops': float(found['flops']), 'bytes': float(found['bytes accessed'])}
 
 
+def kernels(text: str) -> dict[str, Any]:
+    """What one pass through a program without loops launches, read from its text.
+
+    Args:
+        text: the compiled program's.
+
+    Returns:
+        `launches`; `bytes`, of every launch what it reads and writes as if no cache held anything;
+        `products`, launches that are or hold a matrix product; `calls`, of libraries, by name.
+    """
+    body, *entry = re.split(r'\nENTRY ', text, maxsplit=1)
+    with_product = {
+        name for name, inner in re.findall(r'\n%(\S+) \(.*?\{\n(.*?)\n\}', body, re.S) if ' dot(' in inner
+    }
+    found: dict[str, Any] = {'launches': 0, 'bytes': 0, 'products': 0, 'calls': {}}
+    sizes: dict[str, int] = {}
+    for line in entry[0].splitlines():
+        parts = re.match(r'\s+(?:ROOT )?%(\S+) = (.*?) ([\w-]+)\((.*?)\)', line)
+        if not parts:
+            continue
+        name, shape, kind, operands = parts.groups()
+        sizes[name] = sum(_sizes(shape))
+        if kind in _FREE:
+            continue
+        found['launches'] += 1
+        found['bytes'] += sizes[name] + sum(sizes.get(one, 0) for one in re.findall(r'%([\w.-]+)', operands))
+        called = re.search(r'calls=%([\w.-]+)', line)
+        library = re.search(r'custom_call_target="(.*?)"', line)
+        found['products'] += bool(called and called[1] in with_product) or 'gemm' in (library or '  ')[1]
+        if library:
+            found['calls'][library[1]] = found['calls'].get(library[1], 0) + 1
+    return found
+
+
 def collectives(text: str) -> dict[str, int]:
     """Bytes that come out of a program's collectives on one device, by kind, each instruction once.
 
@@ -161,11 +229,14 @@ def collectives(text: str) -> dict[str, int]:
         found = re.search(rf'= (.*?) ({"|".join(COLLECTIVES)})(-start)?\(', line)
         if found:
             result, kind, _ = found.groups()
-            total[kind] = total.get(kind, 0) + sum(
-                _BYTES[dtype] * int(np.prod([int(n) for n in size.split(',') if n]))
-                for dtype, size in re.findall(r'(\w+)\[([\d,]*)\]', result)
-            )
+            total[kind] = total.get(kind, 0) + sum(_sizes(result))
     return total
+
+
+def _sizes(shape: str) -> Iterator[int]:
+    """Bytes of every array in a shape as programs write it."""
+    for dtype, size in re.findall(r'(\w+)\[([\d,]*)\]', shape):
+        yield _BYTES[dtype] * int(np.prod([int(n) for n in size.split(',') if n]))
 
 
 def _stage(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +24,21 @@ class Device:
     link: float
 
 
+# NVIDIA's data sheets of the H200, H100 (SXM), A100 (80 GB, SXM) and L4 (linked by PCIe), figures with
+# sparsity halved; Google's page of the TPU v5e.
 H200 = Device('H200', 989e12, 4.8e12, 141e9, 450e9)
+H100 = Device('H100', 989e12, 3.35e12, 80e9, 450e9)
+A100 = Device('A100', 312e12, 2.039e12, 80e9, 300e9)
+L4 = Device('L4', 121e12, 300e9, 24e9, 32e9)
 V5E = Device('v5e', 197e12, 819e9, 16e9, 100e9)
+# By what JAX calls the kind of device; `L40S` is not an `L4`.
+KINDS = {'H200': H200, 'H100': H100, 'A100': A100, r'\bL4\b': L4, r'v5 ?(lite|e)': V5E}
 # Of the peak rate of products in a step, an assumption; the CPU reaches .5 to .9 of its own (performance.md).
 EFFICIENCY = 0.4
 # Seconds between two steps of a compiled loop, an assumption.
 OVERHEAD = 50e-6
+# Seconds from one kernel of a GPU to the next, an assumption.
+LAUNCH = 2e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +54,11 @@ class Step:
     flops: float
     bytes: float
     reduced: float
+
+
+def published(kind: str) -> Device | None:
+    """What the maker says of a device, by JAX's `device_kind`; None of those that are not in `KINDS`."""
+    return next((device for name, device in KINDS.items() if re.search(name, kind)), None)
 
 
 def seconds(

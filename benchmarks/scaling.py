@@ -1,7 +1,8 @@
 """Memory, arithmetic and communication of the paper's model: `python -m benchmarks.scaling [--json=FILE]`.
 
 From the compiler's own account; nothing of that size runs. `--compiler=v5e:2x2` asks a TPU's compiler
-instead (`pip install libtpu`; no TPU is needed). Only the last table, at a small size, is measured.
+instead (`pip install libtpu`; no TPU is needed), `--compiler=h100 --tables kernels` a GPU's. Only the table
+`check`, at a small size, is measured.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import ml_collections
 
@@ -94,6 +96,29 @@ def step_costs(compiler: str) -> dict[str, dict[str, float]]:
         mesh = programs.mesh_of(compiler)
         compiled = programs.compile_stage(config, name, corpus, 1, config[name].batch, mesh)
         found[name] = programs.cost(compiled) | {'parameters': programs.parameters(config, name, corpus)}
+    return found
+
+
+def kernel_rows(compiler: str) -> list[dict[str, Any]]:
+    """What a step of one run launches, reads and writes by the compiled program, for both kinds of attention.
+
+    Args:
+        compiler: `here`, a TPU slice, or `h100`, the only one with attention by cuDNN.
+    """
+    from benchmarks import programs
+    from trsum_jax.experiment import config as door
+
+    found = []
+    for name in STAGES:
+        for attention in ('', 'cudnn')[: 1 + (compiler == 'h100')]:
+            config, mesh = paper(compiler, 'vmap'), programs.mesh_of(compiler)
+            corpus, _ = _tvsum(config)
+            # The device that decides is not there.
+            with mock.patch.object(door, 'attention_here', return_value=attention):
+                compiled = programs.compile_stage(config, name, corpus, 1, config[name].batch, mesh)
+            held = programs.memory(compiled)['total']
+            row = {'stage': name, 'attention': attention or 'ours', 'total, bytes': held}
+            found.append(row | programs.kernels(compiled.as_text()))
     return found
 
 
@@ -227,7 +252,7 @@ def main(argv: list[str]) -> None:
     """Prints the tables one after another, as they come."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.scaling')
     parser.add_argument('--json', default='', help='write the figures here too')
-    parser.add_argument('--compiler', default='here', help='here, or a TPU slice such as v5e:2x2')
+    parser.add_argument('--compiler', default='here', help='here, h100, or a TPU slice such as v5e:2x2')
     parser.add_argument('--tables', nargs='+', default=['memory', 'costs', 'collectives', 'check'])
     parser.add_argument('--runs', nargs='+', type=int, default=list(RUNS))
     parser.add_argument('--how', nargs='+', default=['map', 'vmap'])
@@ -256,6 +281,9 @@ def main(argv: list[str]) -> None:
     if 'collectives' in flags.tables:
         found['collectives'] = collective_rows(flags.compiler)
         show('Collectives of a step, bytes', found['collectives'])
+    if 'kernels' in flags.tables:
+        found['kernels'] = kernel_rows(flags.compiler)
+        show('What a step launches', found['kernels'])
     if 'check' in flags.tables:
         found['check'] = check_rows()
         show('The model of time on this machine, measured', found['check'])

@@ -40,6 +40,7 @@ LATER = {
     'generator.aside': 0.0,
     'generator.patience': 50,
     'evaluation.rs_sum_passes': 0,
+    'layout.attention': 'own',
     'layout.grace': 30.0,
     'layout.tensorboard': False,
     'layout.wandb': '',
