@@ -1,7 +1,7 @@
 """A stop signal at a chosen moment of a training, without a signal."""
 
 from trsum_jax.runtime import interruption
-from trsum_jax.training import grid
+from trsum_jax.training import dispatches
 
 
 def stop_after(patch, *, epochs=0, steps=0):
@@ -12,7 +12,7 @@ def stop_after(patch, *, epochs=0, steps=0):
         epochs: how many.
         steps: in place of `epochs`; every dispatch is one step then.
     """
-    advance, done = grid.advance, []
+    advance, done = dispatches.advance, []
 
     def counted(*args, **options):
         for at, metrics in advance(*args, **options):
@@ -20,7 +20,7 @@ def stop_after(patch, *, epochs=0, steps=0):
                 done.append(at)
             yield at, metrics
 
-    patch.setattr(grid, 'advance', counted)
+    patch.setattr(dispatches, 'advance', counted)
     patch.setattr(interruption, 'requested', lambda: len(done) >= (steps or epochs))
     if steps:
-        patch.setattr(grid, '_PART_S', 0.0)
+        patch.setattr(dispatches, '_PART_S', 0.0)

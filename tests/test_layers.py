@@ -84,6 +84,7 @@ TESTED_IN = {
     'studies/measures': 'studies/test_comparison',
     'studies/transfer': 'studies/test_comparison',
     'studies/variants': 'experiment/test_check',
+    'training/dispatches': 'training/test_grid',
     'video/deinterlacing': 'video/test_sound',
     'video/describing': 'video/test_pictures',
     'video/folder': 'test_names',

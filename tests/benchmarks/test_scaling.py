@@ -42,9 +42,9 @@ def test_a_run_adds_its_parameters_and_two_moments_and_what_it_reads(rows):
 
 def test_the_dataset_is_held_once(rows):
     shared = rows['generator', 2]['arguments'] - 2 * each(rows, 'generator', 'arguments')
-    # 3 videos of 20 steps: 3 windows and 3 dilated segments each; their videos, which stage 1 does not read,
-    # are left out, and the epoch's number comes in.
-    assert shared == 60 * 8 * 4 + 18 * (8 * (4 + 4 + 1) + 2 * 4) + 4
+    # 3 videos of 20 steps, each with features and its change: 3 windows and 3 dilated segments each, with
+    # their videos; and the epoch's number comes in.
+    assert shared == 60 * (8 + 1) * 4 + 18 * (8 * (4 + 4 + 1) + 3 * 4) + 4
 
 
 @pytest.mark.parametrize('stage', scaling.STAGES)

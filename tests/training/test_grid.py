@@ -11,7 +11,7 @@ from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import Fold
 from trsum_jax.errors import InputError
 from trsum_jax.runtime import sharding
-from trsum_jax.training import epoch, grid, loop
+from trsum_jax.training import dispatches, epoch, grid, loop
 from trsum_jax.training.epoch import Stage
 
 
@@ -25,7 +25,7 @@ def run_of(tree, i):
 
 def train_quietly(setting, stage, frozen, folder, *, epochs, log_every):
     return loop.train(
-        stage, grid.Position(grid.init(stage, setting.runs, frozen)), setting.feed(), frozen,
+        stage, dispatches.Position(grid.init(stage, setting.runs, frozen)), setting.feed(), frozen,
         places=setting.places, mesh=sharding.one_device(), epochs=epochs, how='map',
         habits=loop.Habits(log_every, checkpoint_every=epochs, checkpoints=1, grace=30.0),
         on_metrics=lambda epoch, metrics: None, folder=folder / stage.name,
@@ -186,7 +186,7 @@ def test_how_long_it_takes_is_said_once_it_is_known(monkeypatch):
     monkeypatch.setattr(loop.time, 'perf_counter', lambda: next(now))
     pace, said = loop._Pace(40.0, 10), []
     for at in ((0, 1, 0), (0, 2, 1), (0, 3, 1)):
-        pace.note(grid.Position(None, None, *at))
+        pace.note(dispatches.Position(None, None, *at))
         said.append(pace.announcement(100, 'generator'))
     # One step in 6 s: 998 are left.
     assert said == ['', '', 'generator: about 1:39:48 left, as measured on its first 6 s']

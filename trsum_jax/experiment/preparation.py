@@ -32,7 +32,7 @@ class Ahead(NamedTuple):
     """Programs that are compiled while others run; each is waited for by a call.
 
     Attributes:
-        stages: by stage, as of `grid.advance`.
+        stages: by stage, as of `dispatches.advance`.
         rows: by row, what `Experiment.row` gives, compiled.
     """
 

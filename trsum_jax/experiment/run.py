@@ -15,7 +15,7 @@ from trsum_jax.experiment.preparation import NOTHING, Ahead, Experiment, compili
 from trsum_jax.method.models import count_parameters
 from trsum_jax.results import filenames, metric_log, mirrors, outcome
 from trsum_jax.runtime import checkpoint, compilation, locking, processes
-from trsum_jax.training import grid, loop
+from trsum_jax.training import dispatches, grid, loop
 from trsum_jax.training.epoch import Stage
 
 
@@ -119,7 +119,7 @@ def train_stage(
         frozen: what the stage reads of each run.
         logs: where metrics go: the grid is cut into as many equal parts, each goes to all of its files.
         words: as in `train`.
-        ahead: as of `grid.advance`.
+        ahead: as of `dispatches.advance`.
 
     Returns:
         The states of all runs after the last epoch.
@@ -169,7 +169,7 @@ def train_stage(
         )
 
 
-def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Position:
+def _position(experiment: Experiment, stage: Stage, frozen: Any) -> dispatches.Position:
     """Where a stage is: at its beginning, after a saved epoch, or within one where it was stopped."""
     folder, fed, mesh = experiment.folder(stage), experiment.feed, experiment.mesh
     like = grid.like(stage, experiment.runs, frozen)
@@ -181,8 +181,8 @@ def _position(experiment: Experiment, stage: Stage, frozen: Any) -> grid.Positio
         found = checkpoint.restore(loop.within_of(folder), (like, told), mesh, needed=False)
         if found:
             steps, (states, told) = found
-            return grid.Position(states, told, *divmod(steps, of_epoch))
+            return dispatches.Position(states, told, *divmod(steps, of_epoch))
     found = checkpoint.restore(folder, like, mesh)
     done, states = found or (0, grid.init(stage, experiment.runs, frozen, mesh))
     checkpoint.move_aside(folder, newer_than=done)
-    return grid.Position(states, None, done)
+    return dispatches.Position(states, None, done)

@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.runtime import checkpoint, interruption, processes
-from trsum_jax.training import grid
+from trsum_jax.training import dispatches
+from trsum_jax.training.dispatches import Position
 from trsum_jax.training.epoch import Stage
-from trsum_jax.training.grid import Position
+from trsum_jax.training.grid import Program
 from trsum_jax.training.runs import Place
 
 # Beside a stage's folder of checkpoints, the one of a stop within an epoch.
@@ -62,7 +63,7 @@ def train(
     folder: pathlib.Path,
     words: str = '',
     trace: pathlib.Path | None = None,
-    ahead: Callable[[], grid.Program] | None = None,
+    ahead: Callable[[], Program] | None = None,
 ) -> Any:
     """Trains every run of the grid to its last epoch, with a progress bar and checkpoints.
 
@@ -84,8 +85,8 @@ def train(
         folder: of the stage's checkpoints.
         words: what is learned, for people who do not know the method: stands in the bar in place of names
             and metrics.
-        trace: as of `grid.advance`.
-        ahead: as of `grid.advance`.
+        trace: as of `dispatches.advance`.
+        ahead: as of `dispatches.advance`.
 
     Returns:
         The states after the last epoch.
@@ -104,16 +105,16 @@ def train(
     )  # fmt: skip
     pace = _Pace(feed.segments, of_epoch)
     to_end = {'mesh': mesh, 'epochs': epochs, 'how': how, 'trace': trace, 'ahead': ahead}
-    dispatches = grid.advance(stage, at, feed, frozen, **to_end)
+    under_way = dispatches.advance(stage, at, feed, frozen, **to_end)
     with contextlib.ExitStack() as stack:
         stack.enter_context(bar)
         saver = stack.enter_context(checkpoint.Saver(folder, habits.checkpoints))
         check = functools.partial(_check_finite, stage, places=places, saver=saver)
         # Until it is compiled there is nothing to save: a stop signal need not wait.
-        begun = next(dispatches)
+        begun = next(under_way)
         waits_for = f'this epoch, or within it where its end is more than {habits.grace:g} s away'
         stack.enter_context(interruption.in_training(waits_for))
-        for at, metrics in itertools.chain([begun], dispatches):
+        for at, metrics in itertools.chain([begun], under_way):
             pace.note(at)
             if told := pace.announcement(epochs, words or stage.name):
                 bar.write(told)

@@ -60,7 +60,7 @@ def test_the_ending_tells_the_kind_of_film(command, films, tmp_path, capsys, end
     with av.open(str(places / films_made[0])) as container:
         assert form in container.format.name.split(',')
         assert container.streams.video[0].codec_context.codec.canonical_name == codec
-        assert sum(1 for _ in container.decode(video=0)) == 2
+        assert sum(1 for _ in container.decode(video=0)) == 3
     assert f'data:{kind};base64,' in (places / 'a-summary.html').read_text()
     # Beside its video it is known for what it is.
     (films / f'b-summary.{ending}').write_bytes((places / films_made[1]).read_bytes())
@@ -70,7 +70,8 @@ def test_the_ending_tells_the_kind_of_film(command, films, tmp_path, capsys, end
 
 
 def test_parts_go_to_folders_of_their_own(command, films, tmp_path, capsys):
-    places = (f'--clips={tmp_path}/parts', f'--stills={tmp_path}/parts', '--preview=.gif')
+    # Two parts of a film that is shorter than one would be.
+    places = (f'--clips={tmp_path}/parts', f'--stills={tmp_path}/parts', '--preview=.gif', '--shortest=0.1')
     assert command(f'--videos={films}', *places, *NO_PICTURES) is None
     made = {path.name for path in (tmp_path / 'parts').iterdir()}
     ends = ('-01.mp4', '-02.mp4', '-01.jpg', '-02.jpg')
