@@ -211,7 +211,7 @@ def _attend(how: str, query: jax.Array, key: jax.Array, value: jax.Array, valid:
 
 def _attend_gradients(how: str, inputs: tuple[jax.Array, ...], g: jax.Array) -> tuple[Any, ...]:
     def gradients(g: jax.Array, query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array) -> Any:
-        return jax.vjp(lambda *parts: _kernel(how, *parts, valid), query, key, value)[1](g)
+        return jax.vjp(lambda q, k, v: _kernel(how, q, k, v, valid), query, key, value)[1](g)
 
     return (*_folded(gradients)(g, *inputs), None)
 
@@ -219,7 +219,7 @@ def _attend_gradients(how: str, inputs: tuple[jax.Array, ...], g: jax.Array) -> 
 _attend.defvjp(lambda how, *inputs: (_attend(how, *inputs), inputs), _attend_gradients)
 
 
-def _kernel(how: str, query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array) -> jax.Array:
+def _kernel(how: Any, query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array) -> jax.Array:
     mask = jnp.broadcast_to(valid[:, None, None, :], (len(valid), 1, query.shape[1], key.shape[1]))
     return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=how)
 
