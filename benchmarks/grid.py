@@ -136,6 +136,7 @@ def setting(size: str) -> ml_collections.ConfigDict:
 
     config = demo.get_config('reconstruction')
     config.update_from_flattened_dict(SIZES[size])
+    config.layout.attention = 'auto'
     return config
 
 

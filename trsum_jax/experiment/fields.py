@@ -39,7 +39,7 @@ PUBLISHED = {
     },
 }
 LAYOUTS = ('auto', 'map', 'vmap')
-ATTENTION = ('auto', 'own')
+ATTENTION = ('own', 'auto')
 
 
 def _of_recipe(name: str) -> str:
@@ -230,7 +230,7 @@ FIELDS = {
     'layout.runs': Field('auto', 'map: one after another; vmap: one big product', choices=LAYOUTS),
     'layout.episodes': Field('auto', 'likewise', choices=LAYOUTS),
     'layout.attention': Field(
-        'auto', "auto: cuDNN's on NVIDIA's GPUs where type and shapes allow, else ours", choices=ATTENTION
+        'own', "auto: cuDNN's on NVIDIA's GPUs where it fits; not the same bits twice", choices=ATTENTION
     ),
     'layout.microbatch': Field(
         -1, 'segments at a time; 0: the whole batch, -1: 8 on a CPU, else the whole', least=-1
