@@ -49,7 +49,7 @@ def predict(size: str, device: roofline.Device) -> dict[str, dict[str, Any]]:
     from trsum_jax.experiment.config import how_here
 
     config = grid.setting(size)
-    # One batch as one product: nothing is hidden in a loop.
+    # One batch as one product: of the epoch's loop the body is read, once.
     config.layout.update({'runs': 'vmap', 'episodes': 'vmap', 'microbatch': 0})
     video, length = config.data.synthetic, config.decomposition.length
     shapes = programs.shapes_of(

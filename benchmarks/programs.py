@@ -182,7 +182,7 @@ def cost(compiled: Any) -> dict[str, float]:
 
 
 def kernels(text: str) -> dict[str, Any]:
-    """What one pass through a program without loops launches, read from its text.
+    """What one pass through a program launches, read from its text; of a loop it is the body, once.
 
     Args:
         text: the compiled program's.
@@ -191,27 +191,29 @@ def kernels(text: str) -> dict[str, Any]:
         `launches`; `bytes`, of every launch what it reads and writes as if no cache held anything;
         `products`, launches that are or hold a matrix product; `calls`, of libraries, by name.
     """
-    body, *entry = re.split(r'\nENTRY ', text, maxsplit=1)
-    with_product = {
-        name for name, inner in re.findall(r'\n%(\S+) \(.*?\{\n(.*?)\n\}', body, re.S) if ' dot(' in inner
-    }
+    inside = dict(re.findall(r'\n(?:ENTRY )?%(\S+) \(.*?\{\n(.*?)\n\}', text, re.S))
+    with_product = {name for name, inner in inside.items() if ' dot(' in inner}
     found: dict[str, Any] = {'launches': 0, 'bytes': 0, 'products': 0, 'calls': {}}
-    sizes: dict[str, int] = {}
-    for line in entry[0].splitlines():
-        parts = re.match(r'\s+(?:ROOT )?%(\S+) = (.*?) ([\w-]+)\((.*?)\)', line)
-        if not parts:
-            continue
-        name, shape, kind, operands = parts.groups()
-        sizes[name] = sum(_sizes(shape))
-        if kind in _FREE:
-            continue
-        found['launches'] += 1
-        found['bytes'] += sizes[name] + sum(sizes.get(one, 0) for one in re.findall(r'%([\w.-]+)', operands))
-        called = re.search(r'calls=%([\w.-]+)', line)
-        library = re.search(r'custom_call_target="(.*?)"', line)
-        found['products'] += bool(called and called[1] in with_product) or 'gemm' in (library or '  ')[1]
-        if library:
-            found['calls'][library[1]] = found['calls'].get(library[1], 0) + 1
+    waiting = re.findall(r'\nENTRY %(\S+)', text)
+    while waiting:
+        sizes: dict[str, int] = {}
+        for line in inside[waiting.pop()].splitlines():
+            parts = re.match(r'\s+(?:ROOT )?%(\S+) = (.*?) ([\w-]+)\((.*?)\)', line)
+            if not parts:
+                continue
+            name, shape, kind, operands = parts.groups()
+            sizes[name] = sum(_sizes(shape))
+            if kind in _FREE:
+                waiting += re.findall(r'(?:body|to_apply)=%([\w.-]+)', line)
+                continue
+            read = re.findall(r'%([\w.-]+)', operands)
+            found['launches'] += 1
+            found['bytes'] += sizes[name] + sum(sizes.get(one, 0) for one in read)
+            called = re.search(r'calls=%([\w.-]+)', line)
+            library = re.search(r'custom_call_target="(.*?)"', line)
+            found['products'] += bool(called and called[1] in with_product) or 'gemm' in (library or '  ')[1]
+            if library:
+                found['calls'][library[1]] = found['calls'].get(library[1], 0) + 1
     return found
 
 

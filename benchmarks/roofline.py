@@ -31,8 +31,11 @@ H100 = Device('H100', 989e12, 3.35e12, 80e9, 450e9)
 A100 = Device('A100', 312e12, 2.039e12, 80e9, 300e9)
 L4 = Device('L4', 121e12, 300e9, 24e9, 32e9)
 V5E = Device('v5e', 197e12, 819e9, 16e9, 100e9)
-# By what JAX calls the kind of device; `L40S` is not an `L4`.
-KINDS = {'H200': H200, 'H100': H100, 'A100': A100, r'\bL4\b': L4, r'v5 ?(lite|e)': V5E}
+# By what JAX calls the kind of device; `L40S` is not an `L4`, and cards by another link have other rates.
+KINDS = {
+    **{r'\bH200$': H200, 'H100 80GB HBM3': H100, 'A100-SXM4-80GB': A100},
+    **{r'\bL4\b': L4, r'v5 ?(lite|e)': V5E},
+}
 # Of the peak rate of products in a step, an assumption; the CPU reaches .5 to .9 of its own (performance.md).
 EFFICIENCY = 0.4
 # Seconds between two steps of a compiled loop, an assumption.

@@ -86,7 +86,7 @@ def memory_rows(
 
 
 def step_costs(compiler: str) -> dict[str, dict[str, float]]:
-    """FLOPs and bytes of one step of one run by stage: an epoch of one batch, so that no loop hides any."""
+    """FLOPs and bytes of one step of one run by stage: an epoch of one batch, the body of its loop."""
     from benchmarks import programs
 
     found = {}

@@ -74,6 +74,27 @@ def test_what_a_program_launches_is_read_from_its_text():
     assert found == {'launches': 3, 'bytes': moved, 'products': 1, 'calls': {'__cudnn$x': 1}}
 
 
+LOOP = """HloModule m
+
+%body (s: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %s = (s32[], f32[4]{0}) parameter(0)
+  %x = f32[4]{0} get-tuple-element(%s), index=1
+  %i = s32[] get-tuple-element(%s), index=0
+  %n = f32[4]{0} fusion(%x), kind=kLoop, calls=%other
+  ROOT %t = (s32[], f32[4]{0}) tuple(%i, %n)
+}
+
+ENTRY %main (a: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %a = (s32[], f32[4]{0}) parameter(0)
+  ROOT %w = (s32[], f32[4]{0}) while(%a), condition=%until, body=%body
+}
+"""
+
+
+def test_of_a_loop_the_body_is_read_once():
+    assert programs.kernels(LOOP) == {'launches': 1, 'bytes': 32, 'products': 0, 'calls': {}}
+
+
 @pytest.mark.parametrize(
     ('kind', 'expected'),
     [

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny import Setting, tiny_config
 
 from trsum_jax.training import epoch
@@ -57,6 +58,21 @@ def test_no_key_comes_twice_and_progress_counts_the_runs_own_steps():
             np.testing.assert_allclose(found.metrics['progress'][:steps, 0], expected, rtol=1e-6)
     assert len(orders) == 3 * EPOCHS
     assert len(keys) == 3 * EPOCHS * steps * 4
+
+
+@pytest.mark.parametrize(('batch', 'own'), [(7, 3), (15, 5), (8, 3)])
+def test_a_run_of_whole_batches_makes_as_many_steps_and_no_more(batch, own):
+    """21 times the float next to 1 / 7 is more than 3; another run of the grid has more batches."""
+    numbers = jnp.arange((own + 2) * batch)
+    run = Run(jax.random.key(0), numbers, jnp.where(numbers < own * batch, 1.0, 0.0))
+    stage = Stage('counting', 'rival', batch, None, lambda state, batch, *_: (state + 1, {
+        'progress': jnp.full(batch.weight.shape, batch.progress),
+    }), ())  # fmt: skip
+    blank = epoch.blank_told(stage, 0, (), run, ())
+    span = epoch.Span(0, 0, own + 2, 0)
+    state, told, _ = jax.jit(lambda run: epoch.part(stage, 0, blank, span, (), run, ()))(run)
+    assert state == own
+    np.testing.assert_allclose(told.metrics['progress'][:own, 0], np.arange(own) / own, rtol=1e-6)
 
 
 def test_an_epoch_of_several_passes_is_told_pass_by_pass():

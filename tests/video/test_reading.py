@@ -125,6 +125,13 @@ def test_larger_pictures_than_are_wanted_are_averaged(side, times):
     np.testing.assert_allclose(picture(av.VideoFrame.from_ndarray(whole), side), means, atol=2)
 
 
+@pytest.mark.parametrize('size', [(720, 1280), (719, 1277)])
+def test_averaging_makes_no_picture_darker(size):
+    whole = np.broadcast_to(np.linspace(20, 230, size[1])[None, :, None], (*size, 3)).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(whole, 'rgb24').reformat(format='yuv420p')
+    assert abs(picture(frame, 180).mean() - whole.mean()) < 0.7
+
+
 @pytest.mark.parametrize('mirrored', [False, True])
 @pytest.mark.parametrize('turned', [0, 90, 180, 270])
 def test_pictures_stand_upright(tmp_path, turned, mirrored):

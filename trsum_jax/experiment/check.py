@@ -276,6 +276,11 @@ def _faults_of_estimator(config: ml_collections.ConfigDict) -> list[str]:
             'config.summarizer.train_generator: expected False, or reward_terms.reconstruction over 0, as '
             'the preset reconstruction has it (`CONFIG:reconstruction`): the generator learns by it alone'
         )
+    if settings.advantage_unit == 'group' and settings.estimator in BY_FRAME:
+        faults.append(
+            f'config.summarizer.advantage_unit: expected reward or spread with {settings.estimator}, which '
+            'does not weigh whole episodes, found group'
+        )
     if settings.updates > 1 and settings.estimator not in REPEATABLE:
         faults.append(
             f'config.summarizer.updates: expected 1 with estimator={settings.estimator}, whose episodes '

@@ -326,8 +326,10 @@ def clipped(
 
     gradient, found = jax.grad(surrogate, has_aux=True)(jax.lax.stop_gradient(logits))
     shorter = -gradient * (most / jnp.maximum(jnp.linalg.norm(gradient), most))
-    # Not `towards`: a policy may have more than one logit a frame. At padding the gradient is 0 already.
-    return found._replace(surrogate=-jnp.sum(jax.lax.stop_gradient(shorter) * logits))
+    # Not `towards`: a policy may have more than one logit a frame.
+    real = valid.reshape(-1, *[1] * (logits.ndim - 1))
+    terms = jnp.where(real, jax.lax.stop_gradient(shorter) * logits, 0.0)
+    return found._replace(surrogate=-jnp.sum(terms))
 
 
 def _pairs(

@@ -15,6 +15,8 @@ from trsum_jax.training.stages import gradient_noise
 
 _SOMETIMES = gradient_noise.METRICS
 _PLACE = ('epoch', 'seed', 'fold')
+# What a line has beside its metrics.
+BESIDE = ('stage', *_PLACE)
 
 
 def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
@@ -143,7 +145,7 @@ def read(path: pathlib.Path, stage: str) -> dict[str, np.ndarray]:
     """
     found = _by_place(path, stage)
     runs, epochs = _runs(found), sorted({epoch for epoch, *_ in found})
-    names = [name for name in next(iter(found.values()), ()) if name not in ('stage', *_PLACE, *_SOMETIMES)]
+    names = [name for name in next(iter(found.values()), ()) if name not in (*BESIDE, *_SOMETIMES)]
     names += [name for name in _SOMETIMES if any(name in line for line in found.values())]
     usual = dict.fromkeys(_SOMETIMES, float('nan'))
     try:
@@ -166,8 +168,7 @@ def lines(path: pathlib.Path, stage: str) -> list[dict[str, Any]]:
 
 def told_in(line: dict[str, Any]) -> dict[str, float]:
     """The metrics of a line, by name; a damaged line may hold anything else."""
-    beside = 'stage', *_PLACE
-    return {name: value for name, value in line.items() if name not in beside and type(value) in (int, float)}
+    return {name: value for name, value in line.items() if name not in BESIDE and type(value) in (int, float)}
 
 
 def of_told(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

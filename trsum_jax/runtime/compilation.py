@@ -51,7 +51,7 @@ def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
 
     Yields:
         Takes a function without arguments, and gives one that waits for its value, or raises its error. What
-        is not begun at the end never is; what is under way is not waited for.
+        is not begun at the end never is; what is under way is not waited for, but by the end of Python.
     """
     thread = concurrent.futures.ThreadPoolExecutor(1, 'compiling')
     try:

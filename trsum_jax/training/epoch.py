@@ -153,8 +153,8 @@ def part(stage: Stage, state: Any, told: Told, span: Span, corpus: Corpus, run: 
         return state, jax.tree.map(lambda all, own: all.at[span.row + i].set(own), rows, metrics)
 
     # Padding comes last, and the loop ends before it. A choice in each step between the states before it and
-    # after it would have the moments copied, not replaced in place.
-    last = jnp.minimum(span.last, own_steps.astype(jnp.int32))
+    # after it would have the moments of mapped runs copied, not replaced in place.
+    last = jnp.minimum(span.last, own_steps)
     state, rows = jax.lax.fori_loop(span.first, last, one, (state, told.metrics))
     told = Told(rows, weights)
     metrics = weighted_mean(jax.tree.map(jnp.ravel, told.metrics), told.weight.ravel())
@@ -172,4 +172,5 @@ def batches(stage: Stage, number: chex.Numeric, run: Run):
     padding = steps * stage.batch - order.shape[0]
     segments = jnp.pad(run.segments[order], (0, padding)).reshape(steps, stage.batch)
     weight = jnp.pad(run.weight[order], (0, padding)).reshape(steps, stage.batch)
-    return segments, weight, jnp.ceil(jnp.sum(run.weight > 0) / stage.batch), step_key
+    # Whole numbers: a float's division is by the reciprocal, and 21 / 7 is more than 3.
+    return segments, weight, -(-jnp.sum(run.weight > 0) // stage.batch), step_key

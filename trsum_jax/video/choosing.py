@@ -222,7 +222,7 @@ def _choose_watchable(
     found = cuts.find_scenes(video.frame_times, changes)
     shots = cuts.refine(np.asarray(video.change_points), video.picks, video.frame_times, changes, found)
     # A summary that has to be shorter is one part.
-    least = min(shortest, _ONE * task.allowed)
+    least = shortest if shortest <= task.allowed else _ONE * task.allowed
     briefly, quiet = max(still.BRIEFLY, shortest), np.empty((0, 2), np.int64)
     covers = choice == COVERAGE and not task.constant
     if covers:

@@ -9,6 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
+from av.video.reformatter import Interpolation
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -23,6 +24,9 @@ _MPEG = {'mpegts', 'mpeg'}
 _BROKEN_OFF = 3
 # Seconds: files are sought by decoding time, which differs from presentation by some frames.
 SEEK_MARGIN = 1
+# The mean of all pixels. Without whole chroma swscale's fast way makes what it scales darker, by 1 to 2
+# of 255.
+_AVERAGED = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 # Seconds: a hole in a steady stream of pictures that is worth a word without any other sign of damage.
 _HOLE = 0.5
 
@@ -321,7 +325,8 @@ def picture(frame: av.VideoFrame, side: int | None = None) -> np.ndarray:
     hdr = frame.color_trc in tone_mapping.NAMES
     form, times = 'rgb48le' if hdr else 'rgb24', max(1, min(frame.width, frame.height) // (side or math.inf))
     size = round(frame.width / times), round(frame.height / times)
-    rgb = frame.reformat(*size, form, interpolation='AREA', threads=1).to_ndarray()
+    how = {'interpolation': _AVERAGED} if times > 1 else {}
+    rgb = frame.reformat(*size, form, threads=1, **how).to_ndarray()
     if hdr:
         rgb = tone_mapping.to_srgb(rgb, frame.color_trc)
     # `frame.side_data` and the frame would keep each other, and hundreds of pictures, until Python looks for

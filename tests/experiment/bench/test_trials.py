@@ -44,6 +44,10 @@ def telling(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
     rewards = rewards_of(jnp.zeros((1, 4), bool)).rewards
     return estimators.Estimate(jnp.sum(logits[:3]), rewards, rewards, told={'gain': logits})
 
+def named(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
+    found = telling(key, logits, valid, rewards_of, baseline, n_episodes=1, reduction='sum')
+    return found._replace(told={'epoch': logits[0]})
+
 def asked(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
     if logits[0] > 0:
         return 1
@@ -109,6 +113,7 @@ REFUSED = {
     'no-estimate': ({'estimator': 'sound:pair'}, r'expected an Estimate\(.*\) of .*, found a tuple'),
     'shape': ({'estimator': 'sound:odd'}, r'expected rewards of shape \[K\], found shape \[\]'),
     'metric': ({'estimator': 'sound:telling'}, r'expected the metric gain of shape \[\], found shape \[4\]'),
+    'name-of-metric': ({'estimator': 'sound:named'}, r"none of stage, epoch, seed, fold, found 'epoch'"),
     'padding': ({'estimator': 'sound:padded'}, r'expected no gradient at a frame of padding, found 1'),
     'traced': (
         {'estimator': 'sound:asked'},

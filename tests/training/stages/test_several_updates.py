@@ -14,7 +14,7 @@ from tiny import Setting, tiny_config
 
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check
-from trsum_jax.experiment.bench.estimating import ESTIMATORS, REPEATABLE, repeated
+from trsum_jax.experiment.bench.estimating import BY_FRAME, ESTIMATORS, REPEATABLE, repeated
 from trsum_jax.method import episodes
 from trsum_jax.method.models import Summarizer
 from trsum_jax.runtime import sharding
@@ -163,3 +163,10 @@ def test_what_serves_no_further_updates_is_refused():
     config = tiny_config(**{'summarizer.updates': 2, 'summarizer.train_generator': True})
     with pytest.raises(InputError, match='updates: expected 1 with train_generator'):
         check.check(config)
+
+
+def test_a_unit_of_whole_episodes_is_refused_where_none_are_weighed():
+    for name in BY_FRAME:
+        config = tiny_config(**{'summarizer.advantage_unit': 'group', 'summarizer.estimator': name})
+        with pytest.raises(InputError, match=f'advantage_unit: expected reward or spread with {name}'):
+            check.check(config)

@@ -14,6 +14,7 @@ from trsum_jax.experiment.bench import estimating, functions
 from trsum_jax.method.episodes import Baseline
 from trsum_jax.method.estimators import Estimate, Outcome
 from trsum_jax.method.reward_terms import Episode
+from trsum_jax.results.metric_log import BESIDE
 from trsum_jax.runtime.fields import is_path
 
 # Three frames, and one of padding with a logit that would choose it.
@@ -80,6 +81,8 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
         _expect(estimate.rewards, 'rewards', '[K]', lambda shape: len(shape) == 1)
         _expect(estimate.advantages, 'advantages', '[K] or [K, L]', lambda shape: 1 <= len(shape) <= 2)
         for name, value in estimate.told.items():
+            if not isinstance(name, str) or name in BESIDE:
+                raise _Fault(f'expected a name of a metric, none of {", ".join(BESIDE)}, found {name!r}')
             _expect(value, f'the metric {name}', '[]', lambda shape: shape == ())
         return estimate.surrogate, estimate
 

@@ -34,7 +34,7 @@ from trsum_jax.method.episodes import Baseline, Draw
 from trsum_jax.method.estimators import Estimate, RewardsOf, per
 
 RATIOS = ('frame', 'mean', 'episode')
-# Beyond it a ratio is as good as infinite, and would soon be so in float32.
+# Beyond it the logarithm of a ratio has no gradient: the ratio is as good as infinite, in float32 soon so.
 _MOST = 20.0
 # Of a reward in float32, a few steps of its last digit.
 _ROUNDING = 1e-6

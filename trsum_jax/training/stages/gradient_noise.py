@@ -36,7 +36,8 @@ def telling_noise(stage: Stage, setup: Reinforcement, every: int, draws: int) ->
     which batch a step gets is no part of it. Of data in chunks it is the first batch of the last chunk.
 
     Args:
-        stage: `trsum.summarizer_stage`, or `variations.unfrozen`.
+        stage: `trsum.summarizer_stage`, or a variation of it; of several updates the first is measured, and
+            of a learned value the head's gradient too.
         setup: what it is made of.
         every: epochs from one measurement to the next.
         draws: R, at least 2; each costs the gradient of a step.

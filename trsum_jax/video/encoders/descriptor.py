@@ -11,7 +11,7 @@ NAME = 'descriptor-1'
 WIDTH = 1024
 
 _SIDE = 96
-# Of the pictures that are averaged down to that: more would only take longer.
+# Pixels of the shorter side that it needs: more would only take longer.
 _ENOUGH = 360
 _LAYOUT = 8
 _HUES, _TONES = 16, 8
