@@ -11,7 +11,7 @@ import av
 from rendered import grey, steady, write_video
 
 from trsum_jax.errors import InputError
-from trsum_jax.video.reading import VideoReader, picture
+from trsum_jax.video.reading import VideoReader
 
 
 def picks(path, rate=2.0):
@@ -116,20 +116,6 @@ def test_frames_come_one_at_a_time(tmp_path):
     with VideoReader(steady(tmp_path / 'a.mp4', 400, 10)) as reader:
         next(reader.sample(2.0))
         assert reader.n_frames == 1
-
-
-@pytest.mark.parametrize(('side', 'times'), [(None, 1), (25, 1), (24, 2), (12, 4)])
-def test_larger_pictures_than_are_wanted_are_averaged(side, times):
-    whole = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    means = whole.reshape(48 // times, times, 64 // times, times, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(picture(av.VideoFrame.from_ndarray(whole), side), means, atol=2)
-
-
-@pytest.mark.parametrize('size', [(720, 1280), (719, 1277)])
-def test_averaging_makes_no_picture_darker(size):
-    whole = np.broadcast_to(np.linspace(20, 230, size[1])[None, :, None], (*size, 3)).astype(np.uint8)
-    frame = av.VideoFrame.from_ndarray(whole, 'rgb24').reformat(format='yuv420p')
-    assert abs(picture(frame, 180).mean() - whole.mean()) < 0.7
 
 
 @pytest.mark.parametrize('mirrored', [False, True])

@@ -1,7 +1,6 @@
 """A video's frames in order of presentation, and some of them as pictures, in one pass with PyAV."""
 
 import collections
-import math
 import pathlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -9,7 +8,6 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
-from av.video.reformatter import Interpolation
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
@@ -24,9 +22,6 @@ _MPEG = {'mpegts', 'mpeg'}
 _BROKEN_OFF = 3
 # Seconds: files are sought by decoding time, which differs from presentation by some frames.
 SEEK_MARGIN = 1
-# The mean of all pixels. Without whole chroma swscale's fast way makes what it scales darker, by 1 to 2
-# of 255.
-_AVERAGED = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
 # Seconds: a hole in a steady stream of pictures that is worth a word without any other sign of damage.
 _HOLE = 0.5
 
@@ -175,7 +170,7 @@ class VideoReader:
                 'the sound goes on); what decodes is used'
             )
 
-    def sample(self, rate: float = 2.0, side: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
+    def sample(self, rate: float = 2.0) -> Iterator[tuple[int, float, np.ndarray]]:
         """Frames at a steady rate by presentation time, as pictures the right way up.
 
         Sample `k` is the first frame at or after `k / rate` seconds. A frame that comes first for several `k`
@@ -183,7 +178,6 @@ class VideoReader:
 
         Args:
             rate: samples per second.
-            side: as in `picture`.
 
         Yields:
             index of the frame (0-based), its time in seconds, the picture [H, W, 3] uint8 RGB.
@@ -201,7 +195,7 @@ class VideoReader:
             wanted = int(time * rate)
             while wanted / rate <= time:
                 wanted += 1
-            yield index, time, picture(frame, side)
+            yield index, time, picture(frame)
 
     def from_time(self, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """The frames from a little before a time, found by seeking; where `clock.runs_on`.
@@ -308,25 +302,20 @@ def packets(container: av.container.InputContainer, stream: av.stream.Stream, no
         yield packet
 
 
-def picture(frame: av.VideoFrame, side: int | None = None) -> np.ndarray:
+def picture(frame: av.VideoFrame) -> np.ndarray:
     """The frame as it is to be seen: sRGB, turned and mirrored as the file's display matrix says.
 
     High dynamic range (PQ, HLG) is mapped to that of an ordinary screen.
 
     Args:
         frame: a decoded frame.
-        side: pixels of the shorter side that are enough: a picture with so many several times over is
-            averaged down by that number; None for all pixels.
 
     Returns:
         [H, W, 3] uint8; height and width change places under a quarter turn.
     """
     # By this thread: starting others, for every frame anew, costs as much again as the conversion.
     hdr = frame.color_trc in tone_mapping.NAMES
-    form, times = 'rgb48le' if hdr else 'rgb24', max(1, min(frame.width, frame.height) // (side or math.inf))
-    size = round(frame.width / times), round(frame.height / times)
-    how = {'interpolation': _AVERAGED} if times > 1 else {}
-    rgb = frame.reformat(*size, form, threads=1, **how).to_ndarray()
+    rgb = frame.reformat(format='rgb48le' if hdr else 'rgb24', threads=1).to_ndarray()
     if hdr:
         rgb = tone_mapping.to_srgb(rgb, frame.color_trc)
     # `frame.side_data` and the frame would keep each other, and hundreds of pictures, until Python looks for

@@ -78,14 +78,14 @@ class KeyFrameReader(VideoReader):
             raise InputError(f'{shown(self.path)}: expected key frames, found none that decode')
         self.notes += self._notes()
 
-    def sample(self, rate: float = 2.0, side: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
+    def sample(self, rate: float = 2.0) -> Iterator[tuple[int, float, np.ndarray]]:
         """The first key frame of every `1 / rate` seconds, as `VideoReader.sample` gives frames."""
         if not self._number:
-            yield from super().sample(rate, side)
+            yield from super().sample(rate)
             return
         self._rate = rate
         for index, time, frame in self.frames():
-            yield index, time, picture(frame, side)
+            yield index, time, picture(frame)
 
     def _alone(self) -> Iterator[av.VideoFrame]:
         """The key frames that are asked for, each decoded as if the file began there.

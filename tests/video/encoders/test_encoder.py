@@ -123,10 +123,10 @@ def test_reading_waits_for_what_is_not_yet_prepared(clip, tmp_path, monkeypatch)
     taken = 0
     most = []
 
-    def counted(*what):
+    def counted(frame):
         nonlocal taken
         taken += 1
-        return picture(*what)
+        return picture(frame)
 
     def prepare(rgb):
         time.sleep(0.005)
@@ -152,7 +152,7 @@ def test_what_goes_wrong_is_raised_and_no_thread_stays(error, place, tmp_path, m
             raise error(place)
         return value
 
-    monkeypatch.setattr(reading, 'picture', lambda *what: failing('reading', picture(*what)))
+    monkeypatch.setattr(reading, 'picture', lambda frame: failing('reading', picture(frame)))
     encoder = Encoder(
         'e', 1, lambda rgb: failing('prepare', rgb.mean()), lambda rows: failing('run', rows[:, None])
     )

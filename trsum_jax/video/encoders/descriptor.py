@@ -11,8 +11,6 @@ NAME = 'descriptor-1'
 WIDTH = 1024
 
 _SIDE = 96
-# Pixels of the shorter side that it needs: more would only take longer.
-_ENOUGH = 360
 _LAYOUT = 8
 _HUES, _TONES = 16, 8
 _CELLS, _ORIENTATIONS = 8, 8
@@ -61,7 +59,7 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
 
 def load_descriptor() -> Encoder:
     """The descriptor as an encoder, picture by picture."""
-    return Encoder(NAME, 1, descriptor, lambda rows: rows, side=_ENOUGH)
+    return Encoder(NAME, 1, descriptor, lambda rows: rows)
 
 
 def _small(rgb: np.ndarray) -> np.ndarray:

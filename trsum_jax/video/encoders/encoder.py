@@ -37,8 +37,6 @@ class Encoder:
         run: [batch, …] prepared to [batch, width] float32.
         clip: pictures in a clip, for models of motion; 1 for encoders of single pictures.
         stride: frames of the video from one picture of a clip to the next.
-        side: pixels of the shorter side that are enough for `prepare` (`reading.picture`); None for all.
-            For encoders of single pictures.
     """
 
     name: str
@@ -47,7 +45,6 @@ class Encoder:
     run: Callable[[np.ndarray], np.ndarray]
     clip: int = 1
     stride: int = 1
-    side: int | None = None
 
     def encode(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """Features of some pictures.
@@ -137,7 +134,7 @@ def encode_video(
 def _pictures(
     reader: 'VideoReader', encoder: Encoder, rate: float, pool: concurrent.futures.Executor
 ) -> Iterator[tuple[int, float, np.ndarray]]:
-    return _prepared(reader.sample(rate, encoder.side), encoder, pool)
+    return _prepared(reader.sample(rate), encoder, pool)
 
 
 def _prepared(
