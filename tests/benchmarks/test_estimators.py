@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from benchmarks import estimators
+from benchmarks import agreeing, estimators
 from configs.studies.estimators import VARIANTS
 
 
@@ -59,10 +59,10 @@ def test_a_constant_agrees_with_a_gradient_that_hardly_varies_and_not_once_centr
     truth = np.array([1.0, 1.1, 0.9, 1.0])
     order = np.array([[0.0, 0.5, -0.5, 0.0]])
     # A constant with the order reversed, and the order alone under a constant of the other sign.
-    wrong = estimators.agreement(np.repeat(1 - 0.2 * order, 2, axis=0), truth)
+    wrong = agreeing.agreement(np.repeat(1 - 0.2 * order, 2, axis=0), truth)
     assert wrong['cosine'] > 0.98
     assert wrong['centred_cosine'] == pytest.approx(-1)
-    right = estimators.agreement(np.repeat(order - 1, 2, axis=0), truth)
+    right = agreeing.agreement(np.repeat(order - 1, 2, axis=0), truth)
     assert right['cosine'] < -0.7
     assert right['centred_cosine'] == right['centred_mean_cosine'] == pytest.approx(1)
 
@@ -70,19 +70,19 @@ def test_a_constant_agrees_with_a_gradient_that_hardly_varies_and_not_once_centr
 def test_the_centred_variance_leaves_out_what_all_frames_share():
     truth = np.array([1.0, 2.0, 3.0])
     # The mean over frames alone differs from one estimate to the other.
-    found = estimators.agreement(np.stack([truth - 1, truth + 1]), truth)
+    found = agreeing.agreement(np.stack([truth - 1, truth + 1]), truth)
     assert found['variance'] == pytest.approx(3 * 2 / 14)
     assert found['centred_variance'] == pytest.approx(0)
 
 
 def test_the_gradient_is_known_as_well_as_its_halves_agree():
     slopes = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [4.0, 5.0, 7.0], [6.0, 7.0, 7.0]])
-    found = estimators.of_truth(slopes)
+    found = agreeing.of_truth(slopes)
     # Halves, centred: (-1, 0, 1) and (-1, 0, 1) once their means (5, 6, 7) are taken off.
     assert found['halves'] == pytest.approx(1)
     assert found['known'] == pytest.approx(1)
     assert found['constant'] == pytest.approx(12 / np.sqrt(3 * (9 + 16 + 25)))
     # One half's (0, -1, 1) beside (-1, 0, 1): a cosine of 1/2, which for twice as many is 2/3.
-    half = estimators.of_truth(np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]]))
+    half = agreeing.of_truth(np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]]))
     assert half['halves'] == pytest.approx(0.5)
     assert half['known'] == pytest.approx(np.sqrt(2 / 3))

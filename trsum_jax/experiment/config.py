@@ -216,9 +216,11 @@ def attention_here(attention: str, dtype: Any) -> str:
 
     It is for NVIDIA's GPUs from compute capability 8.0 on, and numbers of 16 bits.
     """
+    if attention == 'own' or jnp.dtype(dtype).itemsize != 2:
+        return ''
     # AMD's GPUs say `gfx90a` or the like.
     capability = re.match(r'(\d+)\.', str(getattr(jax.devices()[0], 'compute_capability', '')))
-    if attention == 'own' or jnp.dtype(dtype).itemsize != 2 or not capability or int(capability[1]) < 8:
+    if not capability or int(capability[1]) < 8:
         return ''
     smallest = jax.ShapeDtypeStruct((1, 2, 1, 8), dtype)
     try:

@@ -90,6 +90,20 @@ def surrogate(
     """
     chex.assert_rank([logits, actions, advantages, valid], [1, 2, 1, 1])
     log_probabilities = jax.vmap(log_probability, (None, 0, None, None))(logits, actions, valid, reduction)
+    return weighed(log_probabilities, advantages)
+
+
+def weighed(log_probabilities: jax.Array, advantages: jax.Array) -> jax.Array:
+    """`-(1/N) Σ_n A_n log π(a_n)` of any policy, whose gradient is REINFORCE's.
+
+    Args:
+        log_probabilities: [N] float32, of the episodes.
+        advantages: [N] float32, taken as constants.
+
+    Returns:
+        A float32 scalar.
+    """
+    chex.assert_rank([log_probabilities, advantages], 1)
     return -jnp.mean(jax.lax.stop_gradient(advantages) * log_probabilities)
 
 

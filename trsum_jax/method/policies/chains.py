@@ -84,8 +84,7 @@ def markov(
     advantages = rewards - level
     of_one = jax.vmap(log_probability_of_chain, (None, 0, None, None))
     log_probabilities = of_one(logits, actions, valid, reduction)
-    surrogate = -jnp.mean(jax.lax.stop_gradient(advantages) * log_probabilities)
-    return Estimate(surrogate, rewards, advantages)
+    return Estimate(episodes.weighed(log_probabilities, advantages), rewards, advantages)
 
 
 def follow(logits: jax.Array, valid: jax.Array, uniform: jax.Array) -> jax.Array:

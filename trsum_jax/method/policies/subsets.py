@@ -64,8 +64,7 @@ def subsets(
     advantages = rewards - level
     of_one = jax.vmap(log_probability_of_subset, (None, 0, None, None))
     log_probabilities = of_one(logits, actions, valid, size) / per(reduction, valid)
-    surrogate = -jnp.mean(jax.lax.stop_gradient(advantages) * log_probabilities)
-    return Estimate(surrogate, rewards, advantages)
+    return Estimate(episodes.weighed(log_probabilities, advantages), rewards, advantages)
 
 
 def subset_size(valid: jax.Array, share: float | jax.Array) -> jax.Array:
