@@ -39,6 +39,11 @@ def test_the_corpus_holds_every_step_of_every_video():
         assert seen == set(range(video.n_steps))
 
 
+@pytest.mark.parametrize(('n', 'rounded'), [(1, 1), (7, 7), (8, 8), (9, 10), (13, 14), (257, 320), (320, 320)])
+def test_round_numbers_by_hand(n, rounded):
+    assert corpus.roomy(n) == rounded
+
+
 def test_average_per_frame_by_hand():
     videos = generate(Recipe(**RECIPE | {'videos': 1}))
     segments = corpus.build(videos, 8, ('sequential', 'dilated'))

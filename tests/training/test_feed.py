@@ -13,6 +13,7 @@ import stopping
 from soak import interruptions
 from tiny import tiny_config, write_data
 
+from trsum_jax.data.records import Video
 from trsum_jax.data.splits import Fold
 from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError, Preempted
@@ -39,14 +40,36 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp('data'))
 
 
+@pytest.fixture(scope='module')
+def whole_dataset(data, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('whole')
+    run_experiment(config_of(data), workdir)
+    return workdir
+
+
 def config_of(data, **flat):
     return tiny_config(**SHORT, **{'data.file': str(data), 'data.generate': False}, **flat)
 
 
-def test_one_chunk_is_the_whole_dataset_to_the_bit(data, tmp_path):
-    run_experiment(config_of(data), tmp_path / 'whole')
-    run_experiment(config_of(data, **{'data.stream_mb': 1.0}), tmp_path / 'streamed')
-    assert interruptions.differences(tmp_path / 'whole', tmp_path / 'streamed') == []
+@pytest.mark.parametrize('otherwise', [{'data.stream_mb': 1.0}, {'layout.rounded': True}])
+def test_one_chunk_and_what_is_filled_up_are_the_whole_dataset_to_the_bit(
+    otherwise, whole_dataset, data, tmp_path
+):
+    run_experiment(config_of(data, **otherwise), tmp_path)
+    assert interruptions.differences(whole_dataset, tmp_path) == []
+
+
+def test_videos_of_about_one_length_are_of_one_shape():
+    def shapes(n_steps):
+        features = np.random.default_rng(0).random((n_steps, 3), np.float32)
+        video = Video('one', np.arange(n_steps), n_steps, features, np.array([[0, n_steps - 1]]))
+        given = [video], 4, ('sequential',), runs.places((0,), 1), [Fold((video.key,), ())]
+        made = feed.Whole(*given, sharding.one_device(), rounded=True)
+        assert made.n_segments == made.segments == -(-n_steps // 4)
+        assert made.score(lambda params, corpus: corpus.frames[None, :, 0], ()).shape == (1, n_steps)
+        return [leaf.shape for leaf in jax.tree.leaves((made.at_hand().corpus, made.runs))]
+
+    assert shapes(17) == shapes(19) != shapes(21)
 
 
 @pytest.fixture(scope='module')

@@ -41,6 +41,7 @@ LATER = {
     'generator.patience': 50,
     'evaluation.rs_sum_passes': 0,
     'layout.attention': 'own',
+    'layout.rounded': False,
     'layout.grace': 30.0,
     'layout.tensorboard': False,
     'layout.wandb': '',

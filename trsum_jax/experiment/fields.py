@@ -232,6 +232,7 @@ FIELDS = {
     'layout.attention': Field(
         'own', "auto: cuDNN's on NVIDIA's GPUs where it fits; not the same bits twice", choices=ATTENTION
     ),
+    'layout.rounded': Field(False, 'datasets of about one size share what is compiled; not in chunks'),
     'layout.microbatch': Field(
         -1, 'segments at a time; 0: the whole batch, -1: 8 on a CPU, else the whole', least=-1
     ),

@@ -19,6 +19,7 @@ from trsum_jax.files import shown, temporary_folder
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.results import report
 from trsum_jax.runtime import locking
+from trsum_jax.training.corpus import roomy
 
 FEATURES = 'features.h5'
 LENGTH = 64
@@ -43,9 +44,10 @@ def small_config(videos: list[Video], seed: int = 0) -> ml_collections.ConfigDic
     config.seeds = (seed,)
     config.data.folds = 0
     config.decomposition.length = LENGTH
+    config.layout.rounded = True
     config.model.update({'width': 64, 'heads': 4, 'feed_forward': 256})
     views = tuple(config.decomposition.views)
-    segments = sum(len(decompose(video.n_steps, LENGTH, views)) for video in videos)
+    segments = roomy(sum(len(decompose(video.n_steps, LENGTH, views)) for video in videos))
     epochs = min(max(_VISITS // segments, 1), EPOCHS)
     for stage in ('generator', 'summarizer'):
         config[stage].update({'epochs': epochs, 'batch': 4, 'learning_rate': 1e-3})
@@ -97,6 +99,9 @@ def by_training(
     """
     if config is None:
         config = small_config(list(videos.values()), seed)
+        if workdir is None:
+            # Nobody goes on from one that is not kept.
+            config.layout.checkpoint_every = max(config[stage].epochs for stage in ('generator', 'summarizer'))
     dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
     with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
         scores = train_and_score(dataset, config, folder)

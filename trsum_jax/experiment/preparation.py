@@ -215,12 +215,12 @@ def assemble(
     ours = methods.is_ours(config)
     standardize, aside = config.data.standardize and ours, config.generator.aside if ours else 0.0
     segments = videos, method.length, method.views, places, given.folds, mesh, dials, standardize, aside
-    most_mb = config.data.stream_mb
+    most_mb, rounded = config.data.stream_mb, config.layout.rounded
     return Experiment(
         config=config,
         workdir=workdir,
         given=given,
-        feed=feed.Stream(*segments, most_mb=most_mb) if most_mb else feed.Whole(*segments),
+        feed=feed.Stream(*segments, most_mb=most_mb) if most_mb else feed.Whole(*segments, rounded=rounded),
         places=list(places),
         method=method,
         how=how_here(config.layout.runs),

