@@ -211,8 +211,9 @@ def test_default_training_fits_long_videos_and_sees_what_has_no_order():
     def of(n_steps):
         return own_videos.small_config([Video(key='v', picks=np.arange(n_steps), n_frames=n_steps)], 3)
 
-    # Two hours: 225 windows and 225 dilated segments an epoch.
-    assert [of(n).generator.epochs for n in (20, 1200, 14_400)] == [100, 100, 8]
+    # Two hours: 225 windows and 225 dilated segments an epoch, rounded 512, which a longer video has too.
+    assert [of(n).generator.epochs for n in (20, 1200, 14_400, 16_000)] == [100, 100, 7, 7]
+    assert of(20).layout.rounded
     assert of(20).seeds == (3,)
     assert describing.alike(np.ones((5, 4)))
     assert describing.alike(np.zeros((5, 4)))

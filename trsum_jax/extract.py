@@ -168,6 +168,11 @@ def main(argv: Sequence[str]) -> int:
             'note: --skip_unreadable does nothing any more: what cannot be used is left out', file=sys.stderr
         )
     encoder = loading.from_flags(given)
+    if 'jax' in sys.modules:
+        # It is a network, whose program is kept; others go without JAX, which is slow to import.
+        from trsum_jax.runtime import compilation
+
+        compilation.remember()
     alone = len(given.videos) == 1 and pathlib.Path(given.videos[0]).is_file()
     left_out = None if given.strict or alone else {}
     videos = extract(

@@ -2,10 +2,13 @@
 
 import functools
 import os
+import pathlib
+import platform
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from trsum_jax.errors import InputError
@@ -127,3 +130,24 @@ def test_what_is_not_begun_at_the_end_never_is_and_what_is_under_way_is_not_wait
     released.set()
     ended()
     assert done == [1]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="freed memory is glibc's to keep")
+def test_freed_memory_is_given_back():
+    def held():
+        return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGESIZE')
+
+    # Too small to be mapped by itself, and what comes last keeps the heap's end in use.
+    many = [np.ones(8_000) for _ in range(2_000)]
+    last = np.ones(8_000)
+    del many
+    before = held()
+    compilation.give_back()
+    assert before - held() > 64e6
+    assert last.sum() == 8_000
+
+
+def test_elsewhere_nothing_is_given_back(monkeypatch):
+    monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
+    monkeypatch.setattr(compilation.ctypes, 'CDLL', lambda name: pytest.fail('no glibc'))
+    compilation.give_back()

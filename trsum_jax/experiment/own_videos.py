@@ -18,7 +18,7 @@ from trsum_jax.experiment.run import train
 from trsum_jax.files import shown, temporary_folder
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.results import report
-from trsum_jax.runtime import locking
+from trsum_jax.runtime import compilation, locking
 from trsum_jax.training.corpus import roomy
 
 FEATURES = 'features.h5'
@@ -101,7 +101,7 @@ def by_training(
         config = small_config(list(videos.values()), seed)
         if workdir is None:
             # Nobody goes on from one that is not kept.
-            config.layout.checkpoint_every = max(config[stage].epochs for stage in ('generator', 'summarizer'))
+            config.layout.checkpoint_every = config.generator.epochs
     dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
     with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
         scores = train_and_score(dataset, config, folder)
@@ -139,6 +139,8 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
             with preparation.compiling_ahead(prepared, labelled=False) as ahead:
                 trained = train(prepared, words=f'learning {what}', ahead=ahead)
                 scores = prepared.score(trained, labelled=False, ahead=ahead)[report.MODEL]
+    # What follows has need of memory: films are written.
+    compilation.give_back()
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 
 
