@@ -15,7 +15,7 @@ from flax import linen as nn
 POSITIONS = ('sinusoidal', 'none')
 # A comparison of each frame with the rest: softmax(0.49 x·y) averages similar frames, and -I subtracts them.
 _COSINE_QUERY = 0.7
-# Shares of a segment's frames that the last block is computed for, the least that has all that are wanted.
+# Shares of a segment's frames that the last block is computed for: the least that holds all wanted ones.
 _SHARES = (5 / 8, 3 / 4)
 
 
@@ -248,13 +248,13 @@ def _folded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _where(
-    wanted: jax.Array, block: Callable[..., jax.Array], params: Any, x: jax.Array, valid: jax.Array
+    wanted: jax.Array, block: Callable[..., Any], params: Any, x: jax.Array, valid: jax.Array
 ) -> jax.Array:
     """A block's [B * L, W] at the wanted frames, [B, L] bool, and zeros elsewhere.
 
     Of every segment so many frames are computed as that with the most wanted ones needs: one of `_SHARES`, or
-    all. Of 128 frames of which each is wanted or not 64 are wanted, 80 are exceeded by one segment of 500, a
-    batch of 40 in one of 13, and 96 by none.
+    all. Where each of 128 frames is as likely wanted as not, one segment of 590 has more than 80, one batch
+    of 40 in 15, and none more than 96.
     """
     length = wanted.shape[-1]
     # Even, as `_fits` has it.
