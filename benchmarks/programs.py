@@ -182,7 +182,7 @@ def cost(compiled: Any) -> dict[str, float]:
 
 
 def kernels(text: str) -> dict[str, Any]:
-    """What one pass through a program launches, read from its text; of a loop it is the body, once.
+    """What one pass through a program launches, by its text: a loop's body once, a choice's first branch.
 
     Args:
         text: the compiled program's.
@@ -204,7 +204,7 @@ def kernels(text: str) -> dict[str, Any]:
             name, shape, kind, operands = parts.groups()
             sizes[name] = sum(_sizes(shape))
             if kind in _FREE:
-                waiting += re.findall(r'(?:body|to_apply)=%([\w.-]+)', line)
+                waiting += re.findall(r'(?:body=|to_apply=|branch_computations=\{)%([\w.-]+)', line)
                 continue
             read = re.findall(r'%([\w.-]+)', operands)
             found['launches'] += 1

@@ -91,8 +91,14 @@ ENTRY %main (a: (s32[], f32[4])) -> (s32[], f32[4]) {
 """
 
 
-def test_of_a_loop_the_body_is_read_once():
-    assert programs.kernels(LOOP) == {'launches': 1, 'bytes': 32, 'products': 0, 'calls': {}}
+CHOICE = LOOP.replace(
+    'while(%a), condition=%until, body=%body', 'conditional(%i, %a, %a), branch_computations={%body, %other}'
+)
+
+
+@pytest.mark.parametrize('program', [LOOP, CHOICE], ids=['loop', 'choice'])
+def test_of_a_loop_the_body_is_read_once_and_of_a_choice_the_first_branch(program):
+    assert programs.kernels(program) == {'launches': 1, 'bytes': 32, 'products': 0, 'calls': {}}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from trsum_jax.method import encoder
 
@@ -121,3 +122,44 @@ def test_attention_is_ours_where_cudnn_has_no_kernel(heads, length, dropout, fit
     module, given = encoder.Encoder(config), (jnp.ones((length, 16)), jnp.ones(length, bool))
     text = str(jax.make_jaxpr(lambda key: module.init_with_output(key, *given)[0])(jax.random.key(0)))
     assert ('custom_vmap_call' in text) == fits
+
+
+class CountingBlock(nn.Module):
+    """Tells how many rows of a segment it computes, when it does, and gives ones."""
+
+    config: encoder.EncoderConfig
+    first: bool
+    tell = None
+
+    def __call__(self, x, valid, deterministic, rows=None):
+        n_rows = len(x) if rows is None else len(rows)
+        jax.debug.callback(self.tell, n_rows)
+        return jnp.ones((n_rows, x.shape[1]))
+
+
+def test_the_last_block_is_computed_once_and_for_as_many_frames_as_any_segment_wants(monkeypatch):
+    told = []
+    monkeypatch.setattr(CountingBlock, 'tell', told.append)
+    monkeypatch.setattr(encoder, 'Block', CountingBlock)
+    module = encoder.Encoder(encoder.EncoderConfig(4, 1))
+    x, valid = jnp.ones((16, 4)), jnp.ones(16, bool)
+
+    def episode(wanted):
+        return module.apply({'params': {'block_0': {}}}, x, valid, wanted=wanted)
+
+    one_by_one, at_once = (
+        jax.jit(jax.vmap(layout)) for layout in (functools.partial(jax.lax.map, episode), jax.vmap(episode))
+    )
+    # Of 16 frames, by three segments of two episodes: 5/8 are 10, 3/4 are 12.
+    for counts, of_each, of_all in (
+        ([[3, 12], [10, 9], [1, 0]], {10, 12}, {12}),
+        ([[3, 11], [10, 9], [13, 0]], {12, 16}, {16}),
+    ):
+        # The last frames are wanted.
+        wanted = np.arange(16) >= 16 - np.array(counts)[..., None]
+        for layout, expected in ((one_by_one, of_each), (at_once, of_all)):
+            found = layout(wanted)
+            jax.effects_barrier()
+            np.testing.assert_array_equal(found, np.broadcast_to(wanted[..., None], found.shape))
+            assert {int(n) for n in told} == expected
+            told.clear()

@@ -1,3 +1,4 @@
+import functools
 import re
 
 import jax
@@ -8,7 +9,7 @@ from flax import errors
 
 from configs import default
 from trsum_jax.experiment.config import bind
-from trsum_jax.method import encoder, models
+from trsum_jax.method import encoder, models, rewards
 
 
 def encoder_of(**options):
@@ -133,6 +134,63 @@ def test_wanted_frames_are_those_of_the_whole_segment():
     np.testing.assert_allclose(alone(params), whole(params), atol=1e-5)
     expected, found = (jax.grad(lambda p, f=f: jnp.sum(jnp.sin(f(p))))(params) for f in (whole, alone))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, expected)
+
+
+# What the reward reads of a reconstruction, in all ways that leave out the selected frames.
+HOW = [('composed', 'all'), ('composed', 'unselected'), ('generator', 'unselected')]
+
+
+def test_rewards_are_those_of_the_whole_segment_where_hidden_frames_alone_are_rebuilt():
+    # Three batches; of 16 frames 10 are rebuilt, or 12, or all. The fourth segment is padded.
+    hidden = np.array([[3, 10, 10, 0], [11, 10, 3, 2], [13, 3, 12, 16]])
+    valid = np.arange(16) < np.array([16, 16, 16, 9])[:, None]
+    frames = jax.random.normal(jax.random.key(0), (4, 16, WIDTH))
+    # Anywhere in the segment.
+    places = np.argsort(np.random.default_rng(2).random((3, 4, 16)))
+    actions = places >= hidden[..., None]
+    whole = models.Generator(ENCODER, mask_token='learned', feature_scale=2.0)
+    params = jax.jit(whole.init)(jax.random.key(1), frames[0], valid[0], valid[0])
+
+    def segment(module, frames, valid, action):
+        rebuilt = module.apply(params, frames, valid, ~action)
+        told = functools.partial(rewards.reward_and_parts, frames, valid, action, rebuilt)
+        return [told(reconstruct=reconstruct, over=over) for reconstruct, over in HOW]
+
+    def batch(action):
+        given, alone = (frames, valid, action), whole.clone(hidden_alone=True)
+        one_by_one = jax.lax.map(lambda one: segment(alone, *one), given)
+        return one_by_one, *(jax.vmap(functools.partial(segment, m))(*given) for m in (alone, whole))
+
+    *found, expected = jax.jit(lambda: jax.lax.map(batch, actions))()
+    for told in found:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), told, expected)
+
+
+def test_hidden_frames_alone_are_not_differentiated_in_silence():
+    module = models.Generator(ENCODER, hidden_alone=True)
+    frames, valid = np.ones((7, WIDTH), np.float32), np.ones(7, bool)
+    params = jax.eval_shape(module.init, jax.random.key(0), frames, valid, valid.astype(float))
+
+    def gradient(masked):
+        total = jax.grad(lambda params: jnp.sum(module.apply(params, frames, valid, masked)))
+        return jax.eval_shape(total, params)
+
+    with pytest.raises(ValueError, match='reverse-mode'):
+        gradient(valid)
+    # By a float mask all are rebuilt.
+    assert gradient(valid.astype(float)).keys() == params.keys()
+
+
+@pytest.mark.parametrize(('preset', 'fields', 'alone'), [
+    ('default', {}, False), ('reconstruction', {}, True), ('published', {}, False),
+    ('published', {'summarizer.reward_frames': 'unselected'}, True),
+])  # fmt: skip
+def test_hidden_frames_alone_are_rebuilt_where_the_reward_reads_no_others(preset, fields, alone):
+    config = default.get_config(preset)
+    config.update_from_flattened_dict(fields)
+    bound = bind(config, 1024, 1)
+    assert bound.second.generator == bound.generator.clone(hidden_alone=alone)
+    assert not bound.generator.hidden_alone
 
 
 def test_only_the_first_attention_starts_as_a_comparison():

@@ -152,9 +152,11 @@ def _reinforcement(
     shards: int,
 ) -> trsum.Reinforcement:
     fields = config.summarizer
+    selected_count = fields.reward_reconstruction == 'generator' and fields.reward_frames == 'all'
+    alone = bool(fields.reward_terms.reconstruction) and not selected_count
     return trsum.Reinforcement(
         summarizer=summarizer,
-        generator=generator,
+        generator=generator.clone(hidden_alone=alone),
         width=width,
         length=config.decomposition.length,
         n_videos=n_videos,

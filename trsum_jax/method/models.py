@@ -27,12 +27,15 @@ class Generator(nn.Module):
         centred: subtract the mean of the visible frames going in and add it coming out, so that a zero
             frame means "the mean".
         feature_scale: factor on the features going in, divided out again coming out.
+        hidden_alone: rebuild only what a bool mask hides, for less arithmetic as a rule; elsewhere anything
+            may stand. It has no reverse derivative.
     """
 
     encoder: Encoder
     mask_token: str = 'zero'
     centred: bool = True
     feature_scale: float = 1.0
+    hidden_alone: bool = False
 
     @nn.compact
     def __call__(
@@ -63,6 +66,8 @@ class Generator(nn.Module):
             token = self.param('mask_token', nn.initializers.normal(0.02), (frames.shape[-1],))
             hidden = valid & masked if masked.dtype == bool else jnp.where(valid, masked, 0.0)
             x = x + keep(jnp.broadcast_to(token, x.shape), hidden)
+        if self.hidden_alone and masked.dtype == bool:
+            wanted = valid & masked
         x = self.encoder(x, valid, deterministic, wanted)
         if x.shape[-1] != frames.shape[-1]:
             x = nn.Dense(frames.shape[-1], dtype=self.encoder.config.dtype, name='map_out')(x)

@@ -1,5 +1,6 @@
 """What single variants of studies change in stage 2, beside the core: no branch there knows of them."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -111,11 +112,13 @@ def _step(setup: Reinforcement, state: SummarizerState, batch: Batch, corpus: Co
     del frozen
     generator, moments = state.generator
     after, metrics = trsum.summarizer_step(setup, state, batch, corpus, run, generator)
+    # Of all frames its output can be differentiated.
+    whole = dataclasses.replace(setup, generator=setup.generator.clone(hidden_alone=False))
 
     def loss(generator, chosen, keys):
         segments = jax.vmap(gather, (None, 0))(corpus._replace(standard=run.standard), chosen)
         now = generator, state, batch.progress
-        _, told = trsum.policy_losses(setup, state.params, segments, keys, *now, run)
+        _, told = trsum.policy_losses(whole, state.params, segments, keys, *now, run)
         return -told['reward'], {}
 
     items = batch.segments, batch.keys
