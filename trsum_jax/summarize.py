@@ -136,9 +136,6 @@ def summarize_all(
     if not quick:
         # With JAX, whose import takes longer than a short video.
         from trsum_jax.experiment import own_videos, scorer, workdirs
-        from trsum_jax.runtime import compilation
-
-        compilation.remember()
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:
         workdirs.refuse_place(pathlib.Path(workdir))
@@ -146,6 +143,10 @@ def summarize_all(
         encoder = loading.at_hand(trained.encoder if trained else None, light=quick)
     if isinstance(encoder, str):
         encoder = loading.load(encoder)
+    if 'jax' in sys.modules:
+        from trsum_jax.runtime import compilation
+
+        compilation.remember()
     if trained is not None:
         doubt = scorer.encoder_doubt(trained, encoder.name, '--checkpoint')
         if not any_encoder:

@@ -153,7 +153,7 @@ def _reinforcement(
 ) -> trsum.Reinforcement:
     fields = config.summarizer
     selected_count = fields.reward_reconstruction == 'generator' and fields.reward_frames == 'all'
-    alone = bool(fields.reward_terms.reconstruction) and not selected_count
+    alone = bool(fields.reward_terms.get('reconstruction')) and not selected_count
     return trsum.Reinforcement(
         summarizer=summarizer,
         generator=generator.clone(hidden_alone=alone),

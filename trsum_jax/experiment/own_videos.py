@@ -19,7 +19,6 @@ from trsum_jax.files import shown, temporary_folder
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.results import report
 from trsum_jax.runtime import compilation, locking
-from trsum_jax.training.corpus import roomy
 
 FEATURES = 'features.h5'
 LENGTH = 64
@@ -47,7 +46,7 @@ def small_config(videos: list[Video], seed: int = 0) -> ml_collections.ConfigDic
     config.layout.rounded = True
     config.model.update({'width': 64, 'heads': 4, 'feed_forward': 256})
     views = tuple(config.decomposition.views)
-    segments = roomy(sum(len(decompose(video.n_steps, LENGTH, views)) for video in videos))
+    segments = sum(len(decompose(video.n_steps, LENGTH, views)) for video in videos)
     epochs = min(max(_VISITS // segments, 1), EPOCHS)
     for stage in ('generator', 'summarizer'):
         config[stage].update({'epochs': epochs, 'batch': 4, 'learning_rate': 1e-3})

@@ -65,13 +65,7 @@ def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
     """
     thread = concurrent.futures.ThreadPoolExecutor(1, 'compiling')
 
-    def done(work: Callable[[], T]) -> T:
-        try:
-            return work()
-        finally:
-            give_back()
-
     try:
-        yield lambda work: thread.submit(done, work).result
+        yield lambda work: thread.submit(work).result
     finally:
         thread.shutdown(wait=False, cancel_futures=True)

