@@ -168,7 +168,7 @@ def main(argv: Sequence[str]) -> int:
             'note: --skip_unreadable does nothing any more: what cannot be used is left out', file=sys.stderr
         )
     encoder = loading.from_flags(given)
-    if 'jax' in sys.modules:
+    if sys.modules.get('jax'):
         # It is a network, whose program is kept; others go without JAX, which is slow to import.
         from trsum_jax.runtime import compilation
 

@@ -143,7 +143,7 @@ def summarize_all(
         encoder = loading.at_hand(trained.encoder if trained else None, light=quick)
     if isinstance(encoder, str):
         encoder = loading.load(encoder)
-    if 'jax' in sys.modules:
+    if sys.modules.get('jax'):
         from trsum_jax.runtime import compilation
 
         compilation.remember()
