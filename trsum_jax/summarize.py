@@ -136,6 +136,7 @@ def summarize_all(
     if not quick:
         # With JAX, whose import takes longer than a short video.
         from trsum_jax.experiment import own_videos, scorer, workdirs
+
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:
         workdirs.refuse_place(pathlib.Path(workdir))

@@ -12,7 +12,7 @@ from tiny import Setting, tiny_config
 from trsum_jax.data.records import Video
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.runtime import sharding
-from trsum_jax.training import corpus, scoring
+from trsum_jax.training import corpus, feed, scoring
 
 LENGTH = 6
 
@@ -153,18 +153,17 @@ def test_rs_sums_score_credits_what_is_hidden_to_what_is_seen(length):
 
 
 def test_rs_sum_deals_the_same_masks_in_a_corpus_that_is_filled_up(setting):
-    # The first video has five segments, the second has one, of seven frames each: one of them is in no mask.
-    # Filled up, the segments' videos are 0 0 0 0 0 1 0 0, in which no binary search finds the 1.
-    features = np.random.default_rng(0).standard_normal((42, by_hand.WIDTH)).astype(np.float32)
+    # Of seven frames each: one of them is in no mask. The first video has five such segments, the second has
+    # one. Filled up to the third one's eight their videos are 0 0 0 0 0 1 0 0, where bisection misses 1.
+    features = np.random.default_rng(0).standard_normal((98, by_hand.WIDTH)).astype(np.float32)
     videos = [
         Video(f'video_{i}', np.arange(len(f)), len(f), f, np.array([[0, len(f) - 1]]))
-        for i, f in enumerate((features[:35], features[35:]))
+        for i, f in enumerate((features[:35], features[35:42], features[42:]))
     ]
-    read = corpus.arrays(videos, 7, ('sequential',))
-    filled = read._replace(**{
-        name: np.pad(leaf, [(0, 8 - len(leaf)), *[(0, 0)] * (leaf.ndim - 1)])
-        for name, leaf in read._asdict().items() if name not in ('frames', 'change', 'side', 'standard')
-    })  # fmt: skip
+    given = 7, ('sequential',)
+    _, filled = next(feed.chunks_of(videos, [[0, 1], [2]], *given))
+    assert filled.video.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
     params, key = params_of(setting, setting.stage1), jax.random.key(1)
     score = jax.jit(lambda given: scoring.rs_sum(setting.generator, params, given, key, 1))
-    np.testing.assert_allclose(score(filled), score(read), rtol=1e-6)
+    expected = score(corpus.arrays(videos[:2], *given))
+    np.testing.assert_allclose(score(filled)[:42], expected, rtol=1e-6)

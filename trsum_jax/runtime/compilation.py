@@ -64,7 +64,6 @@ def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
         is not begun at the end never is; what is under way is not waited for, but by the end of Python.
     """
     thread = concurrent.futures.ThreadPoolExecutor(1, 'compiling')
-
     try:
         yield lambda work: thread.submit(work).result
     finally:
