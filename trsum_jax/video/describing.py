@@ -13,7 +13,7 @@ import tqdm
 from trsum_jax.data import records, shots
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown, tell
-from trsum_jax.video import cuts, reading, skimming
+from trsum_jax.video import cuts, reading, sampling, skimming
 from trsum_jax.video.encoders.encoder import Encoder, encode_video
 
 RATE = 2.0
@@ -66,9 +66,23 @@ def describe(
             bar.total = max(round(reader.announced), seconds) if reader.announced else None
             bar.update(seconds - bar.n)
 
-    with (skimming.KeyFrameReader if fast else reading.VideoReader)(path, watch=watch) as reader:
-        picks, features = encode_video(reader, encoder, rate, progress=progress)
-    progress(reader.duration)
+    def read(kind: type[reading.VideoReader]) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal reader
+        with kind(path, watch=watch) as reader:
+            found = encode_video(reader, encoder, rate, progress=progress)
+        progress(reader.duration)
+        return found
+
+    reader = None
+    if fast:
+        picks, features = read(skimming.KeyFrameReader)
+    elif watch is not None or encoder.clip > 1:
+        picks, features = read(reading.VideoReader)
+    else:
+        try:
+            picks, features = read(sampling.SampleReader)
+        except sampling.MisledError:
+            picks, features = read(reading.VideoReader)
     longest = max(min(longest, share * reader.duration), _WATCHABLE)
     video = records.Video(
         key=key,

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import av
 import av.logging
@@ -124,6 +124,31 @@ def open_output(
     """
     options = {**(options or {}), 'protocol_whitelist': 'file'}
     return av.open(_address(path), 'w', format=form, options=options)
+
+
+def packets(
+    container: av.container.InputContainer, stream: av.stream.Stream, notes: list[str]
+) -> Iterator[av.Packet]:
+    """The packets of a stream up to where the file breaks off, which is noted.
+
+    Args:
+        container: an open file.
+        stream: one of its streams.
+        notes: gets a line if the file breaks off.
+
+    Yields:
+        av.Packet.
+    """
+    found = container.demux(stream)
+    while True:
+        try:
+            packet = next(found, None)
+        except av.error.FFmpegError as error:
+            notes.append(f'breaks off ({error.strerror}); the part before it is used')
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def _open(path: str | os.PathLike) -> av.container.InputContainer:

@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -14,7 +14,7 @@ from trsum_jax.files import shown
 from trsum_jax.video import tone_mapping
 from trsum_jax.video.clock import Clock
 from trsum_jax.video.deinterlacing import deinterlaced
-from trsum_jax.video.opening import open_input
+from trsum_jax.video.opening import open_input, packets
 
 # MPEG's transport and program streams, as FFmpeg names them.
 _MPEG = {'mpegts', 'mpeg'}
@@ -186,15 +186,7 @@ class VideoReader:
             InputError: nothing decodes.
             ValueError: a rate that is not positive.
         """
-        if not 0 < rate < float('inf'):
-            raise ValueError(f'expected a sampling rate above 0 a second, found {rate}')
-        wanted = 0
-        for index, time, frame in self.frames():
-            if time < wanted / rate:
-                continue
-            wanted = int(time * rate)
-            while wanted / rate <= time:
-                wanted += 1
+        for index, time, frame in at_rate(self.frames(), rate):
             yield index, time, picture(frame)
 
     def from_time(self, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -220,6 +212,10 @@ class VideoReader:
                 raise ValueError(f'{shown(self.path)}: a frame without a time')
             yield float(clock - self.origin), frame
 
+    def _packets(self) -> Iterator[av.Packet]:
+        """The packets, each to be decoded before the next one is asked for."""
+        return packets(self._container, self._stream, self.notes)
+
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """The frames that decode; a damaged packet costs its frames, a damaged container the rest.
 
@@ -230,7 +226,7 @@ class VideoReader:
         epoch, latest = 0, None
         # A join breaks off the packets before it, which are whole but for their last bytes.
         flagged = collections.deque([False] * _BROKEN_OFF)
-        for packet in packets(self._container, self._stream, self.notes):
+        for packet in self._packets():
             # Without decoding times nothing speaks against a clock that starts anew.
             back = packet.dts is None or (latest is not None and packet.dts < latest)
             epoch, latest = epoch + back, packet.dts
@@ -279,27 +275,30 @@ def _clock(frame: av.VideoFrame) -> Fraction | None:
     return None if stamp is None else stamp * frame.time_base
 
 
-def packets(container: av.container.InputContainer, stream: av.stream.Stream, notes: list[str]) -> Iterator:
-    """The packets of a stream up to where the file breaks off, which is noted.
+def at_rate(frames: Iterable[tuple], rate: float) -> Iterator[tuple]:
+    """Of some frames those that `VideoReader.sample` takes: the first at or after every `k / rate` seconds.
 
     Args:
-        container: an open file.
-        stream: one of its streams.
-        notes: gets a line if the file breaks off.
+        frames: in order, each with its time in seconds in the second place.
+        rate: samples per second.
 
     Yields:
-        av.Packet.
+        What was given of each.
+
+    Raises:
+        ValueError: a rate that is not positive.
     """
-    found = container.demux(stream)
-    while True:
-        try:
-            packet = next(found, None)
-        except av.error.FFmpegError as error:
-            notes.append(f'breaks off ({error.strerror}); the part before it is used')
-            return
-        if packet is None:
-            return
-        yield packet
+    if not 0 < rate < float('inf'):
+        raise ValueError(f'expected a sampling rate above 0 a second, found {rate}')
+    wanted = 0
+    for frame in frames:
+        time = frame[1]
+        if time < wanted / rate:
+            continue
+        wanted = int(time * rate)
+        while wanted / rate <= time:
+            wanted += 1
+        yield frame
 
 
 def picture(frame: av.VideoFrame) -> np.ndarray:

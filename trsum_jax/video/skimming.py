@@ -1,7 +1,6 @@
 """A video by its key frames alone, which decode without the frames between them: some ten times faster."""
 
 import itertools
-import operator
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -14,14 +13,12 @@ from trsum_jax.files import shown
 from trsum_jax.video import cuts, tone_mapping
 from trsum_jax.video.deinterlacing import deinterlaced
 from trsum_jax.video.encoders.encoder import Encoder
-from trsum_jax.video.opening import open_input
-from trsum_jax.video.reading import VideoReader, packets, picture
+from trsum_jax.video.opening import packets
+from trsum_jax.video.reading import picture
+from trsum_jax.video.stamps import StampedReader
 
-# Files that mark their key frames and time every packet, and codecs with one frame in each.
-_FILES = {'mov', 'matroska'}
+# Codecs with one frame in each packet.
 _CODECS = ('h264', 'hevc', 'vp8', 'vp9', 'av1', 'mjpeg', 'prores', 'dnxhd')
-# Of the first byte of a packet of VP8: the frame is to be shown.
-_SHOWN = 0x10
 # Seconds from one key frame to the next, on average, with which nothing is seen of most scenes; and how many
 # have an order: of two, the change from one to the other is that of both.
 _SPARSE, _FEWEST = 12.0, 3
@@ -32,7 +29,7 @@ _EARLY = 0.9
 _MOVES = 0.39
 
 
-class KeyFrameReader(VideoReader):
+class KeyFrameReader(StampedReader):
     """A pass that decodes key frames alone; every frame has its time, the others that of their packets.
 
     Where packets do not tell it, or key frames are too few (`notes` says so), all frames are decoded, as
@@ -51,16 +48,16 @@ class KeyFrameReader(VideoReader):
         """
         super().__init__(path, watch=watch)
         self._rate, self._slot = None, -1
-        self._number: dict[int, int] = {}
-        found, why = self._stamps()
+        found, why = self._stamps(_CODECS)
+        if not why:
+            keys = sum(stamp.key for stamp in found)
+            sparse = (keys - 1) * _SPARSE < (found[-1].shown - found[0].shown) * self._stream.time_base
+            if sparse or keys < min(_FEWEST, len(found)):
+                why = f'it has only {keys} key frame{"s" * (keys > 1)}'
         if why:
             self.notes.append(f'all frames are decoded: {why}')
-            return
-        self._number = {stamp: number for number, (stamp, *_) in enumerate(found)}
-        tick = self._stream.time_base
-        for stamp, place, key, _ in found:
-            self.frame_times.append(float(self.clock.place(stamp * tick, place, 0, key)))
-        self._end = self.frame_times[-1] + float(found[-1][3] * tick or self._usual)
+        else:
+            self._take(found)
 
     def frames(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
         """The key frames, as `VideoReader.frames` gives all; raises what it does."""
@@ -119,40 +116,6 @@ class KeyFrameReader(VideoReader):
         slot = int(self.frame_times[self._number[packet.pts]] * self._rate)
         taken, self._slot = slot > self._slot, slot
         return taken
-
-    def _stamps(self) -> tuple[list[tuple[int, int | None, bool, int]], str]:
-        """Of every packet that is shown: time, place, whether key, and ticks; or what is in the way."""
-        if not _FILES.intersection(self._container.format.name.split(',')):
-            return [], f'a file of this kind ({self._container.format.name}) does not mark its key frames'
-        codec = self._stream.codec_context.codec.canonical_name
-        if codec not in _CODECS:
-            return [], f'{codec} has no frame for every packet'
-        found, latest, broken = [], None, []
-        with open_input(self.path) as container:
-            for packet in packets(container, container.streams[self._stream.index], broken):
-                if (
-                    not packet.size
-                    or packet.is_discard
-                    or (codec == 'vp8' and not memoryview(packet)[0] & _SHOWN)
-                ):
-                    continue
-                # Matroska leaves out the first decoding times.
-                decoded = latest if packet.dts is None else packet.dts
-                if packet.pts is None or packet.is_corrupt or (latest is not None and decoded < latest):
-                    return [], 'its packets are damaged, or have no times'
-                latest = decoded
-                found.append((packet.pts, packet.pos, packet.is_keyframe, packet.duration or 0))
-        if broken:
-            return [], 'it breaks off'
-        found.sort(key=operator.itemgetter(0))
-        stamps = [stamp for stamp, *_ in found]
-        if not found or not found[0][2] or len(set(stamps)) < len(stamps):
-            return [], 'its first frame is no key frame, or several frames have one time'
-        keys = sum(key for *_, key, _ in found)
-        sparse = (keys - 1) * _SPARSE < (stamps[-1] - stamps[0]) * self._stream.time_base
-        if sparse or keys < min(_FEWEST, len(found)):
-            return [], f'it has only {keys} key frame{"s" * (keys > 1)}'
-        return found, ''
 
 
 def refuse_clips(encoder: Encoder) -> None:

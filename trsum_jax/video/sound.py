@@ -9,8 +9,7 @@ import av
 import numpy as np
 
 from trsum_jax.video.clock import Clock, Following
-from trsum_jax.video.opening import open_input
-from trsum_jax.video.reading import packets
+from trsum_jax.video.opening import open_input, packets
 
 # What mp4 calls a title, and what it says where there is none.
 _TITLES, _NO_TITLES = ('title', 'name', 'handler_name'), {'', 'SoundHandler'}

@@ -11,8 +11,8 @@ import numpy as np
 from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video.clock import Clock, Following
-from trsum_jax.video.opening import open_input, open_subtitles
-from trsum_jax.video.reading import clock_of, packets
+from trsum_jax.video.opening import open_input, open_subtitles, packets
+from trsum_jax.video.reading import clock_of
 from trsum_jax.video.summary import Summary
 
 # FFmpeg's decoders of subtitles that are text; others are pictures.

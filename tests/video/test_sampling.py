@@ -1,0 +1,134 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip('av')
+
+import av
+from rendered import scene
+
+from trsum_jax.video import describing, sampling
+from trsum_jax.video.encoders import loading
+from trsum_jax.video.reading import VideoReader
+
+N, FPS = 150, 25
+
+
+def drawn(path, codec, options=(), n=N, flags=0):
+    """Scenes that move, with a pause, and frames that no other leans on as the encoder is told."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=FPS, width=128, height=96, options=dict(options))
+        stream.pix_fmt = 'yuv420p'
+        stream.codec_context.flags |= flags
+        for i in range(n):
+            seen = np.roll(scene(i // 40, height=96, width=128), 2 * i, axis=1)
+            frame = av.VideoFrame.from_ndarray(seen, 'rgb24')
+            frame.pts, frame.time_base = i + 7 * (i > 60), Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def counted(monkeypatch, kind):
+    """The frames that readers of a kind decode from now on."""
+    given, before = [], kind._decoded
+
+    def decoded(self):
+        for frame in before(self):
+            given.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(kind, '_decoded', decoded)
+    return given
+
+
+def x265(text):
+    return {'x265-params': f'log-level=none:{text}'}
+
+
+@pytest.mark.parametrize('rate', [0.9, 25.0])
+@pytest.mark.parametrize(
+    ('name', 'codec', 'options', 'most'),
+    [
+        ('a.mp4', 'libx264', {}, 0.8),
+        ('a.mkv', 'libx264', {'x264-params': 'bframes=8:b-adapt=0'}, 0.7),
+        ('a.mov', 'libx264', {'x264-params': 'bframes=8:b-pyramid=strict:open-gop=1:keyint=30'}, 0.8),
+        ('b.mp4', 'libx265', x265('bframes=4:b-adapt=0'), 0.8),
+        ('b.mkv', 'libx265', x265('bframes=8:b-adapt=0:open-gop=1:keyint=40'), 0.8),
+        # Frames of one layer lean on those of another; or nothing says which frames are leant on.
+        ('c.mp4', 'libx265', x265('temporal-layers=3:bframes=7:b-adapt=0'), 1),
+        ('a.avi', 'libx264', {}, 1),
+        ('a.webm', 'libvpx-vp9', {}, 1),
+    ],
+)
+def test_samples_are_those_of_a_whole_pass(tmp_path, monkeypatch, name, codec, options, most, rate):
+    source = drawn(tmp_path / name, codec, options)
+    with VideoReader(source) as whole:
+        expected = list(whole.sample(rate))
+    decoded = counted(monkeypatch, sampling.SampleReader)
+    with sampling.SampleReader(source) as reader:
+        found = list(reader.sample(rate))
+    assert [sample[:2] for sample in found] == [sample[:2] for sample in expected]
+    np.testing.assert_array_equal([sample[2] for sample in found], [sample[2] for sample in expected])
+    assert reader.frame_times == whole.frame_times
+    assert reader.duration == whole.duration
+    assert reader.notes == whole.notes
+    for of_all in ('keys', 'parts', 'origin'):
+        assert getattr(reader.clock, of_all) == getattr(whole.clock, of_all)
+    np.testing.assert_array_equal(reader.clock.places, whole.clock.places)
+    if most == 1 or rate == FPS:
+        assert len(decoded) == N
+    else:
+        assert len(found) <= len(decoded) <= most * N
+
+
+def test_no_rate_is_no_rate(tmp_path):
+    with (
+        sampling.SampleReader(drawn(tmp_path / 'a.mp4', 'libx264', n=20)) as reader,
+        pytest.raises(ValueError, match='above 0'),
+    ):
+        next(reader.sample(0.0))
+
+
+def broken(tmp_path):
+    """Every third packet's pictures are damaged, the file around them is whole."""
+    source, target = drawn(tmp_path / 'whole.mp4', 'libx264'), tmp_path / 'broken.mp4'
+    file = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        for packet in list(container.demux(video=0))[10:-1:3]:
+            file[packet.pos + 8 : packet.pos + packet.size] = bytes(packet.size - 8)
+    target.write_bytes(file)
+    return target
+
+
+def interlaced(tmp_path):
+    from av.codec.context import Flags
+
+    options = {'x264-params': 'tff=1'}
+    return drawn(
+        tmp_path / 'interlaced.mp4', 'libx264', options, flags=Flags.interlaced_dct | Flags.interlaced_me
+    )
+
+
+@pytest.mark.parametrize('kind', [broken, interlaced])
+def test_what_packets_do_not_tell_is_decoded_whole(tmp_path, kind):
+    source = kind(tmp_path)
+    with sampling.SampleReader(source) as reader, pytest.raises(sampling.MisledError):
+        list(reader.sample(2.0))
+    encoder = loading.load('descriptor')
+    video, notes = describing.describe(source, 'video_1', encoder)
+    with VideoReader(source) as whole:
+        expected = [(index, encoder.encode([picture])[0]) for index, _, picture in whole.sample(2.0)]
+    assert notes == whole.notes != []
+    assert video.n_frames == whole.n_frames
+    np.testing.assert_array_equal(video.frame_times, whole.frame_times)
+    np.testing.assert_array_equal(video.picks, [index for index, _ in expected])
+    np.testing.assert_allclose(video.features, [row for _, row in expected], atol=1e-6)
+
+
+def test_features_are_taken_without_the_frames_between(tmp_path, monkeypatch):
+    source = drawn(tmp_path / 'a.mp4', 'libx264')
+    decoded = counted(monkeypatch, VideoReader)
+    describing.describe(source, 'video_1', loading.load('descriptor'))
+    assert N / 25 * 2 <= len(decoded) < 0.8 * N
