@@ -175,6 +175,7 @@ def summarize_all(
         check=judge,
         left_out=left_out,
         fast=fast,
+        watched=set(map(pathlib.Path, videos)),
     )
     wanted = [path for path in map(pathlib.Path, videos) if path in described]
     if not wanted:

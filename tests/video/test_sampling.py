@@ -132,3 +132,18 @@ def test_features_are_taken_without_the_frames_between(tmp_path, monkeypatch):
     decoded = counted(monkeypatch, VideoReader)
     describing.describe(source, 'video_1', loading.load('descriptor'))
     assert N / 25 * 2 <= len(decoded) < 0.8 * N
+
+
+def test_films_that_are_only_learned_from_are_not_decoded_whole(tmp_path, monkeypatch):
+    paths = [drawn(tmp_path / f'{name}.mp4', 'libx264', n=60) for name in 'ab']
+    how = {'rate': 2.0, 'limits': {'share': 0.15}}
+    encoder = loading.load('descriptor')
+    whole, blank, changes = describing.describe_all(paths, encoder, **how)
+    assert set(blank) == set(changes) == set(paths)
+    decoded = counted(monkeypatch, VideoReader)
+    videos, blank, changes = describing.describe_all(paths, encoder, watched=paths[:1], **how)
+    assert set(blank) == set(changes) == {paths[0]}
+    assert 60 < len(decoded) < 0.9 * 120
+    for path in paths:
+        np.testing.assert_array_equal(videos[path].features, whole[path].features)
+        np.testing.assert_array_equal(videos[path].change_points, whole[path].change_points)

@@ -5,7 +5,7 @@ import dataclasses
 import math
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -151,6 +151,7 @@ def describe_all(
     check: Callable[[pathlib.Path, records.Video], Sequence[str]] | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
     fast: bool = False,
+    watched: Collection[pathlib.Path] | None = None,
 ) -> tuple[
     dict[pathlib.Path, records.Video], dict[pathlib.Path, np.ndarray], dict[pathlib.Path, cuts.Changes]
 ]:
@@ -164,9 +165,11 @@ def describe_all(
         check: looks at each described video and gives notes; by InputError it says that it cannot be used.
         left_out: gets the videos that cannot be used, and why; where None, such a video is an error.
         fast: as in `describe`.
+        watched: those of `paths` that are to be cut, and so are looked at frame by frame; None for all.
 
     Returns:
-        The videos; of each which of its steps are blank, [n_steps] bool; and how its frames change.
+        The videos; of each that is watched which of its steps are blank, [n_steps] bool; and how its frames
+        change.
 
     Raises:
         InputError: a video that cannot be used.
@@ -190,14 +193,16 @@ def describe_all(
     for number, path in enumerate(paths, start=1):
         title = f'looking at {shown(path.name)}' + (f', {number} of {len(paths)}' if len(paths) > 1 else '')
         noting, blanks = noting_blanks(encoder)
-        watcher = cuts.Watcher()
+        watcher = cuts.Watcher() if watched is None or path in watched else None
         with leaving_out(path), tqdm.tqdm(desc=title, bar_format=BAR) as bar:
-            video, notes = describe(
-                path, f'video_{number}', noting, rate=rate, bar=bar, watch=watcher, fast=fast, **limits
-            )
+            using = encoder if watcher is None else noting
+            key = f'video_{number}'
+            video, notes = describe(path, key, using, rate=rate, bar=bar, watch=watcher, fast=fast, **limits)
             notes = [*notes, *(check(path, video) if check else ())]
-            described[path], changes[path] = video, skimming.spread(watcher.changes(), video)
-            blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
+            described[path] = video
+            if watcher is not None:
+                changes[path] = skimming.spread(watcher.changes(), video)
+                blank[path] = np.array(blanks)[video.picks if encoder.clip > 1 else slice(None)]
             for note in notes:
                 tell(path, note)
     return described, blank, changes
