@@ -13,6 +13,9 @@ _ALIKE = 0.5
 _ENOUGH = 2.0
 # What is covered are moments at even distances, at most so many; and moments that are compared at once.
 _MOST, _BLOCK = 2048, 4096
+# A shot of whose worth no more than this share is new is taken only where less than that share of the time is
+# filled without.
+_NEW, _FILLED = 0.6, 0.8
 # However often a moment was shown, more of it is worth more than nothing.
 _LEAST = 1e-200
 
@@ -88,9 +91,11 @@ def choose(
     Blogosphere, 2009), one of the concave functions of what is taken of a cluster that Lin & Bilmes argue for
     (A Class of Submodular Functions for Document Summarization, 2011), with every moment as the centre of a
     soft cluster. It does what maximal marginal relevance is meant to do (Carbonell & Goldstein, 1998), but as
-    one function of the set, which is monotone and submodular. So the better of this greedy choice and the
-    best single shot is worth at least `(1 - 1/e) / 2` of the best choice (Khuller, Moss & Naor, 1999; Lin &
-    Bilmes, 2010), and a gain found before is a bound for later, so that few are computed again.
+    one function of the set, which is monotone and submodular: a gain found before is a bound for later, and
+    few are computed again. The better of the greedy choice and the best single shot would be worth at least
+    `(1 - 1/e) / 2` of the best choice (Khuller, Moss & Naor, 1999; Lin & Bilmes, 2010). But it spends what is
+    left of the time on whatever still fits, mostly on short shots of what was seen. So a shot that adds no
+    more than .6 of what it is worth by itself is taken only where less than .8 of the time is filled without.
 
     Args:
         of_shots: from `content`.
@@ -103,28 +108,30 @@ def choose(
         [n_shots] bool, True where the shot is taken; one that adds nothing is not.
     """
     covers, chosen = of_shots.covers, np.array(keep, bool)
+    by_itself = covers @ of_shots.worth
     left = of_shots.worth * np.maximum(np.prod(1.0 - covers[chosen], axis=0), _LEAST)
     room = capacity - int(weights[chosen].sum())
-    alone = {
-        shot: float(covers[shot] @ left)
-        for shot in np.flatnonzero(able & ~chosen & (weights <= room)).tolist()
-    }
-    queue = [(-gain / weights[shot], shot) for shot, gain in alone.items()]
-    heapq.heapify(queue)
     reached = 0.0
-    while queue:
-        _, shot = heapq.heappop(queue)
-        if weights[shot] > room:
-            continue
-        gain = float(covers[shot] @ left)
-        now = (-gain / weights[shot], shot)
-        if queue and now > queue[0]:
-            heapq.heappush(queue, now)
-        elif gain > 0:
-            chosen[shot] = True
-            left = np.maximum(left * (1.0 - covers[shot]), _LEAST)
-            room, reached = room - int(weights[shot]), reached + gain
-    if alone and not keep.any() and max(alone.values()) > reached:
+    for new in (_NEW, 0.0):
+        if new < _NEW and capacity - room >= _FILLED * capacity:
+            break
+        fitting = np.flatnonzero(able & ~chosen & (weights <= room)).tolist()
+        queue = [(-float(covers[shot] @ left) / weights[shot], shot) for shot in fitting]
+        heapq.heapify(queue)
+        while queue:
+            _, shot = heapq.heappop(queue)
+            if weights[shot] > room:
+                continue
+            gain = float(covers[shot] @ left)
+            now = (-gain / weights[shot], shot)
+            if queue and now > queue[0]:
+                heapq.heappush(queue, now)
+            elif gain > new * by_itself[shot]:
+                chosen[shot] = True
+                left = np.maximum(left * (1.0 - covers[shot]), _LEAST)
+                room, reached = room - int(weights[shot]), reached + gain
+    alone = np.where(able & (weights <= capacity), by_itself, 0.0)
+    if not keep.any() and alone.max() > reached:
         chosen[:] = False
-        chosen[max(alone, key=alone.__getitem__)] = True
+        chosen[alone.argmax()] = True
     return chosen
