@@ -273,6 +273,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--material', type=pathlib.Path, nargs='*', default=[])
     given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
     for kind in tqdm(given.kinds):
         write(given.output, kind, given.seed, find_material(given.material))
 

@@ -299,3 +299,17 @@ def test_a_foreign_algorithm_learns_the_task_of_a_training(fork, forked):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(InputError, match='expected a run from 0 to 1, as it has, found 2'):
         selection.of_workdir(fork / 'runs' / 'flips-quarters', run=2)
+
+
+@pytest.mark.parametrize(
+    ('name', 'preset'), [('0-published', 'published'), ('7-standardized', 'reconstruction')]
+)
+def test_the_steps_of_choices_lead_from_one_preset_to_the_other(name, preset):
+    from trsum_jax.configs.studies import choices, small
+
+    found, whole = expand(choices.get_config())[name].to_dict(), small.get_config(preset).to_dict()
+    # When stage 1 ends is no step.
+    whole['generator']['aside'] = small.get_config().generator.aside
+    for of_study in ('name', 'study', 'variants'):
+        del found[of_study], whole[of_study]
+    assert found == whole
