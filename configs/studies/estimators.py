@@ -9,6 +9,9 @@ import ml_collections
 
 from trsum_jax.configs.studies import small
 
+# In units of their own spread, some .01 of the reward's, advantages are a hundred times as large, and so has
+# the length penalty to be, or p runs off to 1.
+IN_UNITS = {'advantage_unit': 'group', 'penalty_weight': 100.0}
 VARIANTS = {
     'reinforce': {},
     'no-baseline': {'baseline': 'none'},
@@ -29,11 +32,11 @@ VARIANTS = {
     'subsets-leave-one-out': {'estimator': 'subsets', 'baseline': 'leave_one_out'},
     'value': {'baseline': 'value'},
     'ppo': {'updates': 4, 'baseline': 'value'},
-    'grpo': {'updates': 4, 'baseline': 'leave_one_out', 'advantage_unit': 'group'},
+    'grpo': {'updates': 4, 'baseline': 'leave_one_out', **IN_UNITS},
     'dr-grpo': {'updates': 4, 'baseline': 'leave_one_out'},
     'gspo': {
-        **{'updates': 4, 'baseline': 'leave_one_out', 'advantage_unit': 'group'},
-        **{'ratio': 'mean', 'ratio_clip': 0.004},
+        **{'updates': 4, 'baseline': 'leave_one_out', 'ratio': 'mean', 'ratio_clip': 0.004},
+        **IN_UNITS,
     },
     'whole-ratio': {'updates': 4, 'baseline': 'leave_one_out', 'ratio': 'episode'},
     'markov': {'estimator': 'markov'},
