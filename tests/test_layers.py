@@ -95,6 +95,7 @@ TESTED_IN = {
     'video/planning': 'test_summarize',
     'video/record': 'test_recut',
     'video/rendering': 'video/test_page',
+    'video/references': 'video/test_sampling',
     'video/stamps': 'video/test_sampling',
     'video/summary': 'video/test_timeline',
     'video/timecode': 'video/test_timeline',

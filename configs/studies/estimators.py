@@ -9,8 +9,8 @@ import ml_collections
 
 from trsum_jax.configs.studies import small
 
-# In units of their own spread, some .01 of the reward's, advantages are a hundred times as large, and so has
-# the length penalty to be, or p runs off to 1.
+# Advantages have a spread of about .01. Divided by it they are a hundred times as large, and so has the
+# length penalty to be, or p goes to 1.
 IN_UNITS = {'advantage_unit': 'group', 'penalty_weight': 100.0}
 VARIANTS = {
     'reinforce': {},

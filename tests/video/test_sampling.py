@@ -8,23 +8,24 @@ pytest.importorskip('av')
 import av
 from rendered import scene
 
-from trsum_jax.video import describing, sampling
+from trsum_jax.summarize import summarize_all
+from trsum_jax.video import describing, references, sampling
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.reading import VideoReader
 
 N, FPS = 150, 25
 
 
-def drawn(path, codec, options=(), n=N, flags=0):
-    """Scenes that move, with a pause, and frames that no other leans on as the encoder is told."""
+def drawn(path, codec, options=(), n=N, flags=0, pause=0, uneven=0):
+    """Scenes that move, of as many frames that are no reference as the encoder is told; shown unevenly."""
     with av.open(str(path), 'w') as container:
         stream = container.add_stream(codec, rate=FPS, width=128, height=96, options=dict(options))
-        stream.pix_fmt = 'yuv420p'
+        stream.pix_fmt, stream.codec_context.time_base = 'yuv420p', Fraction(1, 4 * FPS)
         stream.codec_context.flags |= flags
         for i in range(n):
             seen = np.roll(scene(i // 40, height=96, width=128), 2 * i, axis=1)
             frame = av.VideoFrame.from_ndarray(seen, 'rgb24')
-            frame.pts, frame.time_base = i + 7 * (i > 60), Fraction(1, FPS)
+            frame.pts, frame.time_base = 4 * i + pause * (i > 60) + uneven * (i % 3), Fraction(1, 4 * FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -63,7 +64,7 @@ def x265(text):
     ],
 )
 def test_samples_are_those_of_a_whole_pass(tmp_path, monkeypatch, name, codec, options, most, rate):
-    source = drawn(tmp_path / name, codec, options)
+    source = drawn(tmp_path / name, codec, options, uneven=name.startswith('b'))
     with VideoReader(source) as whole:
         expected = list(whole.sample(rate))
     decoded = counted(monkeypatch, sampling.SampleReader)
@@ -91,6 +92,44 @@ def test_no_rate_is_no_rate(tmp_path):
         next(reader.sample(0.0))
 
 
+@pytest.mark.parametrize(
+    ('name', 'codec', 'options'),
+    [
+        ('a.mp4', 'libx264', {'x264-params': 'bframes=8:b-adapt=0:slices=3'}),
+        ('a.mkv', 'libx264', {'x264-params': 'bframes=3:b-pyramid=none:aud=1'}),
+        ('b.mp4', 'libx265', x265('bframes=4:b-adapt=0')),
+        ('b.mkv', 'libx265', x265('bframes=8:b-adapt=0:aud=1')),
+    ],
+)
+def test_references_are_what_the_decoder_takes_for_them(tmp_path, name, codec, options):
+    source = drawn(tmp_path / name, codec, options)
+    with av.open(str(source)) as container:
+        context = container.streams.video[0].codec_context
+        assert references.may_tell(context)
+        told = {p.pts: references.is_reference(context, p) for p in container.demux(video=0) if p.size}
+    with av.open(str(source)) as container:
+        container.streams.video[0].codec_context.skip_frame = 'NONREF'
+        decoded = {frame.pts for frame in container.decode(video=0)}
+    assert len(told) == N
+    assert {pts for pts, reference in told.items() if reference} == decoded
+    assert {pts for pts, reference in told.items() if reference is False} == told.keys() - decoded != set()
+
+
+def test_what_is_no_packet_of_whole_units_tells_no_reference():
+    class Context:
+        extradata = bytes([1, 100, 0, 31, 0xFF])
+        codec = type('Codec', (), {'canonical_name': 'h264'})
+
+    unit = bytes([0, 0, 0, 3, 0x41, 1, 2])
+    assert references.is_reference(Context, unit) is True
+    assert references.is_reference(Context, bytes([0, 0, 0, 3, 0x01, 1, 2])) is False
+    # Of a delimiter nothing follows; nor of a unit that ends behind the packet, or is empty.
+    assert references.is_reference(Context, bytes([0, 0, 0, 2, 9, 0xF0])) is None
+    assert references.is_reference(Context, bytes([0, 0, 0, 2, 9, 0xF0]) + unit) is True
+    for broken in (unit[:-1], unit + bytes(2), unit + bytes(4), unit + bytes([0, 0, 1, 0, 9])):
+        assert references.is_reference(Context, broken) is None
+
+
 def broken(tmp_path):
     """Every third packet's pictures are damaged, the file around them is whole."""
     source, target = drawn(tmp_path / 'whole.mp4', 'libx264'), tmp_path / 'broken.mp4'
@@ -99,6 +138,18 @@ def broken(tmp_path):
         for packet in list(container.demux(video=0))[10:-1:3]:
             file[packet.pos + 8 : packet.pos + packet.size] = bytes(packet.size - 8)
     target.write_bytes(file)
+    return target
+
+
+def lacking(tmp_path):
+    """Packets are left out, as recorders of networks do."""
+    source, target = drawn(tmp_path / 'whole.mp4', 'libx264'), tmp_path / 'lacking.mp4'
+    with av.open(str(source)) as whole, av.open(str(target), 'w') as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(whole.demux(video=0)):
+            if packet.dts is not None and not 20 <= number < 40:
+                packet.stream = stream
+                container.mux(packet)
     return target
 
 
@@ -111,7 +162,7 @@ def interlaced(tmp_path):
     )
 
 
-@pytest.mark.parametrize('kind', [broken, interlaced])
+@pytest.mark.parametrize('kind', [broken, lacking, interlaced])
 def test_what_packets_do_not_tell_is_decoded_whole(tmp_path, kind):
     source = kind(tmp_path)
     with sampling.SampleReader(source) as reader, pytest.raises(sampling.MisledError):
@@ -141,9 +192,22 @@ def test_films_that_are_only_learned_from_are_not_decoded_whole(tmp_path, monkey
     whole, blank, changes = describing.describe_all(paths, encoder, **how)
     assert set(blank) == set(changes) == set(paths)
     decoded = counted(monkeypatch, VideoReader)
-    videos, blank, changes = describing.describe_all(paths, encoder, watched=paths[:1], **how)
+    videos, blank, changes = describing.describe_all(paths, encoder, watched={paths[0]}, **how)
     assert set(blank) == set(changes) == {paths[0]}
     assert 60 < len(decoded) < 0.9 * 120
     for path in paths:
         np.testing.assert_array_equal(videos[path].features, whole[path].features)
         np.testing.assert_array_equal(videos[path].change_points, whole[path].change_points)
+
+
+def test_summarize_watches_what_it_summarizes(tmp_path, monkeypatch):
+    class Asked(Exception):
+        """Nothing further is wanted."""
+
+    def describe_all(paths, encoder, *, watched, **how):
+        assert (paths, watched) == ([tmp_path / 'a.mp4', tmp_path / 'b.mp4'], {tmp_path / 'a.mp4'})
+        raise Asked
+
+    monkeypatch.setattr(describing, 'describe_all', describe_all)
+    with pytest.raises(Asked):
+        summarize_all([tmp_path / 'a.mp4'], also=[tmp_path / 'b.mp4'], encoder='descriptor')

@@ -183,7 +183,7 @@ FIELDS = {
     'summarizer.advantage_unit': Field(
         'reward',
         'what advantages are in: its unit, or the root of their own mean square, a moving average over the '
-        "run (`spread`) or of a segment's episodes (`group`); of these `penalty_weight` is some 100",
+        "run (`spread`) or of a segment's episodes (`group`), which want a `penalty_weight` of some 100",
         'P',
         choices=trsum.ADVANTAGE_UNITS,
     ),

@@ -108,7 +108,8 @@ def choose(
         [n_shots] bool, True where the shot is taken; one that adds nothing is not.
     """
     covers, chosen = of_shots.covers, np.array(keep, bool)
-    by_itself = covers @ of_shots.worth
+    # By rows: a copy of all in float64 would be large.
+    by_itself = np.array([float(row @ of_shots.worth) for row in covers])
     left = of_shots.worth * np.maximum(np.prod(1.0 - covers[chosen], axis=0), _LEAST)
     room = capacity - int(weights[chosen].sum())
     reached = 0.0

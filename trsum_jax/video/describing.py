@@ -5,7 +5,7 @@ import dataclasses
 import math
 import pathlib
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 import tqdm
@@ -61,28 +61,26 @@ def describe(
         InputError: it cannot be read, or its features are not finite.
     """
 
-    def progress(seconds: float) -> None:
-        if bar is not None:
-            bar.total = max(round(reader.announced), seconds) if reader.announced else None
-            bar.update(seconds - bar.n)
+    def read(reader: reading.VideoReader) -> tuple[reading.VideoReader, np.ndarray, np.ndarray]:
+        def progress(seconds: float) -> None:
+            if bar is not None:
+                bar.total = max(round(reader.announced), seconds) if reader.announced else None
+                bar.update(seconds - bar.n)
 
-    def read(kind: type[reading.VideoReader]) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal reader
-        with kind(path, watch=watch) as reader:
-            found = encode_video(reader, encoder, rate, progress=progress)
+        with reader:
+            picks, features = encode_video(reader, encoder, rate, progress=progress)
         progress(reader.duration)
-        return found
+        return reader, picks, features
 
-    reader = None
     if fast:
-        picks, features = read(skimming.KeyFrameReader)
+        reader, picks, features = read(skimming.KeyFrameReader(path, watch=watch))
     elif watch is not None or encoder.clip > 1:
-        picks, features = read(reading.VideoReader)
+        reader, picks, features = read(reading.VideoReader(path, watch=watch))
     else:
         try:
-            picks, features = read(sampling.SampleReader)
+            reader, picks, features = read(sampling.SampleReader(path))
         except sampling.MisledError:
-            picks, features = read(reading.VideoReader)
+            reader, picks, features = read(reading.VideoReader(path))
     longest = max(min(longest, share * reader.duration), _WATCHABLE)
     video = records.Video(
         key=key,
@@ -151,7 +149,7 @@ def describe_all(
     check: Callable[[pathlib.Path, records.Video], Sequence[str]] | None = None,
     left_out: dict[pathlib.Path, str] | None = None,
     fast: bool = False,
-    watched: Collection[pathlib.Path] | None = None,
+    watched: Set[pathlib.Path] | None = None,
 ) -> tuple[
     dict[pathlib.Path, records.Video], dict[pathlib.Path, np.ndarray], dict[pathlib.Path, cuts.Changes]
 ]:
@@ -168,8 +166,8 @@ def describe_all(
         watched: those of `paths` that are to be cut, and so are looked at frame by frame; None for all.
 
     Returns:
-        The videos; of each that is watched which of its steps are blank, [n_steps] bool; and how its frames
-        change.
+        By path, the videos; which steps of each are blank, [n_steps] bool; and how its frames change. The two
+        last have those alone that are watched.
 
     Raises:
         InputError: a video that cannot be used.

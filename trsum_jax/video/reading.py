@@ -27,7 +27,7 @@ _HOLE = 0.5
 
 
 class VideoReader:
-    """One pass over a video: every frame is decoded once, in order, and only its time is kept.
+    """One pass over a video: frames are decoded once, in order, and only their times are kept.
 
     Times are presentation times in seconds from the first frame, whatever the file's own clock starts at and
     does on the way (see `clock.Clock`); `notes` says so where it did not run on. They never decrease.
@@ -277,6 +277,8 @@ def _clock(frame: av.VideoFrame) -> Fraction | None:
 
 def at_rate(frames: Iterable[tuple], rate: float) -> Iterator[tuple]:
     """Of some frames those that `VideoReader.sample` takes: the first at or after every `k / rate` seconds.
+
+    Nothing is read before the first is asked for.
 
     Args:
         frames: in order, each with its time in seconds in the second place.

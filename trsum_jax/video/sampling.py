@@ -1,18 +1,14 @@
-"""Frames at a steady rate, without decoding those that no other frame leans on."""
+"""Frames at a steady rate, without decoding frames that are neither samples nor references of others."""
 
+import pathlib
 from collections.abc import Iterator
 
 import av
 import numpy as np
 
+from trsum_jax.video import references
 from trsum_jax.video.reading import at_rate, picture
 from trsum_jax.video.stamps import StampedReader
-
-# Codecs whose decoders pass over frames that no other frame leans on.
-_CODECS = ('h264', 'hevc')
-# Of the 22nd byte of HEVC's head in a file: the number of temporal layers. A frame that none of its own layer
-# leans on may be leant on by those of a higher one, which the decoder does not heed.
-_LAYERS = 21
 
 
 class MisledError(Exception):
@@ -20,48 +16,64 @@ class MisledError(Exception):
 
 
 class SampleReader(StampedReader):
-    """A pass that gives the samples and the times that `VideoReader` gives, and decodes less of the video.
+    """A pass that gives the samples and times of `VideoReader`, and decodes less of the video.
 
-    Of films as they are made, a quarter to two thirds of all frames are leant on by none; h264 says so
-    (`nal_ref_idc`, clause 7.4.1 of ITU-T H.264), and HEVC where it has one temporal layer.
+    They are the same bits, of a file that is whole. Damage in a frame that is passed over is not seen: such a
+    frame counts as one, and its time is that of its packet.
     """
 
+    def __init__(self, path: str | pathlib.Path):
+        """Opens a video.
+
+        Args:
+            path: the file.
+
+        Raises:
+            InputError: as `VideoReader`.
+        """
+        super().__init__(path)
+        # Times of the packets that are decoded, in ticks; None: of all.
+        self._decode: set[int] | None = None
+
     def sample(self, rate: float = 2.0) -> Iterator[tuple[int, float, np.ndarray]]:
-        """As `VideoReader.sample`.
+        """As `VideoReader.sample`; the reader is used up by it.
 
         Raises:
             InputError, ValueError: as there.
-            MisledError: a frame is damaged, lacks or is interlaced; nothing is known then that can be used.
+            MisledError: a decoded frame is damaged or interlaced, or one did not come in its order. Samples
+                that were given before are not to be used.
         """
         context = self._stream.codec_context
-        found, why = self._stamps(_CODECS)
-        if why or (context.codec.canonical_name == 'hevc' and _layers(context.extradata) != 1):
+        found = self._stamps()[0] if references.may_tell(context) else []
+        if not found or any(stamp.reference is None for stamp in found):
             yield from super().sample(rate)
             return
-        self._take(found)
-        self._wanted = {found[index].shown for index, _ in at_rate(enumerate(self.frame_times), rate)}
-        left = sorted(self._wanted, reverse=True)
+        self._take_times(found)
+        # What lacks may be a reference.
+        if self.clock.missing()[0]:
+            raise MisledError
+        wanted = {found[index].shown: index for index, _ in at_rate(enumerate(self.frame_times), rate)}
+        due = [stamp.shown for stamp in found if stamp.reference or stamp.shown in wanted]
+        del found
+        self._decode = set(due)
+        due.reverse()
         for frame in self._decoded():
-            if self._errors or self._corrupt or self._interlaced:
+            if self._errors or self._corrupt or self._interlaced or not due or frame.pts != due.pop():
                 raise MisledError
-            if frame.pts not in self._wanted:
-                continue
-            if not left or frame.pts != left.pop():
-                raise MisledError
-            index = self._number[frame.pts]
-            yield index, self.frame_times[index], picture(frame)
-        if left or self._errors or self._corrupt:
+            if (index := wanted.get(frame.pts)) is not None:
+                yield index, self.frame_times[index], picture(frame)
+        if due or self._errors or self._corrupt:
             raise MisledError
         self.notes += [*self.clock.notes(), *self._notes()]
 
     def _packets(self) -> Iterator[av.Packet]:
+        """All packets. The decoder passes over some, of which it reads the heads: much damage shows there.
+
+        The setting that says so holds for the next packet alone, for each is decoded before another is given.
+        """
         for packet in super()._packets():
-            if self._number:
-                kept = packet.pts in self._wanted
-                self._stream.codec_context.skip_frame = 'DEFAULT' if kept else 'NONREF'
+            if self._decode is not None:
+                # What an edit list leaves out may be a reference, and counts as one.
+                needed = not packet.size or packet.is_discard or packet.pts in self._decode
+                self._stream.codec_context.skip_frame = 'DEFAULT' if needed else 'NONREF'
             yield packet
-
-
-def _layers(head: bytes | None) -> int:
-    """How many temporal layers a HEVC file says that it has; 0 where it says nothing."""
-    return head[_LAYERS] >> 3 & 7 if head and head[0] == 1 and len(head) > _LAYERS else 0

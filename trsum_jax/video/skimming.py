@@ -17,8 +17,6 @@ from trsum_jax.video.opening import packets
 from trsum_jax.video.reading import picture
 from trsum_jax.video.stamps import StampedReader
 
-# Codecs with one frame in each packet.
-_CODECS = ('h264', 'hevc', 'vp8', 'vp9', 'av1', 'mjpeg', 'prores', 'dnxhd')
 # Seconds from one key frame to the next, on average, with which nothing is seen of most scenes; and how many
 # have an order: of two, the change from one to the other is that of both.
 _SPARSE, _FEWEST = 12.0, 3
@@ -48,7 +46,9 @@ class KeyFrameReader(StampedReader):
         """
         super().__init__(path, watch=watch)
         self._rate, self._slot = None, -1
-        found, why = self._stamps(_CODECS)
+        # Numbers of the key frames, by their times in ticks.
+        self._number: dict[int, int] = {}
+        found, why = self._stamps()
         if not why:
             keys = sum(stamp.key for stamp in found)
             sparse = (keys - 1) * _SPARSE < (found[-1].shown - found[0].shown) * self._stream.time_base
@@ -57,7 +57,8 @@ class KeyFrameReader(StampedReader):
         if why:
             self.notes.append(f'all frames are decoded: {why}')
         else:
-            self._take(found)
+            self._take_times(found)
+            self._number = {stamp.shown: number for number, stamp in enumerate(found) if stamp.key}
 
     def frames(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
         """The key frames, as `VideoReader.frames` gives all; raises what it does."""

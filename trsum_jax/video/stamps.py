@@ -1,54 +1,58 @@
 """When every frame of a video is shown, told by its packets, which are not decoded for it."""
 
 import operator
-import pathlib
-from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-import av
-
+from trsum_jax.video import references
 from trsum_jax.video.opening import open_input, packets
 from trsum_jax.video.reading import VideoReader
 
 # Files that mark their key frames and time every packet.
 _FILES = {'mov', 'matroska'}
+# Codecs with one frame in each packet.
+_CODECS = ('h264', 'hevc', 'vp8', 'vp9', 'av1', 'mjpeg', 'prores', 'dnxhd')
 # Of the first byte of a packet of VP8: the frame is to be shown.
 _SHOWN = 0x10
 
 
 class Stamp(NamedTuple):
-    """A packet: when its frame is shown and how long, in ticks; where it lies; whether it is a key frame."""
+    """What a packet tells of its frame.
+
+    Attributes:
+        shown: when it is shown, in ticks of the stream.
+        place: byte of the file where the packet lies; None where the file does not tell.
+        key: whether decoding can begin at the frame.
+        lasts: how long it is shown, in ticks; 0 where that is not told.
+        reference: whether other frames may be predicted from it; None where that cannot be told.
+    """
 
     shown: int
     place: int | None
     key: bool
     lasts: int
+    reference: bool | None
 
 
 class StampedReader(VideoReader):
     """A pass that may know the times of all frames before it decodes one, and so need not decode all."""
 
-    def __init__(self, path: str | pathlib.Path, *, watch: Callable[[av.VideoFrame], None] | None = None):
-        """Opens a video; arguments and errors as `VideoReader`."""
-        super().__init__(path, watch=watch)
-        self._number: dict[int, int] = {}
-
-    def _take(self, found: list[Stamp]) -> None:
-        """Times all frames by their packets, and numbers them."""
-        self._number = {stamp.shown: number for number, stamp in enumerate(found)}
-        tick = self._stream.time_base
+    def _take_times(self, found: list[Stamp]) -> None:
+        """Gives all frames, of which there is one at least, the times of their packets."""
+        time, tick = None, self._stream.time_base
         for stamp in found:
             time = self.clock.place(stamp.shown * tick, stamp.place, 0, stamp.key)
             self.frame_times.append(float(time))
         self._end = float(time + (found[-1].lasts * tick or self._usual))
 
-    def _stamps(self, codecs: Collection[str]) -> tuple[list[Stamp], str]:
+    def _stamps(self) -> tuple[list[Stamp], str]:
         """The packets of all frames, in order of presentation; or none, and what is in the way."""
         if not _FILES.intersection(self._container.format.name.split(',')):
             return [], f'a file of this kind ({self._container.format.name}) does not mark its key frames'
         codec = self._stream.codec_context.codec.canonical_name
-        if codec not in codecs:
+        if codec not in _CODECS:
             return [], f'{codec} has no frame for every packet'
+        context = self._stream.codec_context
+        tells = references.may_tell(context)
         found, latest, broken = [], None, []
         with open_input(self.path) as container:
             for packet in packets(container, container.streams[self._stream.index], broken):
@@ -63,7 +67,9 @@ class StampedReader(VideoReader):
                 if packet.pts is None or packet.is_corrupt or (latest is not None and decoded < latest):
                     return [], 'its packets are damaged, or have no times'
                 latest = decoded
-                found.append(Stamp(packet.pts, packet.pos, packet.is_keyframe, packet.duration or 0))
+                reference = references.is_reference(context, packet) if tells else None
+                lasts = packet.duration or 0
+                found.append(Stamp(packet.pts, packet.pos, packet.is_keyframe, lasts, reference))
         if broken:
             return [], 'it breaks off'
         found.sort(key=operator.itemgetter(0))
