@@ -13,8 +13,8 @@ _ALIKE = 0.5
 _ENOUGH = 2.0
 # What is covered are moments at even distances, at most so many; and moments that are compared at once.
 _MOST, _BLOCK = 2048, 4096
-# A shot of whose worth no more than this share is new is taken only where less than that share of the time is
-# filled without.
+# Shots of whose worth more than this share is new come first; others only if these fill less than that share
+# of the time.
 _NEW, _FILLED = 0.6, 0.8
 # However often a moment was shown, more of it is worth more than nothing.
 _LEAST = 1e-200
@@ -94,8 +94,9 @@ def choose(
     one function of the set, which is monotone and submodular: a gain found before is a bound for later, and
     few are computed again. The better of the greedy choice and the best single shot would be worth at least
     `(1 - 1/e) / 2` of the best choice (Khuller, Moss & Naor, 1999; Lin & Bilmes, 2010). But it spends what is
-    left of the time on whatever still fits, mostly on short shots of what was seen. So a shot that adds no
-    more than .6 of what it is worth by itself is taken only where less than .8 of the time is filled without.
+    left of the time on whatever still fits, mostly on short shots of what was seen. So shots come first that
+    add more than .6 of what they are worth by themselves. Only if these fill less than .8 of the time are
+    others taken, for all of the rest.
 
     Args:
         of_shots: from `content`.
