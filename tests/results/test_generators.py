@@ -65,3 +65,14 @@ def test_by_what_each_epoch_is_chosen():
     )
     text = generators.render_standing(generators.standing(CURVES | ASIDE, True) | {'rewards': True})
     assert 'on validation videos (mean over runs' in text
+
+
+def test_policies_that_ran_off_are_counted_at_the_end():
+    p = np.array([[0.5, 0.999], [0.99, 0.97], [0.5, 0.981], [0.5, 0.01], [0.5, 0.5]])
+    found = generators.run_off({'p_mean': p})
+    assert found == {'runs': 5, 'full': 2, 'empty': 1}
+    text = generators.render_run_off(found)
+    assert 'in 2 of 5 runs the policy ran off to p = 1: it selects nearly every frame' in text
+    assert 'in 1 of 5 runs the policy ran off to p = 0: it selects nearly no frame' in text
+    assert '--config.summarizer.penalty_weight' in text
+    assert generators.render_run_off(generators.run_off({'p_mean': p[4:]})) == ''

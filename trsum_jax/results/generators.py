@@ -1,4 +1,4 @@
-"""Which generators are kept, and how well they rebuild beside a copy of the nearest frame, in words."""
+"""Which generators are kept, how well they rebuild beside a copy, and whether policies ran off, in words."""
 
 import pathlib
 from collections.abc import Mapping
@@ -10,6 +10,9 @@ from trsum_jax.results import filenames, metric_log
 
 # What stage 1 is judged by, without and with validation videos.
 _JUDGES = {False: 'training videos that were held aside', True: 'validation videos'}
+
+# A mean p so near to 0 or 1 that draws hardly differ.
+_OFF = 0.02
 
 
 def selection(curves: Mapping[str, Mapping[str, np.ndarray]], validation: bool) -> dict[str, str]:
@@ -116,3 +119,34 @@ def render_standing(found: Mapping[str, Any]) -> str:
             '(--config.generator.epochs) where the last ones were the best.\n'
         )
     return text
+
+
+def run_off(curves: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """How many policies select nearly every frame at the end, or nearly none, so that draws hardly differ.
+
+    Args:
+        curves: of stage 2, by metric, [R, epochs], of `metric_log.read`.
+
+    Returns:
+        `runs`, and how many of them ended with a mean p above .98, `full`, or below .02, `empty`.
+    """
+    p = curves['p_mean'][:, -1]
+    return {'runs': len(p), 'full': int(np.sum(p > 1 - _OFF)), 'empty': int(np.sum(p < _OFF))}
+
+
+def render_run_off(found: Mapping[str, int]) -> str:
+    """The same as a warning.
+
+    Args:
+        found: from `run_off`.
+
+    Returns:
+        Markdown, for below the tables; empty where no policy ran off.
+    """
+    return ''.join(
+        f'\nWarning: in {found[end]} of {found["runs"]} runs the policy ran off to p = {p}: it selects '
+        f'nearly {what}, draws hardly differ, and nothing is learned from them. Raise the weight of the '
+        'length penalty (--config.summarizer.penalty_weight) beside the size of the advantages.\n'
+        for end, p, what in (('full', 1, 'every frame'), ('empty', 0, 'no frame'))
+        if found[end]
+    )

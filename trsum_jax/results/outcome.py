@@ -62,6 +62,7 @@ def write_results(
     if len(curves) == 2:
         rewards = bool(config.summarizer.reward_terms.get('reconstruction'))
         header['generator'] = generators.standing(curves[stages[0]], validation) | {'rewards': rewards}
+        header['policy'] = generators.run_off(curves[stages[1]])
     results = report.results_of(given, rows, of.places, config.evaluation.rank, header)
     videos, folds = report.csv_rows(given, named, of.places)
     write_csv(workdir / 'videos.csv', videos)
@@ -86,7 +87,9 @@ def write_results(
         config.evaluation.budget,
     )
     text = report.render_results(results)
-    text += generators.render_standing(results['generator']) if 'generator' in results else ''
+    if len(curves) == 2:
+        text += generators.render_standing(results['generator'])
+        text += generators.render_run_off(results['policy'])
     if given.labelled and config.evaluation.agreement:
         text += human_alignment.write_agreement(of, scores)
     if given.labelled and config.data.generate and config.data.synthetic.plant:
