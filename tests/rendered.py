@@ -68,6 +68,19 @@ def levels(frames: Iterable[av.VideoFrame]) -> np.ndarray:
     return np.array([frame.to_ndarray(format='gray').mean() for frame in frames])
 
 
+def counting_decoded(monkeypatch, reader: type) -> list[int]:
+    """Times, in ticks, of all frames that readers of this type decode from now on."""
+    found, plain = [], reader._decoded
+
+    def counted(self):
+        for frame in plain(self):
+            found.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(reader, '_decoded', counted)
+    return found
+
+
 def flash_and_beep(
     path: pathlib.Path,
     ticks: Iterable[int],

@@ -7,26 +7,17 @@ import pytest
 pytest.importorskip('av')
 pytest.importorskip('jinja2')
 
-from rendered import steady
+from rendered import counting_decoded, steady
 from summaries import summary_of
 
-from trsum_jax.video import outputs, reading, recutting, timeline
+from trsum_jax.video import outputs, recutting, timeline
 from trsum_jax.video.reading import VideoReader
 
 
 @pytest.fixture
 def decoded(monkeypatch):
     """All frames that are decoded from now on."""
-    found = []
-    plain = reading.deinterlaced
-
-    def counted(frames):
-        for frame in plain(frames):
-            found.append(frame.pts)
-            yield frame
-
-    monkeypatch.setattr(reading, 'deinterlaced', counted)
-    return found
+    return counting_decoded(monkeypatch, VideoReader)
 
 
 def test_only_what_is_kept_is_decoded(tmp_path, decoded):

@@ -118,7 +118,7 @@ def choose(
         if new < _NEW and capacity - room >= _FILLED * capacity:
             break
         fitting = np.flatnonzero(able & ~chosen & (weights <= room)).tolist()
-        queue = [(-float(covers[shot] @ left) / weights[shot], shot) for shot in fitting]
+        queue = [(-by_itself[shot] / weights[shot], shot) for shot in fitting]
         heapq.heapify(queue)
         while queue:
             _, shot = heapq.heappop(queue)

@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
@@ -186,8 +186,10 @@ class VideoReader:
             InputError: nothing decodes.
             ValueError: a rate that is not positive.
         """
-        for index, time, frame in at_rate(self.frames(), rate):
-            yield index, time, picture(frame)
+        takes = at_rate(rate)
+        for index, time, frame in self.frames():
+            if takes(time):
+                yield index, time, picture(frame)
 
     def from_time(self, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """The frames from a little before a time, found by seeking; where `clock.runs_on`.
@@ -275,17 +277,14 @@ def _clock(frame: av.VideoFrame) -> Fraction | None:
     return None if stamp is None else stamp * frame.time_base
 
 
-def at_rate(frames: Iterable[tuple], rate: float) -> Iterator[tuple]:
-    """Of some frames those that `VideoReader.sample` takes: the first at or after every `k / rate` seconds.
-
-    Nothing is read before the first is asked for.
+def at_rate(rate: float) -> Callable[[float], bool]:
+    """Tells of the times of frames, asked in order, which are the first at or after `k / rate` seconds.
 
     Args:
-        frames: in order, each with its time in seconds in the second place.
         rate: samples per second.
 
-    Yields:
-        What was given of each.
+    Returns:
+        (seconds) -> whether the frame is a sample of `VideoReader.sample`.
 
     Raises:
         ValueError: a rate that is not positive.
@@ -293,14 +292,17 @@ def at_rate(frames: Iterable[tuple], rate: float) -> Iterator[tuple]:
     if not 0 < rate < float('inf'):
         raise ValueError(f'expected a sampling rate above 0 a second, found {rate}')
     wanted = 0
-    for frame in frames:
-        time = frame[1]
+
+    def takes(time: float) -> bool:
+        nonlocal wanted
         if time < wanted / rate:
-            continue
+            return False
         wanted = int(time * rate)
         while wanted / rate <= time:
             wanted += 1
-        yield frame
+        return True
+
+    return takes
 
 
 def picture(frame: av.VideoFrame) -> np.ndarray:

@@ -43,7 +43,7 @@ class SampleReader(StampedReader):
             MisledError: a decoded frame is damaged or interlaced, or one did not come in its order. Samples
                 that were given before are not to be used.
         """
-        context = self._stream.codec_context
+        takes, context = at_rate(rate), self._stream.codec_context
         found = self._stamps()[0] if references.may_tell(context) else []
         if not found or any(stamp.reference is None for stamp in found):
             yield from super().sample(rate)
@@ -52,7 +52,7 @@ class SampleReader(StampedReader):
         # What lacks may be a reference.
         if self.clock.missing()[0]:
             raise MisledError
-        wanted = {found[index].shown: index for index, _ in at_rate(enumerate(self.frame_times), rate)}
+        wanted = {found[index].shown: index for index, time in enumerate(self.frame_times) if takes(time)}
         due = [stamp.shown for stamp in found if stamp.reference or stamp.shown in wanted]
         del found
         self._decode = set(due)

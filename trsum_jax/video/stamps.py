@@ -48,10 +48,10 @@ class StampedReader(VideoReader):
         """The packets of all frames, in order of presentation; or none, and what is in the way."""
         if not _FILES.intersection(self._container.format.name.split(',')):
             return [], f'a file of this kind ({self._container.format.name}) does not mark its key frames'
-        codec = self._stream.codec_context.codec.canonical_name
+        context = self._stream.codec_context
+        codec = context.codec.canonical_name
         if codec not in _CODECS:
             return [], f'{codec} has no frame for every packet'
-        context = self._stream.codec_context
         tells = references.may_tell(context)
         found, latest, broken = [], None, []
         with open_input(self.path) as container:

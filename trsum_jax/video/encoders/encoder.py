@@ -179,14 +179,12 @@ def _clips(
     after = span - encoder.clip // 2 * encoder.stride
     recent = collections.deque(maxlen=span + 1)
     waiting = collections.deque()
-    due = 0
+    takes = reading.at_rate(rate)
     found = ((index, seconds, reading.picture(frame)) for index, seconds, frame in reader.frames())
     for last, seconds, item in _prepared(found, encoder, pool):
         recent.extend([item] if recent else [item] * (span + 1))
-        if seconds >= due / rate:
+        if takes(seconds):
             waiting.append((last, seconds))
-            while due / rate <= seconds:
-                due += 1
         if waiting and waiting[0][0] + after == last:
             yield *waiting.popleft(), np.stack(list(recent)[:: encoder.stride])
     for index in range(last + 1, last + after + 1):
