@@ -155,6 +155,8 @@ def test_what_goes_wrong_is_raised_and_no_thread_stays(error, place, tmp_path, m
     def failing(at, value=None):
         calls.append(at)
         if at == place and calls.count(at) == 7:
+            # As on a busy machine: meanwhile the other threads go as far as they may.
+            time.sleep(0.1)
             raise error(place)
         return value
 
@@ -169,7 +171,8 @@ def test_what_goes_wrong_is_raised_and_no_thread_stays(error, place, tmp_path, m
     ):
         encode_video(reader, encoder, 10.0, progress=lambda _: failing('progress'))
     assert threading.active_count() == threads
-    assert calls.count('prepare') < 15
+    # Of 60: what was on its way is still prepared, 3 pictures, and up to 33 batches of one that wait for `run`.
+    assert calls.count('prepare') <= 7 + 3 + (33 if place == 'run' else 0)
 
 
 @pytest.mark.parametrize('threads', [1, 2, 4])
