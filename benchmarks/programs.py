@@ -204,7 +204,8 @@ def kernels(text: str) -> dict[str, Any]:
             name, shape, kind, operands = parts.groups()
             sizes[name] = sum(_sizes(shape))
             if kind in _FREE:
-                waiting += re.findall(r'(?:body=|to_apply=|branch_computations=\{)%([\w.-]+)', line)
+                first = r'(?:body=|to_apply=|branch_computations=\{|true_computation=)%([\w.-]+)'
+                waiting += re.findall(first, line)
                 continue
             read = re.findall(r'%([\w.-]+)', operands)
             found['launches'] += 1

@@ -136,6 +136,9 @@ def summarize_all(
     if not quick:
         # With JAX, whose import takes longer than a short video.
         from trsum_jax.experiment import own_videos, scorer, workdirs
+        from trsum_jax.runtime import compilation
+
+        compilation.share_heaps()
 
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:

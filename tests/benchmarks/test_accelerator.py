@@ -91,12 +91,14 @@ ENTRY %main (a: (s32[], f32[4])) -> (s32[], f32[4]) {
 """
 
 
-CHOICE = LOOP.replace(
-    'while(%a), condition=%until, body=%body', 'conditional(%i, %a, %a), branch_computations={%body, %other}'
+BRANCHES = 'branch_computations={%body, %other}', 'true_computation=%body, false_computation=%other'
+CHOICE, IF = (
+    LOOP.replace('while(%a), condition=%until, body=%body', f'conditional(%i, %a, %a), {branches}')
+    for branches in BRANCHES
 )
 
 
-@pytest.mark.parametrize('program', [LOOP, CHOICE], ids=['loop', 'choice'])
+@pytest.mark.parametrize('program', [LOOP, CHOICE, IF], ids=['loop', 'choice', 'if'])
 def test_of_a_loop_the_body_is_read_once_and_of_a_choice_the_first_branch(program):
     assert programs.kernels(program) == {'launches': 1, 'bytes': 32, 'products': 0, 'calls': {}}
 

@@ -166,6 +166,13 @@ def test_rewards_are_those_of_the_whole_segment_where_hidden_frames_alone_are_re
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), told, expected)
 
 
+def test_hidden_frames_alone_begin_with_the_same_parameters():
+    frames, valid = data()
+    modules = models.Generator(ENCODER), models.Generator(ENCODER, hidden_alone=True)
+    begun = [module.init(jax.random.key(1), frames, valid, ~valid) for module in modules]
+    jax.tree.map(np.testing.assert_array_equal, *begun)
+
+
 def test_hidden_frames_alone_are_not_differentiated_in_silence():
     module = models.Generator(ENCODER, hidden_alone=True)
     frames, valid = np.ones((7, WIDTH), np.float32), np.ones(7, bool)

@@ -147,7 +147,32 @@ def test_freed_memory_is_given_back():
     assert last.sum() == 8_000
 
 
-def test_elsewhere_nothing_is_given_back(monkeypatch):
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="heaps are glibc's")
+def test_threads_share_heaps():
+    def heaps(first):
+        program = f"""
+import ctypes, threading
+from trsum_jax.runtime import compilation
+{first}
+begun = threading.Barrier(6)
+def work():
+    begun.wait()
+    held = [bytearray(1000) for _ in range(1000)]
+    begun.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+        done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
+        return done.stderr.count('Arena ')
+
+    # Those of threads that were there before stay.
+    assert heaps('compilation.share_heaps()') < heaps('') - 2
+
+
+@pytest.mark.parametrize('work', [compilation.give_back, compilation.share_heaps])
+def test_elsewhere_nothing_is_done(work, monkeypatch):
     monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
     monkeypatch.setattr(compilation.ctypes, 'CDLL', lambda name: pytest.fail('no glibc'))
-    compilation.give_back()
+    work()

@@ -132,6 +132,20 @@ def test_the_table_names_every_variant_and_yardstick(finished):
     assert (workdir / comparison.PICTURE).read_bytes().startswith(b'\x89PNG')
 
 
+def test_policies_that_ran_off_are_named_below_the_table(finished, tmp_path):
+    workdir, text = finished
+    assert 'ran off' not in text
+    shutil.copytree(workdir, tmp_path / 'run')
+    at = tmp_path / 'run' / 'one' / filenames.RESULTS
+    at.write_text(json.dumps(read_json(at) | {'policy': {'runs': 2, 'full': 1, 'empty': 0}}))
+    config = ml_collections.ConfigDict(read_json(workdir / filenames.CONFIG))
+    config.study.across = False
+    text = comparison.write(config, expand(config), tmp_path / 'run')
+    assert text.count('ran off') == 1
+    assert '\n\n`one`: Warning: in 1 of 2 runs the policy ran off to p = 1' in text
+    assert text.index('ran off') < text.index('On the same data')
+
+
 def test_cells_of_the_table_by_hand():
     value = {'mean': 0.12345, 'low': -0.00001, 'high': 0.2}
     assert comparison.cell('train_kendall_tau', value) == '0.123 [0.000, 0.200]'

@@ -66,7 +66,7 @@ class Generator(nn.Module):
             token = self.param('mask_token', nn.initializers.normal(0.02), (frames.shape[-1],))
             hidden = valid & masked if masked.dtype == bool else jnp.where(valid, masked, 0.0)
             x = x + keep(jnp.broadcast_to(token, x.shape), hidden)
-        if self.hidden_alone and masked.dtype == bool:
+        if self.hidden_alone and masked.dtype == bool and not self.is_initializing():
             wanted = valid & masked
         x = self.encoder(x, valid, deterministic, wanted)
         if x.shape[-1] != frames.shape[-1]:

@@ -14,6 +14,8 @@ import platformdirs
 
 T = TypeVar('T')
 _THRESHOLD = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
+# Of `mallopt` (malloc.h): the most heaps, beyond which threads share them. By itself glibc has eight a core.
+_ARENA_MAX, _HEAPS = -8, 2
 
 
 def remember() -> pathlib.Path | None:
@@ -44,10 +46,19 @@ def remember() -> pathlib.Path | None:
     return folder
 
 
+def share_heaps() -> None:
+    """Lets threads use what others of them have freed; the compiler's many else hold a heap each.
+
+    To be called before they are there. This is for glibc; elsewhere nothing is done.
+    """
+    if platform.libc_ver()[0] == 'glibc':
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _HEAPS)
+
+
 def give_back() -> None:
     """Gives freed memory back to the system, of which a compiler leaves hundreds of megabytes.
 
-    glibc keeps it, for each of many threads apart. Elsewhere nothing is done.
+    glibc keeps it, for each of its heaps apart. Elsewhere nothing is done.
     """
     if platform.libc_ver()[0] == 'glibc':
         ctypes.CDLL(None).malloc_trim(0)

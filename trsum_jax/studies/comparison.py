@@ -13,7 +13,7 @@ import tabulate
 from trsum_jax.files import read_json, write_json, write_text
 from trsum_jax.protocol import comparison, evaluation
 from trsum_jax.protocol.comparison import Cells
-from trsum_jax.results import filenames
+from trsum_jax.results import filenames, generators
 from trsum_jax.studies import drawing, measures, transfer
 
 _RANKS = ('kendall_tau', 'spearman_rho')
@@ -57,6 +57,7 @@ def write(
             own = {f'{metric} on {name}': measured[name].get(metric, {}) for metric in transfer.METRICS}
             measured[name] |= cells | own
     about = read_json(workdir / first / filenames.RESULTS, 'synthetic', 'dataset', 'split', 'rank_against')
+    policies = {name: read_json(workdir / name / filenames.RESULTS).get('policy') for name in names}
     settings = variants[first].evaluation
     windows = tuple(f'one_out_{window}' for window in settings.one_out_windows)
     further = tuple(row.partition('=')[0] for row in settings.rows)
@@ -72,6 +73,7 @@ def write(
         'columns': [*config.study.columns, *across],
         'rows': measures.rows(workdir / first, (*ROWS, *windows, *further)),
         'references': references,
+        'ran_off': {name: of for name, of in policies.items() if of and (of['full'] or of['empty'])},
         **compare(measured, references, first),
     }
     write_json(workdir / JSON, found)
@@ -137,7 +139,7 @@ def render(found: Mapping[str, Any]) -> str:
         found: what `study.json` holds.
 
     Returns:
-        The text: the variants, their differences to the first, and the yardsticks.
+        The text: the variants, which policies ran off, differences to the first variant, and the yardsticks.
     """
     columns = list(found['columns'])
     data = 'synthetic data' if found['synthetic'] else found['dataset']
@@ -152,6 +154,7 @@ def render(found: Mapping[str, Any]) -> str:
         _FOOT.format(over=over, how=how),
         *([evaluation.NOT_NEUTRAL] if evaluation.SUMMARY in (found['rank_against'] or '') else []),
         _table('variant', found['variants'], columns),
+        *(f'`{name}`: {generators.render_run_off(of).strip()}' for name, of in found['ran_off'].items()),
     ]
     groups: dict[str, dict[str, Any]] = {}
     for name, of in found['differences'].items():

@@ -171,7 +171,7 @@ def test_what_goes_wrong_is_raised_and_no_thread_stays(error, place, tmp_path, m
     ):
         encode_video(reader, encoder, 10.0, progress=lambda _: failing('progress'))
     assert threading.active_count() == threads
-    # Of 60: what was on its way is still prepared, 3 pictures, and up to 33 batches of one that wait for `run`.
+    # Of 60: what was on its way is still prepared, 3 pictures, and up to 33 batches of one where they run.
     assert calls.count('prepare') <= 7 + 3 + (33 if place == 'run' else 0)
 
 
