@@ -204,6 +204,20 @@ def test_two_hours_make_a_small_page(made, tmp_path, monkeypatch):
     assert '60 shots with the highest scores among the 150' in text_of(tree.find('.//body'))
 
 
+@pytest.mark.parametrize('seconds', [9.3, 27.0, 258.6, 4000.0, 6100.0])
+def test_no_time_below_the_curve_is_cut_off(seconds, made, tmp_path):
+    summary = pages.summary_of(made.summary.path, 10, [0], n_frames=10 * round(seconds * pages.FPS / 10))
+    seen = {summary.key_frame(span): scene(0, height=270, width=480) for span in summary.shots}
+    page.write_page(summary, made.film, tmp_path / 'page.html', seen=seen)
+    (chart,) = (svg for svg in parsed(tmp_path / 'page.html').iter() if svg.get('class') == 'chart')
+    labels = [text for text in chart if text.get('class') == 'label']
+    assert len(labels) >= 2
+    for label in labels:
+        # On a screen of 320 pixels the chart has 250 of them; digits of 11 pixels are up to 7 wide.
+        width = sum(7 if letter.isdigit() else 4 for letter in label.text)
+        assert float(label.get('x').rstrip('%')) / 100 * 250 + width <= 250
+
+
 @pytest.mark.parametrize('level', [0.0, 0.5, 1.0])
 def test_equal_scores_are_drawn(made, tmp_path, level):
     scores = np.full(len(made.summary.picks), level, np.float32)

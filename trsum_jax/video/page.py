@@ -20,6 +20,8 @@ from trsum_jax.video.written import small_film
 KEY_FRAMES = 60
 
 _COLUMNS, _ROWS = 1000, 100
+# Of the chart's width on the narrowest screens, 320 pixels.
+_LETTER = 0.028
 # Pixels of key frames where there are few, which are shown larger, or many.
 _HEIGHTS, _FEW = (storyboard.HEIGHT, 180), 12
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -202,7 +204,10 @@ def _chart(summary: Summary) -> dict[str, Any]:
     )
     decimals = max(len(f'{level:.6g}'.partition('.')[2]) for level in levels)
     step = next((step for step in _STEPS if summary.duration <= 5 * step), 2 * _STEPS[-1])
-    times = np.arange(0, summary.duration, step)
+    times = [
+        (clock(time, tenths=step < 1), time / summary.duration)
+        for time in np.arange(0, summary.duration, step)
+    ]
     return {
         'low': low,
         'high': high,
@@ -215,11 +220,7 @@ def _chart(summary: Summary) -> dict[str, Any]:
             (f'{level:.{decimals}f}', _ROWS * (levels[-1] - level) / np.ptp(levels)) for level in levels
         ],
         # A label close to the right border would be cut off.
-        'times': [
-            (clock(time, tenths=step < 1), 100 * time / summary.duration)
-            for time in times
-            if time < 0.93 * summary.duration
-        ],
+        'times': [(label, 100 * place) for label, place in times if place + _LETTER * len(label) < 1],
         'parts': [
             (_COLUMNS * start / summary.duration, _COLUMNS * (end - start) / summary.duration)
             for start, end in summary.seconds(summary.parts)
