@@ -6,6 +6,7 @@ import pathlib
 import socket
 import struct
 import threading
+import wave
 from fractions import Fraction
 
 import numpy as np
@@ -245,3 +246,16 @@ def referring(movie: bytes, name: str) -> bytes:
         return found
 
     return within(movie, [b'moov', b'trak', b'mdia', b'minf', b'dinf', b'dref'])
+
+
+def test_each_of_several_sounds_is_called_one_and_what_comes_next_is_not(tmp_path):
+    for name in ('a.wav', 'b.wav', 'c.wav'):
+        with wave.open(str(tmp_path / name), 'wb') as sound:
+            sound.setparams((1, 2, 8000, 0, 'NONE', ''))
+            sound.writeframes(bytes(16_000))
+    for name in ('a.wav', 'b.wav', 'c.wav'):
+        with pytest.raises(InputError, match=rf'{name}: expected a video stream, found only audio \(wav\)'):
+            opening.open_input(tmp_path / name)
+    (tmp_path / 'd.mp4').touch()
+    with pytest.raises(InputError, match=r'd.mp4: cannot be opened as a video'):
+        opening.open_input(tmp_path / 'd.mp4')

@@ -163,13 +163,16 @@ def _address(path: str | os.PathLike) -> str:
 
 def _refused_format(path: str | os.PathLike) -> str | None:
     """FFmpeg's name of a format that is not in `FORMATS`, which it tells in its log only."""
-    level = av.logging.get_level()
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    # The message on a file of the same kind before this one is the same.
+    av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture(local=True) as log, contextlib.suppress(av.error.FFmpegError):
             _open(path).close()
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
     return next((name for _, name, message in log if message.startswith('Format not on whitelist')), None)
 
 
