@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -9,25 +8,13 @@ pytest.importorskip('jinja2')
 
 from fractions import Fraction
 
+import edits
 from rendered import flash_and_beep
-from summaries import summary_of
 from summarizing import Command
 
 from trsum_jax import recut
-from trsum_jax.errors import InputError
-from trsum_jax.protocol import evaluation
-from trsum_jax.video import choosing, folder, outputs, recutting, timeline
+from trsum_jax.video import folder, outputs, recutting
 from trsum_jax.video.reading import VideoReader
-
-PARTS = [(40, 69), (110, 129), (200, 239)]
-SRT = '1\n00:00:01,700 --> 00:00:02,500\nHello\n\n2\n00:00:08,500 --> 00:00:09,000\nBye\n'
-
-
-def scored(source, parts=PARTS):
-    """A summary whose shots have the means of their frames' scores."""
-    summary = summary_of(source, parts)
-    frames = evaluation.frame_scores(summary.scores, summary.picks, len(summary.frame_times))
-    return dataclasses.replace(summary, shot_scores=evaluation.shot_scores(frames, summary.shots))
 
 
 @pytest.fixture
@@ -37,28 +24,12 @@ def command(monkeypatch):
 
 @pytest.fixture(scope='module')
 def clip(tmp_path_factory):
-    """10 s at 25 frames a second, with sound, and its summary's JSON in a folder beside."""
-    place = tmp_path_factory.mktemp('clip')
-    source = flash_and_beep(place / 'ä #1.mp4', range(250), [50, 120, 220], tick=Fraction(1, 25))
-    (place / 'ä #1.srt').write_text(SRT)
-    summary = dataclasses.replace(scored(source), allowed=4.0, encoder='descriptor-1')
-    timeline.write_json(summary, place / 'first' / 's.json')
-    return summary, place / 'first' / 's.json'
+    return edits.clip(tmp_path_factory.mktemp('clip'))
 
 
 @pytest.fixture
 def edited(clip, tmp_path):
-    """The summary's JSON after an edit, beside a link to its video."""
-
-    def edit(change=lambda found: None):
-        found = json.loads(clip[1].read_text())
-        found['source']['file'] = 'a.mp4'
-        change(found)
-        (tmp_path / 's.json').write_text(json.dumps(found))
-        return tmp_path / 's.json'
-
-    (tmp_path / 'a.mp4').symlink_to(clip[0].path)
-    return edit
+    return edits.editor(clip, tmp_path)
 
 
 @pytest.mark.parametrize('kind', ['steady', 'unsteady', 'started anew'])
@@ -66,7 +37,7 @@ def test_the_same_bytes_come_out_again(tmp_path, command, kind):
     beside = {'json': '.json'}
     if kind == 'steady':
         source = flash_and_beep(tmp_path / 'a.mp4', range(250), [50, 120, 220], tick=Fraction(1001, 24000))
-        source.with_suffix('.srt').write_text(SRT)
+        source.with_suffix('.srt').write_text(edits.SRT)
         beside |= {'page': '.html', 'storyboard': '.png', 'subtitles': '.srt', 'timeline': '.edl'}
     elif kind == 'started anew':
         once = flash_and_beep(tmp_path / 'once.ts', range(125), [50, 120], tick=Fraction(1, 25))
@@ -76,7 +47,7 @@ def test_the_same_bytes_come_out_again(tmp_path, command, kind):
         gaps = np.random.default_rng(3).choice([20, 33, 50], 249)
         ticks = np.append(0, np.cumsum(gaps)).tolist()
         source = flash_and_beep(tmp_path / 'a.mkv', ticks, [50, 120], tick=Fraction(1, 1000))
-    summary = dataclasses.replace(scored(source), crossfade=0.3, allowed=3.0)
+    summary = dataclasses.replace(edits.scored(source), crossfade=0.3, allowed=3.0)
     first = {name: tmp_path / 'first' / f's{ending}' for name, ending in beside.items()}
     outputs.write(summary, outputs.Targets(tmp_path / 'first' / 's.mp4', **first))
     (tmp_path / 'again').mkdir()
@@ -92,23 +63,14 @@ def test_the_same_bytes_come_out_again(tmp_path, command, kind):
     assert (found.clock is None) == (kind == 'started anew')
 
 
-def times(*spans):
-    """An edit that leaves a JSON with these parts, in seconds."""
-
-    def change(found):
-        found['parts'] = [{'start': start, 'end': end} for start, end in spans]
-
-    return change
-
-
 @pytest.mark.parametrize(('change', 'parts', 'shots'), [
     # A frame lasts .04 s: 1.23 s is nearest to the edge at 1.24, 2.53 to that at 2.52.
-    (times((1.23, 2.53), (4.4, 5.2), (8.0, 9.6)), [(31, 62), (110, 129), (200, 239)], [0, 31, 63, 110]),
-    (times((1.6, 2.8)), [(40, 69)], [0, 40, 70, 110]),
-    (times((0, 10)), [(0, 249)], [0, 40, 70, 110]),
-    (times((6, 7)), [(150, 174)], [0, 40, 70, 110, 150]),
+    (edits.times((1.23, 2.53), (4.4, 5.2), (8.0, 9.6)), [(31, 62), (110, 129), (200, 239)], [0, 31, 63, 110]),
+    (edits.times((1.6, 2.8)), [(40, 69)], [0, 40, 70, 110]),
+    (edits.times((0, 10)), [(0, 249)], [0, 40, 70, 110]),
+    (edits.times((6, 7)), [(150, 174)], [0, 40, 70, 110, 150]),
     # Parts that touch are one.
-    (times((1.6, 2.8), (2.8, 3.6)), [(40, 89)], [0, 40, 70, 90]),
+    (edits.times((1.6, 2.8), (2.8, 3.6)), [(40, 89)], [0, 40, 70, 90]),
 ])  # fmt: skip
 def test_edited_times_go_to_the_nearest_frames(edited, change, parts, shots):
     summary, notes = recutting.read_summary(edited(change))
@@ -117,23 +79,6 @@ def test_edited_times_go_to_the_nearest_frames(edited, change, parts, shots):
     np.testing.assert_array_equal(summary.shots[1:, 0], summary.shots[:-1, 1] + 1)
     assert summary.shots[-1, 1] == 249
     assert 'the times of its parts were edited' in notes[0]
-
-
-def test_edited_marks_are_what_is_shown(edited):
-    def change(found):
-        for number, one in enumerate(found['shots'], 1):
-            one['chosen'] = number in (1, 2, 7)
-
-    summary, notes = recutting.read_summary(edited(change))
-    np.testing.assert_array_equal(summary.parts, [(0, 69), (240, 249)])
-    assert notes == ['the chosen shots were edited']
-
-    def both(found):
-        change(found)
-        times((1, 2))(found)
-
-    with pytest.raises(InputError, match='parts: expected times or chosen shots that were edited, found'):
-        recutting.read_summary(edited(both))
 
 
 def put(*path, value):
@@ -168,10 +113,10 @@ HOSTILE = {
         'parts[2].end: expected a number from 8 to 10 … found 10.5',
     ),
     'huge': (put('parts', 0, 'start', value=10**400), 'parts[0].start: expected a number from 0 to 10'),
-    'backwards': (times((3, 2)), 'parts[0].end: expected a number from 3 to'),
-    'nothing': (times((3, 3.001)), 'parts[0].end: expected at least a frame'),
-    'overlap': (times((1, 3), (2, 4)), 'parts[1].start: expected 3 or more, … without overlap'),
-    'unsorted': (times((5, 6), (2, 3)), 'parts[1].start: expected 6 or more'),
+    'backwards': (edits.times((3, 2)), 'parts[0].end: expected a number from 3 to'),
+    'nothing': (edits.times((3, 3.001)), 'parts[0].end: expected at least a frame'),
+    'overlap': (edits.times((1, 3), (2, 4)), 'parts[1].start: expected 3 or more, … without overlap'),
+    'unsorted': (edits.times((5, 6), (2, 3)), 'parts[1].start: expected 6 or more'),
     'none chosen': (
         lambda f: [one.update(chosen=False) for one in f['shots']],
         'at least one that is chosen',
@@ -251,17 +196,6 @@ def test_another_video_is_refused_and_a_moved_one_named(edited, command, tmp_pat
     assert summary.path == tmp_path / 'moved.mp4'
 
 
-def test_marks_hold_until_they_are_overruled(clip, tmp_path):
-    place = tmp_path / 's.json'
-    kept, _ = choosing.choose_again(clip[0], {0, 4}, {1, 5}, 5.0)
-    timeline.write_json(kept, place)
-    again, _ = recutting.read_summary(place)
-    np.testing.assert_array_equal(choosing.choose_again(again, (), ())[0].chosen, kept.chosen)
-    other, _ = choosing.choose_again(again, {5}, {4})
-    assert other.with_marks((), ()) == ({0, 5}, {1, 4})
-    assert other.chosen[[0, 5]].all() and not other.chosen[[1, 4]].any()
-
-
 def test_what_is_kept_goes_before_the_budget(edited, command, tmp_path, capsys):
     place = edited(put('crossfade', value=0.4))
     asked = ['--page=', '--storyboard=', '--json=', '--keep=1,5-6', '--drop=2', '--seconds=2']
@@ -329,21 +263,9 @@ def test_what_is_chosen_by_hand_is_not_chosen_anew(edited, command, tmp_path, fl
         found['shots'][0]['chosen'] = True
 
     # The numbers of shots whose times were edited are on no page yet.
-    for change in (times((1.23, 2.53), (5, 7)), another):
+    for change in (edits.times((1.23, 2.53), (5, 7)), another):
         found = command(f'--summary={edited(change)}', flag)
         assert (
             's.json: expected shots chosen by hand in it, or by --keep, --drop and --seconds, found' in found
         )
         assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_mark_stays_with_a_shot_whose_beginning_people_move(edited):
-    def change(found):
-        # Shots 2, of 1.6 to 2.8 s, and 5, of 5.2 to 8 s.
-        found['shots'][1]['mark'], found['shots'][4]['mark'] = 'keep', 'drop'
-        times((1.2, 2.8), (8, 9.6))(found)
-
-    summary, _ = recutting.read_summary(edited(change))
-    assert (summary.kept, summary.dropped) == ({30}, {130})
-    kept, dropped = summary.with_marks((), ())
-    assert summary.seconds(summary.shots)[[*kept, *dropped]].tolist() == [[1.2, 2.8], [5.2, 8.0]]

@@ -37,7 +37,7 @@ def read_summary(path: str | os.PathLike, video: pathlib.Path | None = None) -> 
         video: the video's file, where it is not where the JSON says.
 
     Returns:
-        The summary, and notes for people: what was edited.
+        The summary, and notes for people: what was edited. What is shown by an edit overrules marks.
 
     Raises:
         InputError: no such file; one that is damaged, or too old to say what its video is; a video that is
@@ -86,14 +86,34 @@ def read_summary(path: str | os.PathLike, video: pathlib.Path | None = None) -> 
     summary = _with_shots_of(found, summary)
     written = _spans(source, n_frames)
     wanted = _parts(found, summary.edges)
-    if np.array_equal(wanted, written):
-        notes = [] if np.array_equal(summary.parts, written) else ['the chosen shots were edited']
-    elif np.array_equal(summary.parts, written):
+    same = np.array_equal(summary.parts, written)
+    if not np.array_equal(wanted, written):
+        if not same:
+            found.refuse('parts', 'times or chosen shots that were edited', 'both', 'undo one of the two')
         summary = _with_parts(summary, wanted)
         notes = ['the times of its parts were edited: each is cut at the frames nearest to them']
     else:
-        found.refuse('parts', 'times or chosen shots that were edited', 'both', 'undo one of the two')
+        notes = [] if same else ['the chosen shots were edited']
+    against = _against_marks(summary)
+    if against and notes:
+        firsts = summary.shots[sorted(against), 0].tolist()
+        summary = dataclasses.replace(
+            summary, kept=summary.kept.difference(firsts), dropped=summary.dropped.difference(firsts)
+        )
+        notes.append(f'what was edited overrules the marks of shots {_listed(against)}')
+    elif against:
+        notes.append(
+            f'marks were edited, of shots {_listed(against)}: they hold for a cut with --keep, --drop or '
+            '--seconds; without, the chosen shots are shown'
+        )
     return summary, notes
+
+
+def _against_marks(summary: Summary) -> set[int]:
+    """Shots that are shown and marked to be dropped, or kept and not shown; counted from 0."""
+    kept, dropped = summary.with_marks((), ())
+    chosen = {*np.flatnonzero(summary.chosen).tolist()}
+    return kept - chosen | dropped & chosen
 
 
 def parse_marks(keep: str | None, drop: str | None) -> tuple[set[int], set[int]]:
