@@ -1,7 +1,7 @@
 """Small videos made on the spot, with every frame's picture and time chosen by the test."""
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 import av
@@ -36,6 +36,7 @@ def write_video(
     tick: Fraction = Fraction(1, 1000),
     fps: Fraction | int = 25,
     codec: str = 'libx264',
+    options: Mapping[str, str] | None = None,
     turned: int = 0,
     mirrored: bool = False,
 ) -> pathlib.Path:
@@ -44,7 +45,7 @@ def write_video(
         stream = None
         for picture, at in zip(pictures, ticks, strict=True):
             if stream is None:
-                stream = container.add_stream(codec, rate=fps)
+                stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = 'yuv420p'
                 stream.codec_context.time_base = tick

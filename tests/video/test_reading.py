@@ -106,6 +106,18 @@ def test_dropped_frames(tmp_path, suffix, codec):
     np.testing.assert_allclose([level for _, level in samples], [12 + 8 * t for t, _ in samples], atol=4)
 
 
+@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv', 'a.webm', 'a.ts', 'a.flv', 'a.nut'])
+def test_a_clock_that_begins_later_is_not_cut_short(tmp_path, name):
+    codec = 'libvpx' if name == 'a.webm' else 'libx264'
+    path = write_video(
+        tmp_path / name, map(grey, range(40, 160)), range(333, 453), tick=Fraction(1, 25), codec=codec
+    )
+    with VideoReader(path) as reader:
+        assert len(list(reader.frames())) == 120
+        assert reader.announced == pytest.approx(4.8, abs=0.1)
+    assert reader.notes == []
+
+
 def test_an_address_is_no_file(tmp_path):
     for address in ('https://example.org/a.mp4', 'file:///a.mp4', 'rtsp://camera/1'):
         with pytest.raises(InputError, match='found an address; download it first'):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +11,7 @@ import av
 from rendered import counting_decoded, scene
 
 from trsum_jax.summarize import summarize_all
-from trsum_jax.video import describing, references, sampling
+from trsum_jax.video import describing, references, sampling, skimming
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.reading import VideoReader
 
@@ -69,6 +71,58 @@ def test_samples_are_those_of_a_whole_pass(tmp_path, monkeypatch, name, codec, o
         assert len(decoded) == N
     else:
         assert len(found) <= len(decoded) <= most * N
+
+
+def joined(path, unit):
+    """HEVC whose later clean starts are units of another type; frames that lead there are never shown."""
+    options = x265('bframes=4:b-pyramid=0:b-adapt=0:open-gop=1:keyint=30:scenecut=0')
+    drawn(path, 'libx265', options, n=120)
+    data, found = bytearray(path.read_bytes()), 0
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            place, end = packet.pos, (packet.pos or 0) + packet.size
+            while packet.size and place < end:
+                if data[place + 4] >> 1 & 63 == 21:
+                    found += 1
+                    data[place + 4] = data[place + 4] & 0x81 | unit << 1 if found > 1 else data[place + 4]
+                place += 4 + int.from_bytes(data[place : place + 4], 'big')
+    assert found > 2
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(('unit', 'shown'), [(21, 120), (16, 116)])
+def test_frames_that_a_join_hides_are_not_counted(tmp_path, unit, shown):
+    source = joined(tmp_path / 'a.mp4', unit)
+    with VideoReader(source) as whole:
+        expected = list(whole.sample(1.0))
+    assert whole.n_frames == shown
+    for kind in (sampling.SampleReader, skimming.KeyFrameReader):
+        with kind(source) as reader:
+            found = list(reader.sample(1.0))
+        assert reader.frame_times == whole.frame_times
+        if kind is sampling.SampleReader:
+            assert [sample[:2] for sample in found] == [sample[:2] for sample in expected]
+        else:
+            assert any('joined of several' in note for note in reader.notes) == (shown < 120)
+
+
+LEFT = """
+import sys
+from trsum_jax.video import sampling
+for k in range(400):
+    with sampling.SampleReader(sys.argv[1]) as reader:
+        for n, _ in enumerate(reader.sample(5.0)):
+            if n >= k % 12:
+                break
+    reader = None
+"""
+
+
+def test_a_pass_that_is_left_does_not_hang(tmp_path):
+    many = x265('bframes=8:b-adapt=0:open-gop=1:keyint=30:scenecut=0')
+    source = drawn(tmp_path / 'a.mp4', 'libx265', many, n=120)
+    subprocess.run([sys.executable, '-c', LEFT, str(source)], check=True, timeout=60)
 
 
 def test_no_rate_is_no_rate(tmp_path):

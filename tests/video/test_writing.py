@@ -229,6 +229,27 @@ def test_seeking_gives_the_same_frames(tmp_path, monkeypatch, name, fps):
     assert given[8][1] < 10 < given[np.inf][1]
 
 
+@pytest.mark.parametrize(
+    ('codec', 'options'),
+    [
+        ('mpeg4', {'bf': '2', 'g': '25'}),
+        ('mpeg4', {'g': '25'}),
+        ('libx264', {'x264-params': 'keyint=25:min-keyint=25:bframes=3:b-adapt=0:open-gop=1:scenecut=0'}),
+    ],
+)
+def test_of_a_file_without_times_of_showing_it_gives_the_same_frames(tmp_path, codec, options):
+    source = steady(tmp_path / 'a.avi', 300, 25, codec=codec, options=options)
+    with VideoReader(source) as reader:
+        every = [frame.to_ndarray() for *_, frame in reader.frames()]
+        times, clock = np.array(reader.frame_times), reader.clock
+    for first in range(100, 280, 20):
+        with VideoReader(source) as reader:
+            found = list(picking.frames_among(reader, np.array([[first, first + 9]]), times, clock))
+        assert [i for i, _ in found] == [*range(first, first + 10)]
+        for i, frame in found:
+            np.testing.assert_array_equal(frame.to_ndarray(), every[i])
+
+
 @pytest.mark.parametrize('lost_at', [0, 2])
 def test_lost_after_a_seek_it_reads_through(tmp_path, monkeypatch, lost_at):
     source = long_video(tmp_path)

@@ -77,10 +77,10 @@ def describe(
     elif watch is not None or encoder.clip > 1:
         reader, picks, features = read(reading.VideoReader(path, watch=watch))
     else:
-        try:
-            reader, picks, features = read(sampling.SampleReader(path))
-        except sampling.MisledError:
-            reader, picks, features = read(reading.VideoReader(path))
+        found = None
+        with contextlib.suppress(sampling.MisledError):
+            found = read(sampling.SampleReader(path))
+        reader, picks, features = found or read(reading.VideoReader(path))
     longest = max(min(longest, share * reader.duration), _WATCHABLE)
     video = records.Video(
         key=key,

@@ -18,6 +18,8 @@ from trsum_jax.video.opening import open_input, packets
 
 # MPEG's transport and program streams, as FFmpeg names them.
 _MPEG = {'mpegts', 'mpeg'}
+# Files whose duration many writers count from 0, whatever the first frame's time is.
+_FROM_ZERO = {'matroska', 'nut'}
 # Packets before a join that are flagged for it.
 _BROKEN_OFF = 3
 # Seconds: files are sought by decoding time, which differs from presentation by some frames.
@@ -81,9 +83,14 @@ class VideoReader:
             self.announced = self._container.duration / av.time_base
         else:
             self.announced = None
+        kinds = self._container.format.name.split(',')
+        if self.announced and _FROM_ZERO.intersection(kinds):
+            self.announced -= float(max(0, self._stream.start_time or 0) * self._stream.time_base)
         # Which packet a frame comes from: where it lies in the file, and how often decoding times went back.
         self._stream.codec_context.copy_opaque = True
-        self._is_mpeg = bool(_MPEG.intersection(self._container.format.name.split(',')))
+        # AVI keeps no presentation times: the frames, shown in order, take those of the packets in order.
+        self._untimed = 'avi' in kinds
+        self._is_mpeg = bool(_MPEG.intersection(kinds))
         self._usual = 1 / (self._stream.average_rate or Fraction(25))
         self.clock = Clock(self._usual, self._is_mpeg)
         self._errors = self._corrupt = self._interlaced = self._hdr = 0
@@ -96,6 +103,9 @@ class VideoReader:
 
     def close(self) -> None:
         """Closes the file; what was read of it stays."""
+        # Threads that still decode need Python, to let their packets' `opaque` go, when a decoder is freed
+        # and waits for them without letting Python go on. So they are waited for here.
+        self._stream.codec_context.flush_buffers()
         self._container.close()
 
     @property
@@ -203,6 +213,9 @@ class VideoReader:
         Raises:
             ValueError: the file cannot be sought in, or has a frame without a time.
         """
+        if self._untimed and self._stream.codec_context.has_b_frames:
+            # After a seek decoders give no frame that leans on what was before, and its packet's time stays.
+            raise ValueError(f'{shown(self.path)}: has no times of showing')
         try:
             target = self.origin + Fraction(seconds) - SEEK_MARGIN
             self._container.seek(int(target / self._stream.time_base), stream=self._stream)
@@ -219,11 +232,7 @@ class VideoReader:
         return packets(self._container, self._stream, self.notes)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        """The frames that decode; a damaged packet costs its frames, a damaged container the rest.
-
-        AVI keeps no presentation times: the frames, shown in order, take the packets' times in order.
-        """
-        untimed = 'avi' in self._container.format.name.split(',')
+        """The frames that decode; a damaged packet costs its frames, a damaged container the rest."""
         times = collections.deque()
         epoch, latest = 0, None
         # A join breaks off the packets before it, which are whole but for their last bytes.
@@ -242,7 +251,7 @@ class VideoReader:
             except av.error.FFmpegError:
                 self._errors += 1
                 continue
-            if untimed:
+            if self._untimed:
                 times.extend([packet.dts] if packet.size else [])
                 for frame in decoded:
                     frame.pts = times.popleft() if times else None

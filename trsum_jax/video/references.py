@@ -9,6 +9,8 @@ _LENGTHS, _VERSION = {'h264': 4, 'hevc': 21}, 1
 # Types of units with pixels: of H.264 slices (ITU-T H.264, table 7-1), of HEVC all below this (ITU-T H.265,
 # table 7-1), of which the even ones up to the second are no reference for frames of their own layer.
 _SLICES, _PIXELS, _LAST_PLAIN = {1, 2, 5}, 32, 14
+# Of HEVC, too: pictures where one stream was joined to another (BLA), and the end of a stream.
+_JOINS = {16, 17, 18, 36, 37}
 
 
 def may_tell(context: av.codec.context.CodecContext) -> bool:
@@ -45,6 +47,22 @@ def is_reference(context: av.codec.context.CodecContext, packet: av.Packet) -> b
                 return None
             found = bool(found) or kind > _LAST_PLAIN or kind % 2 == 1
     return found
+
+
+def is_join(context: av.codec.context.CodecContext, packet: av.Packet) -> bool:
+    """Whether an HEVC stream is joined to another here: frames after it may be coded and never be shown.
+
+    Those are the leading pictures of a join that lean on what is not there (RASL; ITU-T H.265, 8.3.3). H.264
+    has none.
+
+    Args:
+        context: of the stream, for which `may_tell` is true.
+        packet: one of its packets.
+    """
+    if context.codec.canonical_name != 'hevc':
+        return False
+    size = (context.extradata[_LENGTHS['hevc']] & 3) + 1
+    return any(header and header[0] >> 1 & 63 in _JOINS for header in _headers(memoryview(packet), size))
 
 
 def _headers(data: memoryview, size: int) -> Iterator[memoryview | None]:

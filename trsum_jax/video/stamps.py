@@ -67,6 +67,8 @@ class StampedReader(VideoReader):
                 if packet.pts is None or packet.is_corrupt or (latest is not None and decoded < latest):
                     return [], 'its packets are damaged, or have no times'
                 latest = decoded
+                if tells and references.is_join(context, packet):
+                    return [], 'it was joined of several, and may have frames that are never shown'
                 reference = references.is_reference(context, packet) if tells else None
                 lasts = packet.duration or 0
                 found.append(Stamp(packet.pts, packet.pos, packet.is_keyframe, lasts, reference))
