@@ -83,14 +83,15 @@ class VideoReader:
             self.announced = self._container.duration / av.time_base
         else:
             self.announced = None
-        kinds = self._container.format.name.split(',')
-        if self.announced and _FROM_ZERO.intersection(kinds):
+        # FFmpeg has several names for some containers.
+        self._kinds = {*self._container.format.name.split(',')}
+        if self.announced and self._kinds & _FROM_ZERO:
             self.announced -= float(max(0, self._stream.start_time or 0) * self._stream.time_base)
         # Which packet a frame comes from: where it lies in the file, and how often decoding times went back.
         self._stream.codec_context.copy_opaque = True
         # AVI keeps no presentation times: the frames, shown in order, take those of the packets in order.
-        self._untimed = 'avi' in kinds
-        self._is_mpeg = bool(_MPEG.intersection(kinds))
+        self._untimed = 'avi' in self._kinds
+        self._is_mpeg = bool(self._kinds & _MPEG)
         self._usual = 1 / (self._stream.average_rate or Fraction(25))
         self.clock = Clock(self._usual, self._is_mpeg)
         self._errors = self._corrupt = self._interlaced = self._hdr = 0

@@ -34,9 +34,8 @@ def is_reference(context: av.codec.context.CodecContext, packet: av.Packet) -> b
         None where it cannot be told: damage, or several layers.
     """
     name = context.codec.canonical_name
-    size = (context.extradata[_LENGTHS[name]] & 3) + 1
     found = None
-    for header in _headers(memoryview(packet), size):
+    for header in _headers(context, packet):
         if header is None:
             return None
         if name == 'h264':
@@ -61,12 +60,12 @@ def is_join(context: av.codec.context.CodecContext, packet: av.Packet) -> bool:
     """
     if context.codec.canonical_name != 'hevc':
         return False
-    size = (context.extradata[_LENGTHS['hevc']] & 3) + 1
-    return any(header and header[0] >> 1 & 63 in _JOINS for header in _headers(memoryview(packet), size))
+    return any(header and header[0] >> 1 & 63 in _JOINS for header in _headers(context, packet))
 
 
-def _headers(data: memoryview, size: int) -> Iterator[memoryview | None]:
+def _headers(context: av.codec.context.CodecContext, packet: av.Packet) -> Iterator[memoryview | None]:
     """The first two bytes of every unit of a packet; None where the lengths of these do not add up to it."""
+    data, size = memoryview(packet), (context.extradata[_LENGTHS[context.codec.canonical_name]] & 3) + 1
     place = 0
     while place < len(data):
         begin = place + size

@@ -46,7 +46,7 @@ class StampedReader(VideoReader):
 
     def _stamps(self) -> tuple[list[Stamp], str]:
         """The packets of all frames, in order of presentation; or none, and what is in the way."""
-        if not _FILES.intersection(self._container.format.name.split(',')):
+        if not self._kinds & _FILES:
             return [], f'a file of this kind ({self._container.format.name}) does not mark its key frames'
         context = self._stream.codec_context
         codec = context.codec.canonical_name
