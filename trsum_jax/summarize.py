@@ -310,6 +310,11 @@ def main(argv: Sequence[str]) -> int:
         quick=given.quick,
         fast=given.fast,
     )
+    if not given.quick:
+        from trsum_jax.runtime import compilation
+
+        # To write films takes memory, too.
+        compilation.give_back()
     places = dict(zip(videos, targets, strict=True))
     written = []
     for summary in summaries:
@@ -323,7 +328,6 @@ def main(argv: Sequence[str]) -> int:
                 raise
             left_out[summary.path] = str(error)
             print(f'not written: {error}', file=sys.stderr)
-            continue
     if written:
         outputs.write_whole(whole, written, left_out or {})
     if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:

@@ -1,12 +1,15 @@
 """What the features of a run are shifted and scaled by."""
 
 import dataclasses
+import tracemalloc
 
 import by_hand
 import numpy as np
+import pytest
 
 from trsum_jax.data.records import Video
-from trsum_jax.data.standard import standards
+from trsum_jax.data.shots import detect_short, frame_change
+from trsum_jax.data.standard import in_float64, standards
 
 VIDEOS = by_hand.videos()
 TRAINED = np.array([[True, False, True, False], [False, True, True, True]])
@@ -56,3 +59,47 @@ def test_frames_that_are_all_the_same_are_only_shifted():
     found = standards(same, TRAINED)
     np.testing.assert_array_equal(found.mean, 3.0)
     np.testing.assert_array_equal(found.scale, 1.0)
+
+
+# Longer than what is taken at a time, by little: the last part is short.
+LONG = np.random.default_rng(5).random((4100, 64), np.float32)
+LONG[::3] = LONG[1]
+
+
+def _of(features):
+    return Video('long', np.arange(len(features)), len(features), features)
+
+
+def test_a_long_video_is_the_same_in_parts():
+    assert [len(part) for part in in_float64(LONG)] == [2048, 2048, 4]
+    np.testing.assert_array_equal(np.concatenate(list(in_float64(LONG))), LONG)
+    every = LONG.astype(np.float64)
+    found = standards([_of(LONG)], np.array([[True]]))
+    np.testing.assert_allclose(found.mean[0], every.mean(axis=0), rtol=1e-6)
+    spread = np.mean(np.sum((every - every.mean(axis=0)) ** 2, axis=1))
+    np.testing.assert_allclose(found.scale, spread**-0.5, rtol=1e-6)
+    unit = every / np.linalg.norm(every, axis=1, keepdims=True)
+    between = 1 - np.sum(unit[1:] * unit[:-1], axis=1)
+    expected = np.maximum(np.append(between, 0), np.insert(between, 0, 0))
+    np.testing.assert_allclose(frame_change(LONG), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ('work', 'most'),
+    [
+        (frame_change, 2),
+        (lambda features: standards([_of(features)], np.array([[True]])), 2),
+        # With the mean taken off; and room for sums, of which few are ever filled.
+        (lambda features: detect_short(features, np.arange(len(features)), len(features)), 3.5),
+    ],
+)
+def test_of_a_long_video_no_copy_is_made_in_float64(work, most):
+    scenes = np.random.default_rng(6).random((400, 512), np.float32)
+    features = np.repeat(scenes, 36, axis=0) + np.random.default_rng(7).random((14_400, 512), np.float32) / 8
+    tracemalloc.start()
+    try:
+        work(features)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most * features.nbytes

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trsum_jax.data.standard import in_float64
 from trsum_jax.errors import InputError
 
 _BLOCK = 128
@@ -43,9 +44,31 @@ class _Sweep(NamedTuple):
     edges: _Edges | None
 
 
-def _sweep(
-    rows: np.ndarray, prices: np.ndarray, longest: int, slack: float = 0.0, edges: bool = False
-) -> _Sweep:
+class _Rows:
+    """Features less their mean, in float64, a block at a time: of all there is no copy."""
+
+    def __init__(self, features: np.ndarray, unit: float):
+        self._features, self._unit = features, unit
+        self._mean = sum((some / unit).sum(axis=0) for some in in_float64(features)) / len(features)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    @property
+    def width(self) -> int:
+        return self._features.shape[1]
+
+    def block(self, begin: int) -> np.ndarray:
+        return self._features[begin : begin + _BLOCK].astype(np.float64) / self._unit - self._mean
+
+    def scatter(self) -> float:
+        """Of all of them together."""
+        return sum(
+            float(((some / self._unit - self._mean) ** 2).sum()) for some in in_float64(self._features)
+        )
+
+
+def _sweep(rows: _Rows, prices: np.ndarray, longest: int, slack: float = 0.0, edges: bool = False) -> _Sweep:
     """Finds the best segmentation for each price of a change; keeps what is within `slack` of the best."""
     n, which = len(rows), np.arange(len(prices))
     # Of the first t steps; every segment pays, so the first one's price is paid in advance.
@@ -53,9 +76,9 @@ def _sweep(
     costs[:, 0] = -prices
     starts, kept = np.zeros(0, np.int64), []
     # Of every start still in question: the sum of its rows so far, the square of that, the sum of squares.
-    sums, squares, traces = np.empty_like(rows), np.zeros(0), np.zeros(0)
+    sums, squares, traces = np.empty((n, rows.width)), np.zeros(0), np.zeros(0)
     for begin in range(0, n, _BLOCK):
-        block = rows[begin : begin + _BLOCK]
+        block = rows.block(begin)
         size, n_old = len(block), len(starts)
         steps = np.arange(begin, begin + size)
         starts = np.append(starts, steps)
@@ -133,9 +156,9 @@ class _Search:
     Everything is in units of the scatter: `penalty` is `G(m)` for 0..most.
     """
 
-    def __init__(self, rows: np.ndarray, most: int, longest: int, penalty: np.ndarray):
+    def __init__(self, rows: _Rows, most: int, longest: int, penalty: np.ndarray):
         self.rows, self.most, self.longest, self.penalty = rows, most, longest, penalty
-        self.total = float((rows**2).sum())
+        self.total = rows.scatter()
         self.rounding = _ROUNDING * self.total
         self.bound = np.zeros(most + 1)
         fewest = -(-len(rows) // longest) - 1
@@ -210,7 +233,9 @@ class _Search:
             slack = min(4 * slack, needed.max() - cost) + self.rounding
 
 
-def kts(features: np.ndarray, *, max_changes: int, vmax: float, longest: int | None = None) -> np.ndarray:
+def kts(
+    features: np.ndarray, *, max_changes: int, vmax: float, longest: int | None = None, unit: float = 1.0
+) -> np.ndarray:
     """Finds the change points of kernel temporal segmentation with a linear kernel.
 
     Minimises `cost_m / n + vmax * m / (2 n) * (log(n / m) + 1)` over the number of changes `m` and their
@@ -225,6 +250,7 @@ def kts(features: np.ndarray, *, max_changes: int, vmax: float, longest: int | N
         max_changes: most changes allowed; more than n - 1 counts as n - 1.
         vmax: scale of the penalty, 0 or more; fewer shots for larger values. Meant for rows of unit norm.
         longest: most steps of a segment, 1 or more; no limit by default.
+        unit: what counts as a length of one; the features are divided by it.
 
     Returns:
         [m] int64, the first steps of the new shots (step 0 is not among them), increasing.
@@ -235,7 +261,7 @@ def kts(features: np.ndarray, *, max_changes: int, vmax: float, longest: int | N
 
     Reference: Potapov et al., Category-Specific Video Summarization, ECCV 2014.
     """
-    features = np.asarray(features, np.float64)
+    features = np.asarray(features)
     if features.ndim != 2 or not np.isfinite(features).all():
         raise InputError(f'KTS: expected finite features [n, D], found an array of shape {features.shape}')
     if not vmax >= 0 or max_changes < 0:
@@ -250,7 +276,7 @@ def kts(features: np.ndarray, *, max_changes: int, vmax: float, longest: int | N
     m = np.arange(1, most + 1)
     penalty = np.append(0, vmax * m / 2 * (np.log(n / m) + 1))
     price = np.append(np.inf, vmax / 2 * np.log(n / m))
-    search = _Search(features - features.mean(axis=0), most, longest, penalty)
+    search = _Search(_Rows(features, unit), most, longest, penalty)
     tried, limit, edge = np.zeros(most + 1, bool), most, None
     while True:
         numbers = search.open()

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from trsum_jax.data.kts import kts
+from trsum_jax.data.standard import in_float64
 from trsum_jax.errors import InputError
 
 # 2 s and 5 s at the field's 2 steps a second.
@@ -52,9 +53,13 @@ def frame_change(features: np.ndarray) -> np.ndarray:
     Returns:
         [n_steps] float32 in [0, 2]; 0 for a single step.
     """
-    features = np.asarray(features, np.float64)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-8)
-    between = 1.0 - np.sum(unit[1:] * unit[:-1], axis=1)
+    between, last = [], np.zeros((0, features.shape[1]))
+    for some in in_float64(features):
+        unit = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-8)
+        unit = np.concatenate([last, unit])
+        between.append(1.0 - np.sum(unit[1:] * unit[:-1], axis=1))
+        last = unit[-1:]
+    between = np.concatenate(between)
     return np.maximum(np.append(between, 0.0), np.insert(between, 0, 0.0)).astype(np.float32)
 
 
@@ -104,10 +109,14 @@ def detect(
     else:
         if max_changes is None:
             max_changes = max(len(picks) // STEPS_PER_KTS_SHOT - 1, 0)
-        features = np.asarray(features, np.float64)
-        norm = np.linalg.norm(features, axis=1).mean()
-        features = features / norm if norm > 0 else features
-        first_steps = kts(features, max_changes=max(max_changes, fewest - 1), vmax=vmax, longest=longest)
+        norm = np.concatenate([np.linalg.norm(some, axis=1) for some in in_float64(features)]).mean()
+        first_steps = kts(
+            features,
+            max_changes=max(max_changes, fewest - 1),
+            vmax=vmax,
+            longest=longest,
+            unit=norm if norm > 0 else 1.0,
+        )
     return from_starts(np.append(0, picks[first_steps]), n_frames)
 
 

@@ -104,6 +104,8 @@ def by_training(
     dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
     with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
         scores = train_and_score(dataset, config, folder)
+    # What follows has need of memory: shots are chosen, and films written.
+    compilation.give_back()
     return {path: scores[video.key] for path, video in videos.items()}
 
 
@@ -122,6 +124,8 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
         InputError: a config that cannot run, a workdir of another experiment or in use, a training that
             diverges.
     """
+    # Of what the features were made with.
+    compilation.give_back()
     config.data.file = str(workdir / FEATURES)
     check.check(config)
     with locking.held(workdir):
@@ -138,8 +142,6 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
             with preparation.compiling_ahead(prepared, labelled=False) as ahead:
                 trained = train(prepared, words=f'learning {what}', ahead=ahead)
                 scores = prepared.score(trained, labelled=False, ahead=ahead)[report.MODEL]
-    # What follows has need of memory: films are written.
-    compilation.give_back()
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
 
 

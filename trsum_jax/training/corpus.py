@@ -1,5 +1,6 @@
 """A dataset on the device: every frame once, and the segments as indices into them."""
 
+import itertools
 from typing import NamedTuple
 
 import chex
@@ -110,9 +111,11 @@ def arrays(videos: list[Video], length: int, views: tuple[str, ...]) -> Corpus:
             rows[name].append(np.full(len(steps), value))
     joined = {name: np.concatenate(parts) for name, parts in rows.items()}
     integers = {name: a.astype(np.int32) for name, a in joined.items() if name != 'valid'}
-    features = [np.asarray(video.features, np.float32) for video in videos]
-    frames = np.concatenate(features)
-    change = np.concatenate([frame_change(one - one.mean(axis=0)) for one in features])
+    frames = np.empty((first[-1], videos[0].features.shape[1]), np.float32)
+    own = [frames[a:b] for a, b in itertools.pairwise(first)]
+    for rows_of, video in zip(own, videos, strict=True):
+        rows_of[:] = video.features
+    change = np.concatenate([frame_change(one - one.mean(axis=0)) for one in own])
     side = np.concatenate(
         [np.zeros((v.n_steps, 0), np.float32) if v.side is None else v.side for v in videos]
     )

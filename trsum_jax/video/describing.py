@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import numpy as np
 import tqdm
 
-from trsum_jax.data import records, shots
+from trsum_jax.data import records, shots, standard
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown, tell
 from trsum_jax.video import cuts, reading, sampling, skimming
@@ -112,9 +112,9 @@ def alike(features: np.ndarray) -> bool:
     Returns:
         True for a single step, all-black frames, a still picture.
     """
-    features = np.asarray(features, np.float64)
-    spread = np.sqrt(np.mean(np.sum((features - features.mean(axis=0)) ** 2, axis=1)))
-    return bool(spread <= _SAME * np.sqrt(np.mean(np.sum(features**2, axis=1))))
+    mean = sum(some.sum(axis=0) for some in standard.in_float64(features)) / len(features)
+    spread = sum(np.sum((some - mean) ** 2) for some in standard.in_float64(features))
+    return bool(spread <= _SAME**2 * sum(np.sum(some**2) for some in standard.in_float64(features)))
 
 
 def noting_blanks(encoder: Encoder) -> tuple[Encoder, list[bool]]:

@@ -4,6 +4,7 @@ import base64
 
 import numpy as np
 
+from trsum_jax.data.standard import in_float64
 from trsum_jax.data.stored.json_fields import Fields
 from trsum_jax.video.encoders.encoder import unit_rows
 
@@ -23,12 +24,14 @@ def sketch(features: np.ndarray) -> np.ndarray:
         [n_steps, at most 24] int8; rows scaled to length one are about as far from each other as the
         features' are.
     """
-    unit = unit_rows(np.asarray(features, np.float64))
-    if len(unit) < unit.shape[1]:
+    if len(features) < features.shape[1]:
+        unit = unit_rows(np.asarray(features, np.float64))
         lengths, places = np.linalg.eigh(unit @ unit.T)
         few = (places * np.sqrt(np.maximum(lengths, 0)))[:, ::-1][:, :_WIDTH]
     else:
-        few = unit @ np.linalg.eigh(unit.T @ unit)[1][:, ::-1][:, :_WIDTH]
+        together = sum((unit := unit_rows(some)).T @ unit for some in in_float64(features))
+        axes = np.linalg.eigh(together)[1][:, ::-1][:, :_WIDTH]
+        few = np.concatenate([unit_rows(some) @ axes for some in in_float64(features)])
     return np.rint(_LARGEST * few / max(np.abs(few).max(), 1e-12)).astype(np.int8)
 
 
