@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -75,6 +76,41 @@ def test_where_every_frame_is_a_key_frame_some_are_decoded(tmp_path):
     with skimming.KeyFrameReader(source, watch=watched.append) as reader:
         assert [i for i, _, _ in reader.sample(2)] == [0, 13, 25, 38, 50, 63, 75, 88]
     assert len(watched) == 8
+
+
+@pytest.mark.parametrize('cores', [1, 2, 5])
+def test_decoders_side_by_side_keep_the_order_and_count_what_is_damaged(tmp_path, monkeypatch, cores):
+    pictures = [scene(i // 40) for i in range(400)]
+    whole = write_video(tmp_path / 'a.mp4', pictures, range(0, 16_000, 40))
+    with av.open(str(whole)) as container:
+        keys = [(p.pos, p.size) for p in container.demux(video=0) if p.is_keyframe]
+    source, (place, size) = tmp_path / 'b.mp4', keys[3]
+    data = bytearray(whole.read_bytes())
+    # Behind the head of its first unit.
+    data[place + 5 : place + size] = bytes([255] * (size - 5))
+    source.write_bytes(data)
+    monkeypatch.setattr(skimming.os, 'cpu_count', lambda: cores)
+    with skimming.KeyFrameReader(whole) as reader:
+        given = [(i, shown) for i, _, shown in reader.sample(2)]
+    assert [i for i, _ in given] == reader.clock.keys.tolist()
+    assert len(given) == len(keys) > 8
+    with skimming.KeyFrameReader(source) as reader:
+        rest = [(i, shown) for i, _, shown in reader.sample(2)]
+    assert [note for note in reader.notes if 'damaged' in note] == ['1 damaged packets left out']
+    del given[3]
+    for (i, shown), (number, found) in zip(given, rest, strict=True):
+        assert i == number
+        np.testing.assert_array_equal(shown, found)
+
+
+def test_a_pass_over_key_frames_may_be_left_early(tmp_path):
+    source = steady(tmp_path / 'a.mp4', 500, 30)
+    before = threading.active_count()
+    with skimming.KeyFrameReader(source) as reader:
+        frames = reader.frames()
+        assert next(frames)[0] == 0
+        frames.close()
+    assert threading.active_count() == before
 
 
 def test_scenes_that_the_encoder_saw_begin_to_the_frame(tmp_path, capsys):

@@ -1,7 +1,12 @@
 """A video by its key frames alone, which decode without the frames between them: some ten times faster."""
 
+import collections
+import concurrent.futures
+import contextlib
 import itertools
+import os
 import pathlib
+import queue
 from collections.abc import Callable, Iterator
 
 import av
@@ -13,13 +18,15 @@ from trsum_jax.files import shown
 from trsum_jax.video import cuts, tone_mapping
 from trsum_jax.video.deinterlacing import deinterlaced
 from trsum_jax.video.encoders.encoder import Encoder
-from trsum_jax.video.opening import packets
+from trsum_jax.video.opening import open_input, packets
 from trsum_jax.video.reading import picture
 from trsum_jax.video.stamps import StampedReader
 
 # Seconds from one key frame to the next, on average, with which nothing is seen of most scenes; and how many
 # have an order: of two, the change from one to the other is that of both.
 _SPARSE, _FEWEST = 12.0, 3
+# Decoders side by side at most: each holds a few frames.
+_DECODERS = 8
 # An encoder that sees a scene begin sets a key frame before its turn: after less than this share of the
 # longest distance of two. Where only one is as long, none is regular.
 _EARLY = 0.9
@@ -91,23 +98,38 @@ class KeyFrameReader(StampedReader):
         Without the frames between, a decoder takes the order of key frames for another one (HEVC counts up to
         256), or makes up what it misses.
         """
-        # Frames side by side would all be waited for.
-        self._stream.thread_type = 'SLICE'
-        context = self._stream.codec_context
-        for packet in packets(self._container, self._stream, self.notes):
-            if not self._takes(packet):
-                continue
-            try:
-                decoded = [*packet.decode(), *context.decode(None)]
-            except av.error.FFmpegError:
-                self._errors += 1
-                decoded = []
-            context.flush_buffers()
+        wanted = (
+            packet for packet in packets(self._container, self._stream, self.notes) if self._takes(packet)
+        )
+        for decoded in self._side_by_side(wanted):
+            self._errors += not decoded
             for frame in decoded:
                 frame.time_base = self._stream.time_base
                 if frame.color_trc in tone_mapping.NAMES:
                     self._hdr = frame.color_trc
                 yield frame
+
+    def _side_by_side(self, wanted: Iterator[av.Packet]) -> Iterator[list[av.VideoFrame]]:
+        """The frames of every packet, in order, from several decoders; none where it does not decode.
+
+        A decoder's own threads would wait for each frame, since it is emptied after it.
+        """
+        count = min(os.cpu_count() or 1, _DECODERS)
+        with contextlib.ExitStack() as stack:
+            idle = queue.SimpleQueue()
+            for _ in range(count):
+                container = stack.enter_context(open_input(self.path))
+                stream = container.streams[self._stream.index]
+                stream.codec_context.thread_count = 1
+                idle.put(stream.codec_context)
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(count, 'decode'))
+            waiting = collections.deque()
+            for packet in wanted:
+                waiting.append(pool.submit(_decoded_alone, packet, idle))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def _takes(self, packet: av.Packet) -> bool:
         if not packet.size or not packet.is_keyframe or packet.pts not in self._number:
@@ -117,6 +139,18 @@ class KeyFrameReader(StampedReader):
         slot = int(self.frame_times[self._number[packet.pts]] * self._rate)
         taken, self._slot = slot > self._slot, slot
         return taken
+
+
+def _decoded_alone(packet: av.Packet, idle: queue.SimpleQueue) -> list[av.VideoFrame]:
+    """The frames of a packet by one of the decoders that are idle, as if the file began there."""
+    context = idle.get()
+    try:
+        return [*context.decode(packet), *context.decode(None)]
+    except av.error.FFmpegError:
+        return []
+    finally:
+        context.flush_buffers()
+        idle.put(context)
 
 
 def refuse_clips(encoder: Encoder) -> None:

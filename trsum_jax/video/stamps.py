@@ -1,9 +1,13 @@
 """When every frame of a video is shown, told by its packets, which are not decoded for it."""
 
 import operator
+from fractions import Fraction
 from typing import NamedTuple
 
+import numpy as np
+
 from trsum_jax.video import references
+from trsum_jax.video.clock import Clock, Part
 from trsum_jax.video.opening import open_input, packets
 from trsum_jax.video.reading import VideoReader
 
@@ -38,11 +42,17 @@ class StampedReader(VideoReader):
 
     def _take_times(self, found: list[Stamp]) -> None:
         """Gives all frames, of which there is one at least, the times of their packets."""
-        time, tick = None, self._stream.time_base
-        for stamp in found:
-            time = self.clock.place(stamp.shown * tick, stamp.place, 0, stamp.key)
-            self.frame_times.append(float(time))
-        self._end = float(time + (found[-1].lasts * tick or self._usual))
+        tick = self._stream.time_base
+        shown = np.array([stamp.shown for stamp in found])
+        # Whole numbers that a float64 holds: the nearest one to each time, as `VideoReader` has it.
+        times = (shown - shown[0]) * tick.numerator / tick.denominator
+        places = np.maximum.accumulate([stamp.place or 0 for stamp in found])
+        keys = np.flatnonzero([stamp.key for stamp in found])
+        first, last = found[0], found[-1]
+        part = Part(first.place, Fraction(0), -first.shown * tick)
+        self.clock = Clock.that_ran_on(part, self._is_mpeg, places, times, keys)
+        self.frame_times = times.tolist()
+        self._end = float((last.shown - first.shown) * tick + (last.lasts * tick or self._usual))
 
     def _stamps(self) -> tuple[list[Stamp], str]:
         """The packets of all frames, in order of presentation; or none, and what is in the way."""
