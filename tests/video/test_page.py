@@ -154,6 +154,21 @@ def test_large_film_stays_beside(made, tmp_path, largest):
     assert ('small copy' in text_of(tree)) == (largest > 1000)
 
 
+def test_a_small_copy_that_is_there_is_held(made, tmp_path, monkeypatch):
+    film, output = pages.large(made.film, tmp_path / 'a.mp4'), tmp_path / 'page.html'
+    small = tmp_path / 'small.mp4'
+    small.write_bytes(made.film.read_bytes())
+    size = small.stat().st_size
+    again = []
+    monkeypatch.setattr(page.small_film, 'write_small', lambda *_, **__: again.append(1))
+    for largest in (size, size - 1):
+        page.write_page(made.summary, film, output, embedded=largest, small=small)
+        _, *copies = (source.get('src') for source in parsed(output).findall('.//video/source'))
+        assert [decoded(copy, 'video/mp4') for copy in copies] == [small.read_bytes()] * (largest == size)
+        # One that is too large after all is made again, with fewer bits.
+        assert len(again) == (largest < size)
+
+
 @pytest.mark.parametrize(
     ('scores', 'words'),
     [

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import av
+import numpy as np
 import tabulate
 import tqdm
 
@@ -13,7 +14,7 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import forms, page, reading, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
-from trsum_jax.video.written import chapters, index_page, pieces, preview, subtitles, together
+from trsum_jax.video.written import chapters, index_page, pieces, preview, small_film, subtitles, together
 
 BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
 # Written when asked for; the ending alone names them after the summary.
@@ -159,8 +160,25 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         if index in wanted:
             seen[index] = storyboard.upright(reader, frame, storyboard.HEIGHT)
 
-    with _bar(targets.video) as progress:
-        notes = writing.write_video(summary, targets.video, sound=sound, progress=progress, watch=watch)
+    with files.temporary_folder() as folder:
+        small = folder / 'small.mp4'
+        copy = small_film.small_copy(summary, small, sound=sound) if targets.page else None
+        with _bar(targets.video) as progress:
+            notes = writing.write_video(
+                summary, targets.video, sound=sound, progress=progress, watch=watch, copy=copy
+            )
+        return notes + _write_others(summary, targets, sound, seen, small)
+
+
+def _write_others(
+    summary: Summary,
+    targets: Targets,
+    sound: str,
+    seen: Mapping[int, np.ndarray],
+    small: pathlib.Path,
+) -> list[str]:
+    """What is written beside the film; the arguments are those of `write`, and of `page.write_page`."""
+    notes = []
     if targets.json:
         timeline.write_json(summary, targets.json)
     if targets.timeline:
@@ -186,6 +204,7 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
                 targets.page,
                 recut=targets.json,
                 sound=sound,
+                small=small,
                 progress=progress,
                 seen=seen,
             )

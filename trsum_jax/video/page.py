@@ -38,6 +38,7 @@ def write_page(
     *,
     recut: pathlib.Path | None = None,
     sound: str = 'all',
+    small: pathlib.Path | None = None,
     embedded: int = small_film.LARGEST,
     progress: Callable[[float], None] | None = None,
     seen: Mapping[int, np.ndarray] | None = None,
@@ -54,6 +55,7 @@ def write_page(
         recut: the summary's JSON, where there is one: shots can then be marked, and the page gives the
             command that makes the summary again.
         sound: `none`, or a small copy has the main track.
+        small: where such a copy may have been written with the film (`small_film.small_copy`).
         embedded: bytes of film that the page holds at most.
         progress: as `write_video`, of a small copy.
         seen: as in `storyboard.key_frames`.
@@ -66,7 +68,9 @@ def write_page(
     size = video.stat().st_size
     with contextlib.ExitStack() as stack:
         held = video
-        if size > embedded:
+        if size > embedded and small and small.is_file() and small.stat().st_size <= embedded:
+            held = small
+        elif size > embedded:
             held = stack.enter_context(files.temporary_folder()) / 'small.mp4'
             fits = small_film.write_small(summary, held, sound=sound, largest=embedded, progress=progress)
             held = held if fits else None

@@ -1,7 +1,6 @@
 """The summary as a video: the chosen parts in order, cut to the frame, with their sound."""
 
 import contextlib
-import math
 import pathlib
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -9,14 +8,14 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.codec.context import Flags
 from av.video.frame import PictureType
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import tone_mapping
 from trsum_jax.video.blending import Seam
+from trsum_jax.video.clock import Clock
+from trsum_jax.video.film_pictures import fitted, picture_stream
 from trsum_jax.video.forms import FORMS, Form
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
@@ -39,6 +38,22 @@ _HDR_DATA = {
 _FINEST_CLOCK = 2**30
 
 
+class Copy(NamedTuple):
+    """A second film of a summary, made while the first one is written, so that frames are decoded once.
+
+    Attributes:
+        output: where it goes.
+        form: of it.
+        sound: as of `write_video`.
+        least: pixels of all frames of the first film together, below which the copy is not made.
+    """
+
+    output: pathlib.Path
+    form: Form
+    sound: str
+    least: int = 0
+
+
 def write_video(
     summary: Summary,
     output: pathlib.Path,
@@ -47,6 +62,7 @@ def write_video(
     form: Form | None = None,
     progress: Callable[[float], None] | None = None,
     watch: Callable[[VideoReader, int, av.VideoFrame], None] | None = None,
+    copy: Copy | None = None,
 ) -> list[str]:
     """Writes the parts of a summary as one film, whole or not at all, in bounded memory.
 
@@ -67,6 +83,7 @@ def write_video(
         form: in place of that of the ending.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
         watch: called with every frame of the parts and its number, as it was decoded.
+        copy: another film to be written beside it.
 
     Returns:
         what a person should know of the sound (damage, what does not decode), and what the film lacks of high
@@ -75,51 +92,24 @@ def write_video(
     Raises:
         InputError: the source cannot be read or is not what was summarized, or the output not written.
     """
-    parts, form = summary.parts, form or FORMS[output.suffix.lower()]
+    parts = summary.parts
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     course = summary.clock or clock_of(summary.path)
+    films, written = [], 0
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
-        frames = frames_among(reader, parts, summary.frame_times, course)
-        container = stack.enter_context(open_output(temporary, form.container, form.muxing))
-        clock = reader.stream.time_base.denominator
-        clock = clock if clock <= _FINEST_CLOCK else 90_000
-        ticks = np.rint(summary.edges * clock).astype(np.int64)
-        stretches, held = _stretches(summary, ticks), parts[:, 1] + 1 - summary.tails
-        if len(parts) > 1:
-            seams = [(one.tail + one.end) // 2 + one.shift for one in stretches]
-            container.set_chapters(chapters_of(chapter_titles(summary), seams, clock))
-        pictures, tracks = None, []
-        seam = Seam(0, 0)
-        at, written, notes = -1, 0, []
-        for index, frame in frames:
-            if pictures is None:
-                shape = reader.stream.sample_aspect_ratio
-                pictures = picture_stream(container, form, frame, summary.fps, clock, shape)
-                heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
-                notes += _lost_of_hdr(frame)
-                tracks = [_SoundTrack(container, form, stack.enter_context(one), clock) for one in heard]
+        for index, frame in frames_among(reader, parts, summary.frame_times, course):
+            if not films:
+                wanted = [Copy(temporary, form or FORMS[output.suffix.lower()], sound)]
+                if copy is not None and n_frames * frame.width * frame.height >= copy.least:
+                    place = stack.enter_context(files.replacing(copy.output))
+                    wanted.append(copy._replace(output=place))
+                films = [_Film(summary, course, reader, frame, one, stack) for one in wanted]
             if watch is not None:
                 watch(reader, index, frame)
-            part = int(np.searchsorted(parts[:, 1], index))
-            shown = fitted(frame, pictures.codec_context)
-            stretch, (begin, end) = stretches[part], ticks[index : index + 2].tolist()
-            place, until = begin + stretch.shift, end + stretch.shift
-            if index >= held[part]:
-                if index == held[part]:
-                    seam = Seam(place, stretch.end + stretch.shift)
-                seam.hold(place, shown)
-            else:
-                shown = seam.blended(place, until, shown)
-                # Frames of one and the same time, which VideoReader lets through, no container holds.
-                at = max(at + 1, place)
-                shown.pts, shown.time_base = at, Fraction(1, clock)
-                shown.duration = until - place
-                shown.pict_type = PictureType.I if index == parts[part, 0] else PictureType.NONE
-                container.mux(pictures.encode(shown))
-            for track in tracks:
-                track.write(begin, end, stretch)
+            for film in films:
+                film.add(index, frame)
             written += 1
             if progress is not None:
                 progress(written / n_frames)
@@ -128,12 +118,69 @@ def write_video(
                 f'{files.shown(summary.path)}: expected {n_frames} frames of the summary, found {written}; '
                 'the file has changed since it was summarized, or is another: summarize it again'
             )
-        container.mux(pictures.encode())
-        for track in tracks:
+        notes = [film.close() for film in films]
+        return notes[0]
+
+
+class _Film:
+    """One film of a summary, frame by frame."""
+
+    def __init__(
+        self,
+        summary: Summary,
+        course: Clock,
+        reader: VideoReader,
+        frame: av.VideoFrame,
+        made: Copy,
+        stack: contextlib.ExitStack,
+    ):
+        """Begins it, by its first frame; `stack` closes what is opened for it."""
+        form, parts = made.form, summary.parts
+        self._container = stack.enter_context(open_output(made.output, form.container, form.muxing))
+        clock = reader.stream.time_base.denominator
+        self._clock = clock = clock if clock <= _FINEST_CLOCK else 90_000
+        self._ticks = np.rint(summary.edges * clock).astype(np.int64)
+        self._parts, self._held = parts, parts[:, 1] + 1 - summary.tails
+        self._stretches = _stretches(summary, self._ticks)
+        if len(parts) > 1:
+            seams = [(one.tail + one.end) // 2 + one.shift for one in self._stretches]
+            self._container.set_chapters(chapters_of(chapter_titles(summary), seams, clock))
+        self._seam, self._at = Seam(0, 0), -1
+        shape = reader.stream.sample_aspect_ratio
+        self._pictures = picture_stream(self._container, form, frame, summary.fps, clock, shape)
+        heard, notes = open_sound(summary.path, course, made.sound, form.sound, layout=form.layout)
+        self._notes = [*notes, *_lost_of_hdr(frame)]
+        self._tracks = [_SoundTrack(self._container, form, stack.enter_context(one), clock) for one in heard]
+
+    def add(self, index: int, frame: av.VideoFrame) -> None:
+        """Adds the next frame of the parts, and its sound."""
+        part = int(np.searchsorted(self._parts[:, 1], index))
+        shown = fitted(frame, self._pictures.codec_context)
+        stretch, (begin, end) = self._stretches[part], self._ticks[index : index + 2].tolist()
+        place, until = begin + stretch.shift, end + stretch.shift
+        if index >= self._held[part]:
+            if index == self._held[part]:
+                self._seam = Seam(place, stretch.end + stretch.shift)
+            self._seam.hold(place, shown)
+        else:
+            shown = self._seam.blended(place, until, shown)
+            # Frames of one and the same time, which VideoReader lets through, no container holds.
+            self._at = max(self._at + 1, place)
+            shown.pts, shown.time_base = self._at, Fraction(1, self._clock)
+            shown.duration = until - place
+            shown.pict_type = PictureType.I if index == self._parts[part, 0] else PictureType.NONE
+            self._container.mux(self._pictures.encode(shown))
+        for track in self._tracks:
+            track.write(begin, end, stretch)
+
+    def close(self) -> list[str]:
+        """Writes what is left; what a person should know."""
+        self._container.mux(self._pictures.encode())
+        for track in self._tracks:
             track.close()
-            notes += track.notes
-        container.close()
-        return notes
+            self._notes += track.notes
+        self._container.close()
+        return self._notes
 
 
 class _Stretch(NamedTuple):
@@ -179,77 +226,6 @@ def chapters_of(titles: Sequence[str], ends: Sequence[int], clock: int | Fractio
         }
         for number, (title, begin, end) in enumerate(zip(titles, [0, *ends[:-1]], ends, strict=True), 1)
     ]
-
-
-def picture_stream(
-    container: av.container.OutputContainer,
-    form: Form,
-    frame: av.VideoFrame,
-    fps: float,
-    clock: int | Fraction,
-    shape: Fraction | None = None,
-) -> av.VideoStream:
-    """Adds the stream of pictures to a film.
-
-    Args:
-        container: the film.
-        form: of the film.
-        frame: such as it will get, by `fitted`.
-        fps: frames per second on average.
-        clock: ticks a second.
-        shape: width of a pixel by its height; None for squares.
-
-    Returns:
-        The stream.
-
-    Raises:
-        InputError: this PyAV has not the codec.
-    """
-    try:
-        stream = container.add_stream(
-            form.pictures,
-            rate=Fraction(fps).limit_denominator(1001),
-            options=dict(form.options),
-            pix_fmt='yuv420p',
-            bit_rate=0,
-        )
-    except av.codec.codec.UnknownCodecError as error:
-        raise InputError(
-            f'writing this film needs a PyAV with {form.pictures}, which this one is without; '
-            'its wheels have it: pip install --force-reinstall --only-binary=av av'
-        ) from error
-    context = stream.codec_context
-    scale = min(1.0, (form.pixels / (frame.width * frame.height)) ** 0.5) if form.pixels else 1.0
-    stream.width, stream.height = (
-        2 * math.ceil(side / 2) if scale == 1 else max(2, 2 * round(side * scale / 2))
-        for side in (frame.width, frame.height)
-    )
-    context.time_base = 1 / Fraction(clock)
-    context.flags |= Flags.frame_duration
-    if shape:
-        context.sample_aspect_ratio = shape
-    if frame.format.is_rgb:
-        context.colorspace, context.color_range = 1, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    else:
-        context.colorspace, context.color_range = frame.colorspace, frame.color_range
-        context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
-    display = frame.side_data.get('DISPLAYMATRIX')
-    if display is not None:
-        stream.set_display_matrix(np.frombuffer(display, np.int32)[:9].tolist())
-    return stream
-
-
-def fitted(frame: av.VideoFrame, context: av.VideoCodecContext) -> av.VideoFrame:
-    """The frame in the size and format of the stream: an odd edge repeated, another size scaled."""
-    matrix = {'dst_colorspace': 'ITU709', 'dst_color_range': 'MPEG'} if frame.format.is_rgb else {}
-    grown = (context.height - frame.height, context.width - frame.width)
-    if max(grown) == 1 and min(grown) >= 0:
-        whole = frame.reformat(format='yuv444p', **matrix).to_ndarray()
-        padded = np.pad(whole, ((0, 0), (0, grown[0]), (0, grown[1])), mode='edge')
-        return av.VideoFrame.from_ndarray(padded, 'yuv444p').reformat(format='yuv420p')
-    # By this thread, as in `reading.picture`.
-    return frame.reformat(context.width, context.height, 'yuv420p', threads=1, **matrix)
 
 
 def _lost_of_hdr(frame: av.VideoFrame) -> list[str]:

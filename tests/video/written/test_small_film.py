@@ -1,9 +1,12 @@
+import dataclasses
+
 import av
 import numpy as np
 import pages
 import pytest
 from rendered import flash_and_beep, write_video
 
+from trsum_jax.video.writing import write_video as write_film
 from trsum_jax.video.written import small_film
 
 RNG = np.random.default_rng(0)
@@ -51,3 +54,36 @@ def test_a_large_picture_becomes_smaller_and_keeps_its_shape(tmp_path):
     assert small_film.write_small(summary, tmp_path / 'b.mp4')
     frames, _ = opened(tmp_path / 'b.mp4')
     assert {frame[1:] for frame in frames} == {(640, 360)}
+
+
+@pytest.mark.parametrize('crossfade', [0.0, 0.4])
+@pytest.mark.parametrize('size', [(48, 64), (1000, 1000)])
+def test_made_beside_the_film_both_are_the_same_bytes(tmp_path, size, crossfade):
+    """Of the film's own size, where both take the very same frames, and of a smaller one."""
+    source = flash_and_beep(tmp_path / 'a.mp4', range(0, 4000, 40), [30], tick=pages.Fraction(1, 1000))
+    if size[0] > 48:
+        levels = (np.full((*size, 3), 2 * i, np.uint8) for i in range(100))
+        source = write_video(tmp_path / 'b.mp4', levels, range(0, 4000, 40))
+    summary = dataclasses.replace(pages.summary_of(source, 4, [1, 3], 100), crossfade=crossfade)
+    write_film(summary, tmp_path / 'alone.mp4')
+    assert small_film.write_small(summary, tmp_path / 'small.mp4')
+    copy = small_film.small_copy(summary, tmp_path / 'copy.mp4')
+    n_pixels = 50 * size[0] * size[1]
+    seen = []
+    for least in (n_pixels, n_pixels + 1):
+        watched = lambda reader, index, frame: seen.append(index)  # noqa: E731
+        write_film(summary, tmp_path / 'film.mp4', copy=copy._replace(least=least), watch=watched)
+        assert (tmp_path / 'film.mp4').read_bytes() == (tmp_path / 'alone.mp4').read_bytes()
+        if least == n_pixels:
+            assert copy.output.read_bytes() == (tmp_path / 'small.mp4').read_bytes()
+            copy.output.unlink()
+    # Of a film of fewer pixels there is none.
+    assert not copy.output.exists()
+    assert len(seen) == 2 * 50
+
+
+def test_of_a_film_that_is_too_long_there_is_no_copy(tmp_path):
+    summary = pages.summary_of(tmp_path / 'a.mp4', 4, [1, 3], 100)
+    assert small_film.small_copy(summary, tmp_path / 'b.mp4') is not None
+    hours = dataclasses.replace(summary, frame_times=3000 * summary.frame_times, duration=12_000.0)
+    assert small_film.small_copy(hours, tmp_path / 'b.mp4') is None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from trsum_jax.video.forms import FORMS
 from trsum_jax.video.summary import Summary
-from trsum_jax.video.writing import write_video
+from trsum_jax.video.writing import Copy, write_video
 
 LARGEST = 5_000_000
 # Bits per second: with fewer in all there is nothing to look at; sound gets a share, and none where that is
@@ -16,6 +16,8 @@ _LEAST, _SOUND, _SPEECH, _STEREO = 24_000, (0.2, 64_000), 12_000, 40_000
 _SPARE = 0.92
 # Bits of a pixel at that limit, and pixels of a picture: 160x90 to 640x360.
 _BITS, _PIXELS = 0.07, (14_400, 230_400)
+# Pixels of all frames of a film that are likely to take more than `LARGEST` in full size: .13 bits each.
+_LARGE = 300_000_000
 
 
 def write_small(
@@ -44,23 +46,48 @@ def write_small(
     Raises:
         InputError: as `write_video`.
     """
-    bits = _SPARE * 8 * largest / summary.length
+    bits = _rate(summary, largest)
     while bits >= _LEAST:
-        share, most = _SOUND
-        heard = int(min(share * bits, most))
-        heard = heard if sound != 'none' and heard >= _SPEECH else 0
-        rate = int(bits - heard)
-        options = FORMS['.mp4'].options | {'crf': '26', 'maxrate': str(rate), 'bufsize': str(2 * rate)}
-        form = dataclasses.replace(
-            FORMS['.mp4'],
-            options=options,
-            pixels=int(min(max(rate / (_BITS * summary.fps), _PIXELS[0]), _PIXELS[1])),
-            layout='stereo' if heard >= _STEREO else 'mono',
-            sound_rate=heard,
-        )
-        write_video(summary, output, sound='main' if heard else 'none', form=form, progress=progress)
+        small = _copy(summary, output, sound, bits)
+        write_video(summary, output, sound=small.sound, form=small.form, progress=progress)
         if (size := output.stat().st_size) <= largest:
             return True
         output.unlink()
         bits *= 0.9 * largest / size
     return False
+
+
+def small_copy(summary: Summary, output: pathlib.Path, *, sound: str = 'all') -> Copy | None:
+    """The film of `write_small`, to be made while that of full size is, where that will be a large one.
+
+    Args:
+        summary: what to write.
+        output: where the copy goes.
+        sound: as of `write_small`.
+
+    Returns:
+        For `write_video`; None where the film is too long for a copy.
+    """
+    bits = _rate(summary, LARGEST)
+    return _copy(summary, output, sound, bits) if bits >= _LEAST else None
+
+
+def _rate(summary: Summary, largest: int) -> float:
+    """Bits a second, of a film of so many bytes."""
+    return _SPARE * 8 * largest / summary.length
+
+
+def _copy(summary: Summary, output: pathlib.Path, sound: str, bits: float) -> Copy:
+    share, most = _SOUND
+    heard = int(min(share * bits, most))
+    heard = heard if sound != 'none' and heard >= _SPEECH else 0
+    rate = int(bits - heard)
+    options = FORMS['.mp4'].options | {'crf': '26', 'maxrate': str(rate), 'bufsize': str(2 * rate)}
+    form = dataclasses.replace(
+        FORMS['.mp4'],
+        options=options,
+        pixels=int(min(max(rate / (_BITS * summary.fps), _PIXELS[0]), _PIXELS[1])),
+        layout='stereo' if heard >= _STEREO else 'mono',
+        sound_rate=heard,
+    )
+    return Copy(output, form, 'main' if heard else 'none', _LARGE)

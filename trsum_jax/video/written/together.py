@@ -12,6 +12,7 @@ import numpy as np
 
 from trsum_jax import files
 from trsum_jax.video.clock import Clock
+from trsum_jax.video.film_pictures import fitted, picture_stream
 from trsum_jax.video.forms import FORMS
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.reading import VideoReader
@@ -19,7 +20,7 @@ from trsum_jax.video.sound import SoundReader, open_sound, sound_frame, sound_tr
 from trsum_jax.video.storyboard import upright
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.timecode import timecode_rate
-from trsum_jax.video.writing import chapters_of, fitted, picture_stream
+from trsum_jax.video.writing import chapters_of
 
 T = TypeVar('T')
 _LAYOUT, _SOUND_RATE, _BIT_RATE = 'stereo', 48_000, 192_000
