@@ -63,7 +63,6 @@ TESTED_IN = {
     'environments/selection': 'studies/test_comparison',
     'experiment/bench/estimating': 'method/test_estimators',
     'experiment/bench/functions': 'experiment/bench/test_trials',
-    'experiment/own_videos': 'test_summarize',
     'experiment/run': 'training/test_loop',
     'experiment/scorer': 'test_main',
     'protocol/failures': 'data/made/test_planted',

@@ -207,29 +207,12 @@ def test_a_timeline_without_its_package_is_refused_before_any_work(command, clip
     assert list(tmp_path.iterdir()) == []
 
 
-def test_default_training_fits_long_videos_and_sees_what_has_no_order():
-    def of(n_steps):
-        return own_videos.small_config([Video(key='v', picks=np.arange(n_steps), n_frames=n_steps)], 3)
-
-    # Two hours: 225 windows and 225 dilated segments an epoch.
-    assert [of(n).generator.epochs for n in (20, 1200, 14_400)] == [100, 100, 8]
-    assert of(20).layout.rounded
-    assert of(20).seeds == (3,)
+def test_what_has_no_order_is_seen():
     assert describing.alike(np.ones((5, 4)))
     assert describing.alike(np.zeros((5, 4)))
     assert not describing.alike(np.eye(4))
     with_noise = np.ones((50, 4)) + 1e-3 * RNG.normal(size=(50, 4))
     assert describing.alike(with_noise)
-
-
-@pytest.mark.parametrize(('workdir', 'every'), [(None, 100), ('kept', 10)])
-def test_a_training_that_is_not_kept_is_saved_at_its_end_alone(workdir, every, monkeypatch):
-    def trained(dataset, config, folder):
-        return {'v': config.layout.checkpoint_every}
-
-    monkeypatch.setattr(own_videos, 'train_and_score', trained)
-    video = Video(key='v', picks=np.arange(20), n_frames=20)
-    assert own_videos.by_training({'path': video}, 'e', workdir, 0, None) == {'path': every}
 
 
 def test_blank_pictures_are_not_shown(tmp_path, capsys):

@@ -180,19 +180,20 @@ def summarize_all(
         fast=fast,
         watched=set(map(pathlib.Path, videos)),
     )
+    encoder = encoder.name  # Its weights and programs are let go before others are compiled.
     wanted = [path for path in map(pathlib.Path, videos) if path in described]
     if not wanted:
         raise InputError('none of the videos can be read, for the reasons above')
-    moving = {path: video for path, video in described.items() if not describing.alike(video.features)}
     scores = {path: np.full(video.n_steps, 0.5, np.float32) for path, video in described.items()}
+    moving = {path: described.pop(path) for path in scores if not describing.alike(described[path].features)}
     if moving:
         if quick:
             found = {path: _by_change(video) for path, video in moving.items()}
         elif trained is not None:
-            found = own_videos.by_checkpoint(trained, moving, encoder.name)
+            found = own_videos.by_checkpoint(trained, moving, encoder)
         else:
-            found = own_videos.by_training(moving, encoder.name, workdir, seed, config)
-        scores |= found
+            found = own_videos.by_training(moving, encoder, workdir, seed, config)
+        scores, described = scores | found, described | moving
     summaries = []
     for path in wanted:
         video = described[path]
@@ -213,7 +214,7 @@ def summarize_all(
             drop=drop,
             choice=choice,
         )
-        summary = dataclasses.replace(summary, encoder=encoder.name)
+        summary = dataclasses.replace(summary, encoder=encoder)
         if path in judged:
             share = budget if seconds is None else min(seconds / summary.duration, 1)
             agreement = judging.agreement(judged[path], summary, share, seed=seed)
@@ -315,8 +316,7 @@ def main(argv: Sequence[str]) -> int:
 
         # To write films takes memory, too.
         compilation.give_back()
-    places = dict(zip(videos, targets, strict=True))
-    written = []
+    places, written = dict(zip(videos, targets, strict=True)), []
     for summary in summaries:
         of_one = places[summary.path]
         summary = dataclasses.replace(summary, crossfade=given.crossfade)

@@ -1,6 +1,7 @@
 """The method on somebody's own videos: trained on them without labels, in minutes, and scored."""
 
 import contextlib
+import dataclasses
 import io
 import pathlib
 import sys
@@ -12,6 +13,7 @@ import tqdm
 
 from trsum_jax.data import datasets, folded
 from trsum_jax.data.records import Dataset, Video
+from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, fields, preparation, scorer, workdirs
 from trsum_jax.experiment.run import train
@@ -75,7 +77,7 @@ def by_checkpoint(
 
 
 def by_training(
-    videos: Mapping[pathlib.Path, Video],
+    videos: dict[pathlib.Path, Video],
     encoder: str,
     workdir: str | pathlib.Path | None,
     seed: int,
@@ -84,7 +86,8 @@ def by_training(
     """Trains on videos and scores them.
 
     Args:
-        videos: each with features and shots.
+        videos: each with features and shots. The training has need of memory: meanwhile they are taken out,
+            and their features stay in a file.
         encoder: what made the features.
         workdir: keeps the training; None if it is not to be kept.
         seed: of `small_config`.
@@ -102,18 +105,23 @@ def by_training(
             # Nobody goes on from one that is not kept.
             config.layout.checkpoint_every = config.generator.epochs
     dataset = Dataset('the videos', {video.key: video for video in videos.values()}, encoder=encoder)
+    keys = {path: video.key for path, video in videos.items()}
+    videos.clear()
     with contextlib.nullcontext(pathlib.Path(workdir)) if workdir else temporary_folder() as folder:
         scores = train_and_score(dataset, config, folder)
+        for path, key in keys.items():
+            video = dataset.videos[key]
+            videos[path] = dataclasses.replace(video, features=np.asarray(video.features))
     # What follows has need of memory: shots are chosen, and films written.
     compilation.give_back()
-    return {path: scores[video.key] for path, video in videos.items()}
+    return {path: scores[key] for path, key in keys.items()}
 
 
 def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict:
     """Trains both stages on all videos and scores them; what is printed on the way goes to stderr.
 
     Args:
-        dataset: the videos, each with features and shots.
+        dataset: the videos, each with features and shots; the features are left to the workdir's file.
         config: as by `small_config`.
         workdir: keeps features, metrics and checkpoints, for `scorer.load_trained` to score other videos.
 
@@ -131,10 +139,10 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
     with locking.held(workdir):
         _refuse_other_videos(dataset, workdir)
         workdirs.refuse_another(config, workdir)
-        datasets.write_dataset(workdir / FEATURES, dataset.videos.values(), encoder=dataset.encoder)
+        _leave_features(dataset, workdir / FEATURES)
         # What it says of missing annotations is for researchers.
         with contextlib.redirect_stdout(io.StringIO()):
-            prepared = preparation.prepare(config, workdir)
+            prepared = _without_features(preparation.prepare(config, workdir))
         with contextlib.redirect_stdout(sys.stderr):
             steps, count = sum(video.n_steps for video in dataset.videos.values()), len(dataset.videos)
             what = 'this video' if count == 1 else f'{count} videos'
@@ -143,6 +151,22 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
                 trained = train(prepared, words=f'learning {what}', ahead=ahead)
                 scores = prepared.score(trained, labelled=False, ahead=ahead)[report.MODEL]
     return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in dataset.videos}
+
+
+def _leave_features(dataset: Dataset, file: pathlib.Path) -> None:
+    """Writes a dataset to a file, and keeps of its features where they lie there."""
+    datasets.write_dataset(file, dataset.videos.values(), encoder=dataset.encoder)
+    for key, video in dataset.videos.items():
+        stored = Stored(file, key, video.features.shape)
+        dataset.videos[key] = dataclasses.replace(video, features=stored)
+
+
+def _without_features(prepared: preparation.Experiment) -> preparation.Experiment:
+    """An experiment on videos whose features are nowhere but on the device: of two hours a copy is 74 MB."""
+    dataset = prepared.given.dataset
+    videos = {key: dataclasses.replace(video, features=None) for key, video in dataset.videos.items()}
+    given = dataclasses.replace(prepared.given, dataset=dataclasses.replace(dataset, videos=videos))
+    return dataclasses.replace(prepared, given=given)
 
 
 def _refuse_other_videos(dataset: Dataset, workdir: pathlib.Path) -> None:

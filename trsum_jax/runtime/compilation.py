@@ -66,7 +66,9 @@ def give_back() -> None:
 
 @contextlib.contextmanager
 def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
-    """Within it, what is handed in is done by one other thread, in the order in which it came.
+    """Within it, what is handed in is compiled by one other thread, in the order in which it came.
+
+    Before each program the memory that the one before has freed goes back.
 
     One thread, since the compiler has several of its own: two programs at once would be late both.
 
@@ -76,6 +78,11 @@ def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
     """
     thread = concurrent.futures.ThreadPoolExecutor(1, 'compiling')
     try:
-        yield lambda work: thread.submit(work).result
+        yield lambda work: thread.submit(_begun_anew, work).result
     finally:
         thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _begun_anew(work: Callable[[], T]) -> T:
+    give_back()
+    return work()
