@@ -86,6 +86,7 @@ TESTED_IN = {
     'training/dispatches': 'training/test_grid',
     'video/deinterlacing': 'video/test_sound',
     'video/describing': 'video/test_pictures',
+    'video/film_sound': 'video/test_writing',
     'video/folder': 'test_names',
     'video/forms': 'video/written/test_small_film',
     'video/parts': 'video/test_cuts',

@@ -19,9 +19,12 @@ import pages
 from PIL import Image
 from rendered import scene
 
+from trsum_jax import files
 from trsum_jax.errors import InputError
-from trsum_jax.video import page, storyboard
+from trsum_jax.video import outputs, page, storyboard
 from trsum_jax.video.summary import Summary
+from trsum_jax.video.writing import write_video
+from trsum_jax.video.written import small_film
 
 
 @pytest.fixture(scope='module')
@@ -167,6 +170,34 @@ def test_a_small_copy_that_is_there_is_held(made, tmp_path, monkeypatch):
         assert [decoded(copy, 'video/mp4') for copy in copies] == [small.read_bytes()] * (largest == size)
         # One that is too large after all is made again, with fewer bits.
         assert len(again) == (largest < size)
+
+
+def test_the_copy_that_is_made_with_the_film_is_the_one_of_its_page(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(small_film, '_LARGE', 0)
+    monkeypatch.setattr(small_film, 'write_small', None)
+    expected, written = tmp_path / 'small.mp4', page.write_page
+    copy = small_film.small_copy(made.summary, expected)
+    write_video(made.summary, tmp_path / 'a.mp4', copy=copy)
+
+    def of_large(summary, video, output, *, small, **options):
+        written(summary, video, output, small=small, embedded=expected.stat().st_size, **options)
+
+    monkeypatch.setattr(page, 'write_page', of_large)
+    targets = outputs.Targets(tmp_path / 'b.mp4', page=tmp_path / 'b.html')
+    outputs.write(made.summary, targets)
+    *_, held = (source.get('src') for source in parsed(targets.page).findall('.//video/source'))
+    assert targets.video.stat().st_size > expected.stat().st_size
+    assert decoded(held, 'video/mp4') == expected.read_bytes()
+
+
+def test_without_a_temporary_folder_there_are_film_and_page(made, tmp_path, monkeypatch):
+    def absent():
+        raise FileNotFoundError('no usable temporary directory')
+
+    monkeypatch.setattr(files, 'temporary_folder', absent)
+    targets = outputs.Targets(tmp_path / 'b.mp4', page=tmp_path / 'b.html')
+    outputs.write(made.summary, targets)
+    assert targets.video.is_file() and targets.page.is_file()
 
 
 @pytest.mark.parametrize(

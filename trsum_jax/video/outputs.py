@@ -160,14 +160,18 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         if index in wanted:
             seen[index] = storyboard.upright(reader, frame, storyboard.HEIGHT)
 
-    with files.temporary_folder() as folder:
-        small = folder / 'small.mp4'
-        copy = small_film.small_copy(summary, small, sound=sound) if targets.page else None
+    with contextlib.ExitStack() as stack:
+        copy = None
+        if targets.page:
+            # Without such a folder the film is written all the same, and a page that needs no copy.
+            with contextlib.suppress(OSError):
+                small = stack.enter_context(files.temporary_folder()) / 'small.mp4'
+                copy = small_film.small_copy(summary, small, sound=sound)
         with _bar(targets.video) as progress:
             notes = writing.write_video(
                 summary, targets.video, sound=sound, progress=progress, watch=watch, copy=copy
             )
-        return notes + _write_others(summary, targets, sound, seen, small)
+        return notes + _write_others(summary, targets, sound, seen, copy.output if copy else None)
 
 
 def _write_others(
@@ -175,7 +179,7 @@ def _write_others(
     targets: Targets,
     sound: str,
     seen: Mapping[int, np.ndarray],
-    small: pathlib.Path,
+    small: pathlib.Path | None,
 ) -> list[str]:
     """What is written beside the film; the arguments are those of `write`, and of `page.write_page`."""
     notes = []
@@ -196,7 +200,7 @@ def _write_others(
     if targets.storyboard:
         storyboard.draw(summary, targets.storyboard, seen)
     if targets.page:
-        # Only a large film is written again, small.
+        # A large film may have to be written again, small.
         with _bar(targets.page, delay=1) as progress:
             page.write_page(
                 summary,

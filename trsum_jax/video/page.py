@@ -68,11 +68,14 @@ def write_page(
     size = video.stat().st_size
     with contextlib.ExitStack() as stack:
         held = video
-        if size > embedded and small and small.is_file() and small.stat().st_size <= embedded:
+        tried = small.stat().st_size if small and small.is_file() else 0
+        if size > embedded and 0 < tried <= embedded:
             held = small
         elif size > embedded:
             held = stack.enter_context(files.temporary_folder()) / 'small.mp4'
-            fits = small_film.write_small(summary, held, sound=sound, largest=embedded, progress=progress)
+            fits = small_film.write_small(
+                summary, held, sound=sound, largest=embedded, tried=tried, progress=progress
+            )
             held = held if fits else None
         film = stack.enter_context(held.open('rb')) if held else None
         render(

@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -16,18 +16,15 @@ from trsum_jax.video import tone_mapping
 from trsum_jax.video.blending import Seam
 from trsum_jax.video.clock import Clock
 from trsum_jax.video.film_pictures import fitted, picture_stream
+from trsum_jax.video.film_sound import SoundTrack, Stretch
 from trsum_jax.video.forms import FORMS, Form
 from trsum_jax.video.opening import open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
-from trsum_jax.video.sound import SoundReader, open_sound, sound_frame
+from trsum_jax.video.sound import open_sound
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.written.chapters import chapter_titles
 
-# Bits per second by channels: what AAC needs to be hard to tell from its source, and the least it is given
-# where the source has less.
-_BIT_RATES, _LEAST_PER_CHANNEL = {1: 96_000, 2: 192_000, 6: 384_000}, 32_000
-_FADE = 0.01
 _HDR_DATA = {
     'MASTERING_DISPLAY_METADATA': 'the data of its mastering display',
     'CONTENT_LIGHT_LEVEL': 'its light levels',
@@ -36,13 +33,17 @@ _HDR_DATA = {
 }
 # H.264 counts time in 32 bits.
 _FINEST_CLOCK = 2**30
+# What may be the matter with a film that is written.
+_FAULTS = (InputError, OSError, av.error.FFmpegError)
 
 
 class Copy(NamedTuple):
     """A second film of a summary, made while the first one is written, so that frames are decoded once.
 
+    Where it cannot be written, it is given up and not the first one.
+
     Attributes:
-        output: where it goes.
+        output: where it goes, a temporary file.
         form: of it.
         sound: as of `write_video`.
         least: pixels of all frames of the first film together, below which the copy is not made.
@@ -83,7 +84,7 @@ def write_video(
         form: in place of that of the ending.
         progress: called with the share of frames written, in (0, 1]; what it raises stops the writing.
         watch: called with every frame of the parts and its number, as it was decoded.
-        copy: another film to be written beside it.
+        copy: another film to be written beside it, if that can be done.
 
     Returns:
         what a person should know of the sound (damage, what does not decode), and what the film lacks of high
@@ -95,21 +96,23 @@ def write_video(
     parts = summary.parts
     n_frames = int((parts[:, 1] - parts[:, 0] + 1).sum())
     course = summary.clock or clock_of(summary.path)
-    films, written = [], 0
+    film = copied = None
+    written = 0
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
         for index, frame in frames_among(reader, parts, summary.frame_times, course):
-            if not films:
-                wanted = [Copy(temporary, form or FORMS[output.suffix.lower()], sound)]
+            if film is None:
+                begun = summary, course, reader, frame
+                film = _Film(*begun, temporary, form or FORMS[output.suffix.lower()], sound, stack)
                 if copy is not None and n_frames * frame.width * frame.height >= copy.least:
-                    place = stack.enter_context(files.replacing(copy.output))
-                    wanted.append(copy._replace(output=place))
-                films = [_Film(summary, course, reader, frame, one, stack) for one in wanted]
+                    copied = _CopiedFilm(*begun, copy)
+                    stack.callback(copied.give_up)
             if watch is not None:
                 watch(reader, index, frame)
-            for film in films:
-                film.add(index, frame)
+            film.add(index, frame)
+            if copied is not None:
+                copied.add(index, frame)
             written += 1
             if progress is not None:
                 progress(written / n_frames)
@@ -118,8 +121,9 @@ def write_video(
                 f'{files.shown(summary.path)}: expected {n_frames} frames of the summary, found {written}; '
                 'the file has changed since it was summarized, or is another: summarize it again'
             )
-        notes = [film.close() for film in films]
-        return notes[0]
+        if copied is not None:
+            copied.close()
+        return film.close()
 
 
 class _Film:
@@ -131,12 +135,14 @@ class _Film:
         course: Clock,
         reader: VideoReader,
         frame: av.VideoFrame,
-        made: Copy,
+        output: pathlib.Path,
+        form: Form,
+        sound: str,
         stack: contextlib.ExitStack,
     ):
         """Begins it, by its first frame; `stack` closes what is opened for it."""
-        form, parts = made.form, summary.parts
-        self._container = stack.enter_context(open_output(made.output, form.container, form.muxing))
+        parts = summary.parts
+        self._container = stack.enter_context(open_output(output, form.container, form.muxing))
         clock = reader.stream.time_base.denominator
         self._clock = clock = clock if clock <= _FINEST_CLOCK else 90_000
         self._ticks = np.rint(summary.edges * clock).astype(np.int64)
@@ -148,9 +154,9 @@ class _Film:
         self._seam, self._at = Seam(0, 0), -1
         shape = reader.stream.sample_aspect_ratio
         self._pictures = picture_stream(self._container, form, frame, summary.fps, clock, shape)
-        heard, notes = open_sound(summary.path, course, made.sound, form.sound, layout=form.layout)
+        heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
         self._notes = [*notes, *_lost_of_hdr(frame)]
-        self._tracks = [_SoundTrack(self._container, form, stack.enter_context(one), clock) for one in heard]
+        self._tracks = [SoundTrack(self._container, form, stack.enter_context(one), clock) for one in heard]
 
     def add(self, index: int, frame: av.VideoFrame) -> None:
         """Adds the next frame of the parts, and its sound."""
@@ -183,26 +189,58 @@ class _Film:
         return self._notes
 
 
-class _Stretch(NamedTuple):
-    """A part by the source's ticks: where it begins, is faded in, begins to fade into the next, and ends.
+class _CopiedFilm:
+    """A `Copy`, frame by frame, as long as nothing fails; then its file is gone."""
 
-    `shift` leads from there to the ticks of the film.
-    """
+    def __init__(
+        self, summary: Summary, course: Clock, reader: VideoReader, frame: av.VideoFrame, copy: Copy
+    ):
+        """Begins it, as a `_Film`."""
+        self._output, self._stack = copy.output, contextlib.ExitStack()
+        self._ended = False
+        with self._if_possible():
+            self._film = _Film(
+                summary, course, reader, frame, copy.output, copy.form, copy.sound, self._stack
+            )
 
-    begin: int
-    head: int
-    tail: int
-    end: int
-    shift: int
+    def add(self, index: int, frame: av.VideoFrame) -> None:
+        """Adds the next frame."""
+        if not self._ended:
+            with self._if_possible():
+                self._film.add(index, frame)
+
+    def close(self) -> None:
+        """Ends the film."""
+        if not self._ended:
+            with self._if_possible():
+                self._film.close()
+                self._stack.close()
+                self._ended = True
+
+    def give_up(self) -> None:
+        """Leaves no file of a film that has not come to its end."""
+        if not self._ended:
+            self._ended = True
+            with contextlib.suppress(*_FAULTS):
+                self._stack.close()
+            with contextlib.suppress(OSError):
+                self._output.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _if_possible(self) -> Iterator[None]:
+        try:
+            yield
+        except _FAULTS:
+            self.give_up()
 
 
-def _stretches(summary: Summary, ticks: np.ndarray) -> list[_Stretch]:
+def _stretches(summary: Summary, ticks: np.ndarray) -> list[Stretch]:
     parts = summary.parts
     begins, ends = ticks[parts[:, 0]], ticks[parts[:, 1] + 1]
     tails = ticks[parts[:, 1] + 1 - summary.tails]
     heads = begins + np.append(0, (ends - tails)[:-1])
     shifts = np.cumsum(tails - begins) - tails
-    return [_Stretch(*row) for row in np.stack([begins, heads, tails, ends, shifts], axis=1).tolist()]
+    return [Stretch(*row) for row in np.stack([begins, heads, tails, ends, shifts], axis=1).tolist()]
 
 
 def chapters_of(titles: Sequence[str], ends: Sequence[int], clock: int | Fraction) -> list[dict]:
@@ -237,69 +275,3 @@ def _lost_of_hdr(frame: av.VideoFrame) -> list[str]:
     return [
         f'HDR ({tone_mapping.NAMES[frame.color_trc]}): the film keeps its colour tags, but in 8 bits{without}'
     ]
-
-
-def _bit_rate(n_channels: int, source: int | None) -> int:
-    """Bits per second for a track: by its channels, and not above its source's but for the least."""
-    usual = _BIT_RATES[n_channels]
-    return usual if source is None else max(min(usual, source), _LEAST_PER_CHANNEL * n_channels)
-
-
-class _SoundTrack:
-    """One sound track of the summary, written stretch by stretch along the pictures."""
-
-    def __init__(self, container: av.container.OutputContainer, form: Form, hearing: SoundReader, clock: int):
-        self._container, self._hearing, self._clock = container, hearing, clock
-        self._stream = container.add_stream(
-            form.sound,
-            rate=hearing.rate,
-            layout=hearing.layout,
-            bit_rate=min(
-                _bit_rate(hearing.n_channels, hearing.bit_rate), form.sound_rate or max(_BIT_RATES.values())
-            ),
-        )
-        self._stream.metadata.update(hearing.tags)
-        if 'title' in hearing.tags:
-            # The one that players show.
-            self._stream.metadata['handler_name'] = hearing.tags['title']
-        self._stream.disposition = hearing.disposition
-        # What a part fades out with, from this sample on, until the next part sounds over it.
-        self._held = (0, np.zeros((hearing.n_channels, 0), np.float32))
-
-    @property
-    def notes(self) -> list[str]:
-        """What the reader of the sound had to note."""
-        return self._hearing.notes
-
-    def write(self, begin: int, end: int, part: _Stretch) -> None:
-        """Writes what sounds from one tick of the source to another, both within a part or its tail."""
-        rate, shift = self._hearing.rate, part.shift
-
-        def sample(tick: int) -> int:
-            return round(Fraction((tick + shift) * rate, self._clock))
-
-        first, last, tail = sample(begin), sample(end), sample(part.tail)
-        part_first, part_last = sample(part.begin), sample(part.end)
-        rise = max(sample(part.head) - part_first, _FADE * rate)
-        fall = max(part_last - tail, _FADE * rate)
-        source = round(Fraction(part.begin * rate, self._clock)) - part_first
-        for place in range(first, last, rate):
-            until = min(place + rate, last)
-            samples = self._hearing.read(source + place, source + until)
-            middle = np.arange(place, until) + 0.5
-            fade = np.minimum((middle - part_first) / rise, (part_last - middle) / fall)
-            faded = samples * np.minimum(fade, 1).astype(np.float32)
-            at, held = self._held
-            if place >= tail:
-                before = held if at + held.shape[1] == place else held[:, :0]
-                self._held = place - before.shape[1], np.concatenate([before, faded], axis=1)
-                continue
-            here, there = max(place, at), min(until, at + held.shape[1])
-            if here < there:
-                faded[:, here - place : there - place] += held[:, here - at : there - at]
-            frame = sound_frame(faded, self._hearing.layout, rate, place)
-            self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Writes what the encoder still holds."""
-        self._container.mux(self._stream.encode())

@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 
 import av
 import numpy as np
@@ -70,8 +71,11 @@ def test_made_beside_the_film_both_are_the_same_bytes(tmp_path, size, crossfade)
     copy = small_film.small_copy(summary, tmp_path / 'copy.mp4')
     n_pixels = 50 * size[0] * size[1]
     seen = []
+
+    def watched(reader, index, frame):
+        seen.append(index)
+
     for least in (n_pixels, n_pixels + 1):
-        watched = lambda reader, index, frame: seen.append(index)  # noqa: E731
         write_film(summary, tmp_path / 'film.mp4', copy=copy._replace(least=least), watch=watched)
         assert (tmp_path / 'film.mp4').read_bytes() == (tmp_path / 'alone.mp4').read_bytes()
         if least == n_pixels:
@@ -87,3 +91,36 @@ def test_of_a_film_that_is_too_long_there_is_no_copy(tmp_path):
     assert small_film.small_copy(summary, tmp_path / 'b.mp4') is not None
     hours = dataclasses.replace(summary, frame_times=3000 * summary.frame_times, duration=12_000.0)
     assert small_film.small_copy(hours, tmp_path / 'b.mp4') is None
+
+
+@pytest.mark.parametrize('fault', ['codec', 'disk', 'folder'])
+def test_a_copy_that_cannot_be_written_is_given_up_and_the_film_is_not(tmp_path, fault):
+    noise = (RNG.integers(0, 256, (96, 160, 3), np.uint8) for _ in range(60))
+    summary = pages.summary_of(write_video(tmp_path / 'a.mp4', noise, range(0, 2400, 40)), 4, [1, 3], 60)
+    write_film(summary, tmp_path / 'alone.mp4')
+    copy = small_film.small_copy(summary, tmp_path / 'copy.mp4')._replace(least=0)
+    if fault == 'codec':
+        copy = copy._replace(form=dataclasses.replace(copy.form, pictures='none'))
+    elif fault == 'disk':
+        if not pathlib.Path('/dev/full').exists():
+            pytest.skip('no /dev/full')
+        copy.output.symlink_to('/dev/full')
+    else:
+        copy = copy._replace(output=tmp_path / 'absent' / 'copy.mp4')
+    assert write_film(summary, tmp_path / 'film.mp4', copy=copy) == []
+    assert (tmp_path / 'film.mp4').read_bytes() == (tmp_path / 'alone.mp4').read_bytes()
+    assert not copy.output.is_symlink() and not copy.output.exists()
+
+
+def test_an_attempt_that_came_out_too_large_is_not_made_again(tmp_path, monkeypatch):
+    summary = pages.summary_of(tmp_path / 'a.mp4', 4, [1, 3], 60)
+    rates = []
+
+    def written(summary, output, *, form, **_):
+        rates.append(int(form.options['maxrate']))
+        output.write_bytes(bytes(100))
+
+    monkeypatch.setattr(small_film, 'write_video', written)
+    for tried in (0, 8_000_000):
+        assert small_film.write_small(summary, tmp_path / 'b.mp4', sound='none', tried=tried)
+    assert rates[1] == pytest.approx(rates[0] * 0.9 * 5 / 8, rel=1e-5)

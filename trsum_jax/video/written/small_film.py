@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from trsum_jax.video.forms import FORMS
+from trsum_jax.video.forms import FORMS, Form
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.writing import Copy, write_video
 
@@ -26,6 +26,7 @@ def write_small(
     *,
     sound: str = 'all',
     largest: int = LARGEST,
+    tried: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> bool:
     """Writes the film of a summary again, with the same times, in at most so many bytes (.mp4).
@@ -38,6 +39,7 @@ def write_small(
         output: replaced where it exists.
         sound: `none`, or the main track.
         largest: bytes.
+        tried: bytes of the copy of `small_copy`, where there is one and it is too large.
         progress: as `write_video`; it may begin again.
 
     Returns:
@@ -46,14 +48,14 @@ def write_small(
     Raises:
         InputError: as `write_video`.
     """
-    bits = _rate(summary, largest)
+    bits = _rate(summary, largest) * (_lowered(largest, tried) if tried else 1)
     while bits >= _LEAST:
-        small = _copy(summary, output, sound, bits)
-        write_video(summary, output, sound=small.sound, form=small.form, progress=progress)
+        form, heard = _how(summary, sound, bits)
+        write_video(summary, output, sound=heard, form=form, progress=progress)
         if (size := output.stat().st_size) <= largest:
             return True
         output.unlink()
-        bits *= 0.9 * largest / size
+        bits *= _lowered(largest, size)
     return False
 
 
@@ -69,7 +71,7 @@ def small_copy(summary: Summary, output: pathlib.Path, *, sound: str = 'all') ->
         For `write_video`; None where the film is too long for a copy.
     """
     bits = _rate(summary, LARGEST)
-    return _copy(summary, output, sound, bits) if bits >= _LEAST else None
+    return Copy(output, *_how(summary, sound, bits), _LARGE) if bits >= _LEAST else None
 
 
 def _rate(summary: Summary, largest: int) -> float:
@@ -77,7 +79,13 @@ def _rate(summary: Summary, largest: int) -> float:
     return _SPARE * 8 * largest / summary.length
 
 
-def _copy(summary: Summary, output: pathlib.Path, sound: str, bits: float) -> Copy:
+def _lowered(largest: int, size: int) -> float:
+    """What to multiply a rate by that gave too many bytes."""
+    return 0.9 * largest / size
+
+
+def _how(summary: Summary, sound: str, bits: float) -> tuple[Form, str]:
+    """Form and sound of a copy of so many bits a second."""
     share, most = _SOUND
     heard = int(min(share * bits, most))
     heard = heard if sound != 'none' and heard >= _SPEECH else 0
@@ -90,4 +98,4 @@ def _copy(summary: Summary, output: pathlib.Path, sound: str, bits: float) -> Co
         layout='stereo' if heard >= _STEREO else 'mono',
         sound_rate=heard,
     )
-    return Copy(output, form, 'main' if heard else 'none', _LARGE)
+    return form, 'main' if heard else 'none'
