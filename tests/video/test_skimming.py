@@ -89,7 +89,7 @@ def test_decoders_side_by_side_keep_the_order_and_count_what_is_damaged(tmp_path
     # Behind the head of its first unit.
     data[place + 5 : place + size] = bytes([255] * (size - 5))
     source.write_bytes(data)
-    monkeypatch.setattr(skimming.os, 'cpu_count', lambda: cores)
+    monkeypatch.setattr(skimming, '_decoders', lambda: cores)
     with skimming.KeyFrameReader(whole) as reader:
         given = [(i, shown) for i, _, shown in reader.sample(2)]
     assert [i for i, _ in given] == reader.clock.keys.tolist()
@@ -101,6 +101,29 @@ def test_decoders_side_by_side_keep_the_order_and_count_what_is_damaged(tmp_path
     for (i, shown), (number, found) in zip(given, rest, strict=True):
         assert i == number
         np.testing.assert_array_equal(shown, found)
+
+
+@pytest.mark.parametrize('cores', [1, 2, 3])
+def test_parameters_that_change_midway_are_known_to_every_decoder(tmp_path, monkeypatch, cores):
+    """Of a .flv, in which a stream of another size follows, after its parameters."""
+    parts = []
+    for name, height in (('a.flv', 48), ('b.flv', 96)):
+        images = [scene(i // 30, height=height) for i in range(120)]
+        source = write_video(tmp_path / name, images, range(0, 4800, 40))
+        with av.open(str(source)) as container:
+            parts.append([frame.to_ndarray() for frame in container.decode(video=0) if frame.key_frame])
+    head = 13
+    whole = tmp_path / 'a.flv'
+    whole.write_bytes(whole.read_bytes() + (tmp_path / 'b.flv').read_bytes()[head:])
+    monkeypatch.setattr(skimming, '_decoders', lambda: cores)
+    with skimming.KeyFrameReader(whole) as reader, av.open(str(whole)) as container:
+        keys = [packet for packet in container.demux(video=0) if packet.is_keyframe]
+        assert sum(packet.has_sidedata('new_extradata') for packet in keys) == 1
+        given = [frame.to_ndarray() for frames in reader._side_by_side(iter(keys)) for frame in frames]
+    expected = parts[0] + parts[1]
+    assert len(given) == len(expected) > 6
+    for found, wanted in zip(given, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_pass_over_key_frames_may_be_left_early(tmp_path):

@@ -25,7 +25,7 @@ from trsum_jax.video.stamps import StampedReader
 # Seconds from one key frame to the next, on average, with which nothing is seen of most scenes; and how many
 # have an order: of two, the change from one to the other is that of both.
 _SPARSE, _FEWEST = 12.0, 3
-# Decoders side by side at most: each holds a few frames.
+# Decoders side by side at most: each holds the file's index and a few frames.
 _DECODERS = 8
 # An encoder that sees a scene begin sets a key frame before its turn: after less than this share of the
 # longest distance of two. Where only one is as long, none is regular.
@@ -102,29 +102,41 @@ class KeyFrameReader(StampedReader):
             packet for packet in packets(self._container, self._stream, self.notes) if self._takes(packet)
         )
         for decoded in self._side_by_side(wanted):
-            self._errors += not decoded
-            for frame in decoded:
+            self._errors += decoded is None
+            for frame in decoded or ():
                 frame.time_base = self._stream.time_base
                 if frame.color_trc in tone_mapping.NAMES:
                     self._hdr = frame.color_trc
                 yield frame
 
-    def _side_by_side(self, wanted: Iterator[av.Packet]) -> Iterator[list[av.VideoFrame]]:
-        """The frames of every packet, in order, from several decoders; none where it does not decode.
+    def _side_by_side(self, wanted: Iterator[av.Packet]) -> Iterator[list[av.VideoFrame] | None]:
+        """The frames of every packet, in order, from several decoders; None where it does not decode.
 
         A decoder's own threads would wait for each frame, since it is emptied after it.
         """
-        count = min(os.cpu_count() or 1, _DECODERS)
-        with contextlib.ExitStack() as stack:
-            idle = queue.SimpleQueue()
-            for _ in range(count):
-                container = stack.enter_context(open_input(self.path))
-                stream = container.streams[self._stream.index]
-                stream.codec_context.thread_count = 1
-                idle.put(stream.codec_context)
-            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(count, 'decode'))
+        count, contexts, idle = _decoders(), [], queue.SimpleQueue()
+        pool = concurrent.futures.ThreadPoolExecutor(count, 'decode')
+        # The pool has come to its end before decoders are closed.
+        with contextlib.ExitStack() as stack, pool:
+
+            def more(enough: int) -> None:
+                while len(contexts) < enough:
+                    container = stack.enter_context(open_input(self.path))
+                    contexts.append(container.streams[self._stream.index].codec_context)
+                    contexts[-1].thread_count = 1
+                    idle.put(contexts[-1])
+
             waiting = collections.deque()
             for packet in wanted:
+                if packet.has_sidedata('new_extradata'):
+                    # What holds for all packets from here on is told once, and every decoder has to hear it.
+                    while waiting:
+                        yield waiting.popleft().result()
+                    more(count)
+                    decoded, *_ = [_decoded_alone(packet, idle) for _ in contexts]
+                    yield decoded
+                    continue
+                more(min(len(waiting) + 1, count))
                 waiting.append(pool.submit(_decoded_alone, packet, idle))
                 if len(waiting) > count:
                     yield waiting.popleft().result()
@@ -141,13 +153,19 @@ class KeyFrameReader(StampedReader):
         return taken
 
 
-def _decoded_alone(packet: av.Packet, idle: queue.SimpleQueue) -> list[av.VideoFrame]:
-    """The frames of a packet by one of the decoders that are idle, as if the file began there."""
+def _decoders() -> int:
+    """How many decoders side by side use the processor's cores that this process may have."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return min(cores, _DECODERS)
+
+
+def _decoded_alone(packet: av.Packet, idle: queue.SimpleQueue) -> list[av.VideoFrame] | None:
+    """The frames of a packet by the decoder that is idle for longest, as if the file began there."""
     context = idle.get()
     try:
         return [*context.decode(packet), *context.decode(None)]
     except av.error.FFmpegError:
-        return []
+        return None
     finally:
         context.flush_buffers()
         idle.put(context)
