@@ -314,7 +314,7 @@ def main(argv: Sequence[str]) -> int:
     if not given.quick:
         from trsum_jax.runtime import compilation
 
-        # To write films takes memory, too.
+        # The choice of shots has left freed memory, and films take some.
         compilation.give_back()
     places, written = dict(zip(videos, targets, strict=True)), []
     for summary in summaries:

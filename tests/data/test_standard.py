@@ -1,11 +1,11 @@
 """What the features of a run are shifted and scaled by."""
 
 import dataclasses
-import tracemalloc
 
 import by_hand
 import numpy as np
 import pytest
+from peaks import peak_of
 
 from trsum_jax.data.records import Video
 from trsum_jax.data.shots import detect_short, frame_change
@@ -96,10 +96,4 @@ def test_a_long_video_is_the_same_in_parts():
 def test_of_a_long_video_no_copy_is_made_in_float64(work, most):
     scenes = np.random.default_rng(6).random((400, 512), np.float32)
     features = np.repeat(scenes, 36, axis=0) + np.random.default_rng(7).random((14_400, 512), np.float32) / 8
-    tracemalloc.start()
-    try:
-        work(features)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < most * features.nbytes
+    assert peak_of(lambda: work(features)) < most * features.nbytes

@@ -9,6 +9,7 @@ the best that was found. At last the usual dynamic program over the number of ch
 segments that can be part of an optimum: it decides ties as it would on all segments.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +46,11 @@ class _Sweep(NamedTuple):
 
 
 class _Rows:
-    """Features less their mean, in float64, a block at a time: of all there is no copy."""
+    """Features in a unit, less their mean, in float64; a block at a time, for all would be a large copy."""
 
     def __init__(self, features: np.ndarray, unit: float):
-        self._features, self._unit = features, unit
-        self._mean = sum((some / unit).sum(axis=0) for some in in_float64(features)) / len(features)
+        self._features, self._unit, self._mean = features, unit, 0.0
+        self._mean = sum(some.sum(axis=0) for some in self._parts()) / len(features)
 
     def __len__(self) -> int:
         return len(self._features)
@@ -58,14 +59,18 @@ class _Rows:
     def width(self) -> int:
         return self._features.shape[1]
 
+    def _less_mean(self, some: np.ndarray) -> np.ndarray:
+        return some / self._unit - self._mean
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        return map(self._less_mean, in_float64(self._features))
+
     def block(self, begin: int) -> np.ndarray:
-        return self._features[begin : begin + _BLOCK].astype(np.float64) / self._unit - self._mean
+        return self._less_mean(self._features[begin : begin + _BLOCK].astype(np.float64))
 
     def scatter(self) -> float:
         """Of all of them together."""
-        return sum(
-            float(((some / self._unit - self._mean) ** 2).sum()) for some in in_float64(self._features)
-        )
+        return sum(float((some**2).sum()) for some in self._parts())
 
 
 def _sweep(rows: _Rows, prices: np.ndarray, longest: int, slack: float = 0.0, edges: bool = False) -> _Sweep:

@@ -112,7 +112,7 @@ def by_training(
         for path, key in keys.items():
             video = dataset.videos[key]
             videos[path] = dataclasses.replace(video, features=np.asarray(video.features))
-    # What follows has need of memory: shots are chosen, and films written.
+    # The choice of shots has need of memory.
     compilation.give_back()
     return {path: scores[key] for path, key in keys.items()}
 
@@ -132,7 +132,7 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
         InputError: a config that cannot run, a workdir of another experiment or in use, a training that
             diverges.
     """
-    # Of what the features were made with.
+    # What made the features has left freed memory.
     compilation.give_back()
     config.data.file = str(workdir / FEATURES)
     check.check(config)

@@ -29,9 +29,9 @@ def sketch(features: np.ndarray) -> np.ndarray:
         lengths, places = np.linalg.eigh(unit @ unit.T)
         few = (places * np.sqrt(np.maximum(lengths, 0)))[:, ::-1][:, :_WIDTH]
     else:
-        together = sum((unit := unit_rows(some)).T @ unit for some in in_float64(features))
+        together = sum(unit.T @ unit for unit in map(unit_rows, in_float64(features)))
         axes = np.linalg.eigh(together)[1][:, ::-1][:, :_WIDTH]
-        few = np.concatenate([unit_rows(some) @ axes for some in in_float64(features)])
+        few = np.concatenate([unit @ axes for unit in map(unit_rows, in_float64(features))])
     return np.rint(_LARGEST * few / max(np.abs(few).max(), 1e-12)).astype(np.int8)
 
 
