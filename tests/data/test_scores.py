@@ -100,7 +100,8 @@ def test_damage_in_a_group_of_scores(tmp_path):
         ('{"video_1": [1, [2, 3]]}', 'video_1: expected a plain list'),
         ('{"video_1": [1]}', r'video_1: expected \[6\] or \[83\]'),
         ('{"video_1": [null, null]}', 'video_1: expected numbers, found NoneType'),
-        ('{"video_1": ' + '[' * 5000 + ']' * 5000 + '}', 'too deep'),
+        # Python 3.12 reads so many.
+        ('{"video_1": ' + '[' * 5000 + ']' * 5000 + '}', 'too deep|video_1: expected a plain list'),
         ('[' * 100_000, 'too deep'),
         ('{"video_1": [1' + '0' * 400 + ']}', 'video_1: expected numbers up to 1e'),
         ('{"video_1": [1' + '0' * 5000 + ']}', 'found a fault in it.*digits'),

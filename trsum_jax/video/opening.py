@@ -53,6 +53,8 @@ _SOUNDS = (
 )
 # A scheme of two letters or more, which no drive has; `Path` makes one slash of two.
 ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
+# Bytes of a tag that are no UTF-8 come as surrogates: of PyAV 19 always, of an older one when told so.
+_TAGS = {} if int(av.__version__.split('.')[0]) >= 19 else {'metadata_errors': 'surrogateescape'}
 
 
 def open_input(path: str | os.PathLike) -> av.container.InputContainer:
@@ -151,9 +153,14 @@ def packets(
         yield packet
 
 
+def tag_text(value: str) -> str:
+    """A tag of a container or a stream as text: bytes that are no UTF-8 are spelled out, as `\\xe9`."""
+    return value.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+
+
 def _open(path: str | os.PathLike) -> av.container.InputContainer:
     options = {'protocol_whitelist': 'file', 'format_whitelist': ','.join(FORMATS)}
-    return av.open(_address(path), options=options, metadata_errors='backslashreplace')
+    return av.open(_address(path), options=options, **_TAGS)
 
 
 def _address(path: str | os.PathLike) -> str:

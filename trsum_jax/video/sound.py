@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from trsum_jax.video.clock import Clock, Following
-from trsum_jax.video.opening import open_input, packets
+from trsum_jax.video.opening import open_input, packets, tag_text
 
 # What mp4 calls a title, and what it says where there is none.
 _TITLES, _NO_TITLES = ('title', 'name', 'handler_name'), {'', 'SoundHandler'}
@@ -208,8 +208,9 @@ def sound_tracks(path: pathlib.Path, which: str = 'all') -> list[int]:
 
 def track_tags(stream: av.AudioStream) -> dict[str, str]:
     """A track's `language` and `title`, as far as it has them."""
-    found = {'language': stream.metadata.get('language', 'und')}
-    titles = [stream.metadata.get(name, '') for name in _TITLES]
+    tags = {name: tag_text(value) for name, value in stream.metadata.items()}
+    found = {'language': tags.get('language', 'und')}
+    titles = [tags.get(name, '') for name in _TITLES]
     found['title'] = next((title for title in titles if title not in _NO_TITLES), '')
     return {name: value for name, value in found.items() if value not in ('', 'und')}
 

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import re
 
-from trsum_jax.video.opening import open_input
+from trsum_jax.video.opening import open_input, tag_text
 from trsum_jax.video.summary import Summary
 
 _NTSC = 1000 / 1001
@@ -132,4 +132,4 @@ def _stamp(path: pathlib.Path) -> str:
         tags = [container.metadata, *(stream.metadata for stream in container.streams)]
         # Matroska writes names of tags in capitals.
         stamps = [value for one in tags for name, value in one.items() if name.lower() == 'timecode']
-        return stamps[0].strip() if stamps else ''
+        return tag_text(stamps[0]).strip() if stamps else ''

@@ -226,6 +226,8 @@ def test_a_process_that_cannot_start_is_no_fault_of_the_file(tmp_path, monkeypat
 
 
 def test_an_interrupted_look_leaves_no_process(tmp_path, monkeypatch):
+    # A file that is older, on a slow machine, would not be looked through again.
+    monkeypatch.setattr(hdf5, '_SETTLED', 1000.0)
     path = write_raw(tmp_path / 'x.h5', {'video_1': field_video()})
     hdf5.open_file(path).close()
     helper = hdf5._helpers[os.getpid()]
