@@ -12,9 +12,10 @@ measurement should correct.
 """
 
 import argparse
-import functools
+import json
 import math
 import os
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -57,10 +58,14 @@ def predict(size: str, device: roofline.Device) -> dict[str, dict[str, Any]]:
     )
     found = {}
     for name in STAGES:
-        lowered = programs.lower_stage(config, name, shapes, 1, config[name].batch, programs.mesh_of('here'))
-        compiled = lowered.compile()
+        here, cpu = (
+            programs.lower_stage(config, name, shapes, 1, config[name].batch, programs.mesh_of(where))
+            for where in ('here', 'cpu')
+        )
+        compiled = here.compile()
         step = programs.kernels(compiled.as_text())
-        cost = roofline.Step(float(lowered.cost_analysis()['flops']), float(step['bytes']), 0.0)
+        # JAX counts what is not compiled for a CPU alone; the program is the same.
+        cost = roofline.Step(float(cpu.cost_analysis()['flops']), float(step['bytes']), 0.0)
         launches = step['launches'] * roofline.LAUNCH
         overhead = launches if jax.default_backend() == 'gpu' else roofline.OVERHEAD
         five = roofline.Step(FOLDS * cost.flops, FOLDS * cost.bytes, 0.0)
@@ -175,13 +180,17 @@ def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     return table
 
 
-def measure_all(size: str = 'paper', matrix: int = 8192, repetitions: int = 7) -> dict[str, Any]:
+def measure_all(
+    size: str = 'paper', matrix: int = 8192, repetitions: int = 7, path: str = ''
+) -> dict[str, Any]:
     """Everything that `rows` shows.
 
     Args:
         size: one of `grid.SIZES`.
         matrix: side of the product that the matrix rate is measured by.
         repetitions: timed ones of everything.
+        path: a JSON that gets every part when it is measured; empty for none. What it has of this machine and
+            commit is not measured again, so that what was stopped goes on.
     """
     import jax
 
@@ -190,29 +199,27 @@ def measure_all(size: str = 'paper', matrix: int = 8192, repetitions: int = 7) -
 
     device = jax.devices()[0]
     maker = roofline.published(device.device_kind)
-    with tqdm(total=6 if size == 'paper' else 4, unit='part') as bar:
+    parts = _measured(path, size)
+    # Only the paper's size is compared with PyTorch.
+    compared = STAGES if size == 'paper' else ()
+    with tqdm(total=2 + len(STAGES) + len(compared), unit='part') as bar:
 
-        def part(name: str, function: Callable[[], Any]) -> Any:
+        def part(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
             bar.set_description(name)
-            found = function()
+            if name not in parts:
+                parts[name] = function(*arguments)
+                measure.write(path, 'accelerator', {'size': size, 'parts': parts})
             bar.update()
-            return found
+            return parts[name]
 
-        found = part('rates', functools.partial(rates, matrix, repetitions))
+        found = part('rates', rates, matrix, repetitions)
         here = maker or roofline.Device('here', found['flops'], found['bytes'], math.inf, math.inf)
-        predicted = part('predicting', functools.partial(predict, size, here))
+        predicted = part('predicting', predict, size, here)
         shown = ', '.join(f'{name} {1e3 * step["seconds"]:.3g} ms' for name, step in predicted.items())
         tqdm.write(f'{device.device_kind}; predicted, a step: {shown}', file=sys.stderr)
-        epochs_of = {
-            stage: part(f'{stage}, epochs', functools.partial(epochs, size, stage, repetitions))
-            for stage in STAGES
-        }
-        # Only the paper's size is compared with PyTorch.
-        torch = {
-            stage: part(f'{stage}, PyTorch', functools.partial(against_torch, stage, repetitions))
-            if size == 'paper'
-            else None
-            for stage in STAGES
+        epochs_of = {stage: part(f'{stage}, epochs', epochs, size, stage, repetitions) for stage in STAGES}
+        torch = dict.fromkeys(STAGES) | {
+            stage: part(f'{stage}, PyTorch', against_torch, stage, repetitions) for stage in compared
         }
     config = grid.setting(size)
     video, views = config.data.synthetic, tuple(config.decomposition.views)
@@ -230,6 +237,15 @@ def measure_all(size: str = 'paper', matrix: int = 8192, repetitions: int = 7) -
     }
 
 
+def _measured(path: str, size: str) -> dict[str, Any]:
+    """The parts that a file has of this size, machine and commit."""
+    if not path or not pathlib.Path(path).exists():
+        return {}
+    found = json.loads(pathlib.Path(path).read_text())
+    same = found.get('size') == size and found.get('machine') == json.loads(json.dumps(measure.machine()))
+    return found.get('parts', {}) if same else {}
+
+
 def main(argv: list[str]) -> None:
     """Predicts, measures, and prints one beside the other."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.accelerator')
@@ -238,7 +254,7 @@ def main(argv: list[str]) -> None:
     flags = parser.parse_args(argv)
     # PyTorch has to find room beside JAX.
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
-    found = measure_all('toy', 256, 2) if flags.small else measure_all()
+    found = measure_all('toy', 256, 2) if flags.small else measure_all(path=flags.json)
     print(f'\n{measure.table(rows(found))}')
     measure.write(flags.json, 'accelerator', found)
 

@@ -30,6 +30,7 @@ SIZES = {
         'data.synthetic.videos': 50,
         'data.synthetic.width': 1024,
         'data.synthetic.steps': (470, 470),
+        'data.synthetic.pool': 200,
         'decomposition.length': 128,
         'model.width': 1024,
         'model.heads': 8,
@@ -136,7 +137,6 @@ def setting(size: str) -> ml_collections.ConfigDict:
 
     config = demo.get_config('reconstruction')
     config.update_from_flattened_dict(SIZES[size])
-    config.layout.attention = 'auto'
     return config
 
 

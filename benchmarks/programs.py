@@ -5,7 +5,7 @@ H100's with `jax-cuda12-plugin` and NVIDIA's libraries (nvcc for `ptxas`, cuDNN)
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -55,7 +55,7 @@ def mesh_of(compiler: str, shape: tuple[int, int] = (1, 1)) -> Mesh:
     """A mesh of this machine's devices, or of a TPU's that are described and not there.
 
     Args:
-        compiler: `here`, a TPU slice such as `v5e:2x2`, or `h100`.
+        compiler: `here`; `cpu`, also where there is an accelerator; a TPU slice such as `v5e:2x2`, or `h100`.
         shape: devices for runs, and for the segments of a batch.
 
     Returns:
@@ -63,11 +63,16 @@ def mesh_of(compiler: str, shape: tuple[int, int] = (1, 1)) -> Mesh:
     """
     if compiler == 'here':
         return sharding.make_mesh(shape)
+    if compiler == 'cpu':
+        return _mesh(jax.devices('cpu'), shape)
     name, options = compiler, {'platform': 'tpu'}
     if compiler == 'h100':
         name = f'1x1x{shape[0] * shape[1]}'
         options = {'platform': 'cuda', 'topology': name, 'target_config': _H100}
-    devices = topologies.get_topology_desc(topology_name=name, **options).devices
+    return _mesh(topologies.get_topology_desc(topology_name=name, **options).devices, shape)
+
+
+def _mesh(devices: Sequence[Any], shape: tuple[int, int]) -> Mesh:
     chosen = np.array(devices[: shape[0] * shape[1]]).reshape(shape)
     return Mesh(chosen, (sharding.RUN, sharding.DATA), axis_types=(AxisType.Auto,) * 2)
 

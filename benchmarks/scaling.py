@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 import ml_collections
 
@@ -100,25 +99,20 @@ def step_costs(compiler: str) -> dict[str, dict[str, float]]:
 
 
 def kernel_rows(compiler: str) -> list[dict[str, Any]]:
-    """What a step of one run launches, reads and writes by the compiled program, for both kinds of attention.
+    """What a step of one run launches, reads and writes by the compiled program.
 
     Args:
-        compiler: `here`, a TPU slice, or `h100`, the only one with attention by cuDNN.
+        compiler: `here`, a TPU slice, or `h100`.
     """
     from benchmarks import programs
-    from trsum_jax.experiment import config as door
 
     found = []
     for name in STAGES:
-        for attention in ('', 'cudnn')[: 1 + (compiler == 'h100')]:
-            config, mesh = paper(compiler, 'vmap'), programs.mesh_of(compiler)
-            corpus, _ = _tvsum(config)
-            # The device that decides is not there.
-            with mock.patch.object(door, 'attention_here', return_value=attention):
-                compiled = programs.compile_stage(config, name, corpus, 1, config[name].batch, mesh)
-            held = programs.memory(compiled)['total']
-            row = {'stage': name, 'attention': attention or 'ours', 'total, bytes': held}
-            found.append(row | programs.kernels(compiled.as_text()))
+        config, mesh = paper(compiler, 'vmap'), programs.mesh_of(compiler)
+        corpus, _ = _tvsum(config)
+        compiled = programs.compile_stage(config, name, corpus, 1, config[name].batch, mesh)
+        row = {'stage': name, 'total, bytes': programs.memory(compiled)['total']}
+        found.append(row | programs.kernels(compiled.as_text()))
     return found
 
 

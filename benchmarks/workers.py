@@ -38,7 +38,7 @@ def setting(size: str, n_videos: int = 0, layout: dict[str, Any] | None = None) 
     config.model.update({name: sizes[name] for name in ('width', 'feed_forward', 'heads')})
     for stage in STAGES:
         config[stage].batch = sizes['batch']
-    config.layout.update({'attention': 'auto'} | (layout or {}))
+    config.layout.update(layout or {})
     videos = n_videos or -(-sizes['batch'] // 4)
     recipe = Recipe(
         videos=videos,

@@ -26,6 +26,33 @@ def test_a_tiny_run_predicts_before_it_measures_and_writes_both(monkeypatch, tmp
     assert len(accelerator.rows(found)) == 2 + 4 + 2
 
 
+def test_what_was_stopped_goes_on_by_the_parts_that_were_written(monkeypatch, tmp_path):
+    path, asked = str(tmp_path / 'a.json'), []
+    step = {'flops': 1.0, 'seconds': 1.0, 'together': 1.0, 'bound': 'memory', 'memory': 1.0}
+
+    def rates(*_):
+        asked.append('rates')
+        return {'flops': 1.0, 'bytes': 1.0}
+
+    def epochs(_, stage, __):
+        asked.append(stage)
+        if asked.count('summarizer') == 1 and stage == 'summarizer':
+            raise KeyboardInterrupt
+        return {'in turn': 4.0, 'together': 1.0}
+
+    monkeypatch.setattr(accelerator, 'rates', rates)
+    monkeypatch.setattr(accelerator, 'predict', lambda *_: dict.fromkeys(accelerator.STAGES, step))
+    monkeypatch.setattr(accelerator, 'epochs', epochs)
+    with pytest.raises(KeyboardInterrupt):
+        accelerator.measure_all('toy', path=path)
+    assert len(accelerator.rows(accelerator.measure_all('toy', path=path))) == 2 + 2 * 4 + 2
+    assert asked == ['rates', 'generator', 'summarizer', 'summarizer']
+    # Of another machine or commit nothing is taken over.
+    monkeypatch.setattr(measure, 'machine', lambda: {'commit': 'another'})
+    accelerator.measure_all('toy', path=path)
+    assert asked[4:] == ['rates', 'generator', 'summarizer']
+
+
 def test_the_table_by_hand():
     step = {'flops': 6e12, 'seconds': 0.012, 'together': 0.02, 'bound': 'memory', 'memory': 3e9}
     found = {

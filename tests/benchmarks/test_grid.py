@@ -5,6 +5,8 @@ import json
 import pytest
 
 from benchmarks import grid
+from trsum_jax.data.made import synthetic
+from trsum_jax.experiment import check
 
 
 def test_the_lone_runs_cover_the_folds_of_the_grid(tmp_path):
@@ -15,6 +17,13 @@ def test_the_lone_runs_cover_the_folds_of_the_grid(tmp_path):
     assert sorted(tests) == [f'video_{i}' for i in range(1, 7)]
     assert '--config.model.width=8' in flags
     assert f'--config.data.file={tmp_path}/videos.h5' in flags
+
+
+@pytest.mark.parametrize('size', grid.SIZES)
+def test_of_every_size_the_config_runs_and_its_videos_can_be_made(size):
+    config = grid.setting(size)
+    check.check(config)
+    synthetic.check(synthetic.Recipe(**config.data.synthetic))
 
 
 def test_a_process_that_fails_is_named(tmp_path):

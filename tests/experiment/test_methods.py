@@ -1,11 +1,9 @@
 import importlib
-import types
 
-import jax
 import pytest
 from tiny import tiny_config
 
-from trsum_jax.experiment import config, methods
+from trsum_jax.experiment import methods
 
 SHAPE = {'width': 6, 'n_videos': 3, 'longest': 12}
 
@@ -40,25 +38,3 @@ def test_a_rival_is_found_by_its_folder_and_brings_what_is_asked_of_it(name):
     assert set(rival.LEARNED)
     assert set(rival.LOGGED)
     assert callable(rival.build)
-
-
-@pytest.mark.parametrize(
-    ('capability', 'dtype', 'wanted', 'expected'),
-    [
-        ('9.0', 'bfloat16', 'auto', 'cudnn'),
-        ('9.0', 'bfloat16', 'own', ''),
-        ('9.0', 'float32', 'auto', ''),
-        ('7.5', 'bfloat16', 'auto', ''),
-        ('gfx90a', 'bfloat16', 'auto', ''),
-        (None, 'bfloat16', 'auto', ''),
-    ],
-    ids=['Hopper', 'as asked for', 'float32', 'Turing', 'AMD', 'no GPU'],
-)
-def test_attention_is_cudnn_s_where_the_device_and_the_type_allow(
-    monkeypatch, capability, dtype, wanted, expected
-):
-    device = types.SimpleNamespace(**({'compute_capability': capability} if capability else {}))
-    monkeypatch.setattr(jax, 'devices', lambda: [device])
-    assert config.attention_here(wanted, dtype) == '', 'this machine has no cuDNN'
-    monkeypatch.setattr(jax.nn, 'dot_product_attention', lambda query, *_, implementation: query)
-    assert config.attention_here(wanted, dtype) == expected

@@ -81,49 +81,6 @@ def test_features_of_the_models_width_are_not_mapped_in_however_long_the_segment
         assert ('map_in' in params) == (width != 8)
 
 
-def test_attention_by_a_kernel_is_ours_and_so_are_its_gradients_under_nested_vmap():
-    ours, theirs = (
-        encoder.Encoder(encoder.EncoderConfig(16, 2, 2, 16, attention=how)) for how in ('', 'xla')
-    )
-    frames = jax.random.normal(jax.random.key(0), (3, 2, 6, 16))
-    # A hole, padding, and a segment in which nothing is valid.
-    valid = jnp.array([[1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
-    wanted = jnp.array([[5, 1], [0, 3], [2, 4]])
-    params = ours.init(jax.random.key(1), frames[0, 0], valid[0])
-
-    def squares(module, params):
-        def segment(frames, valid, wanted):
-            # As episodes: frames of their own, and one `valid` for all.
-            return jax.vmap(lambda x: module.apply(params, x, valid, True, wanted))(frames)
-
-        rebuilt = jax.vmap(segment)(frames, valid, wanted)
-        read = jnp.take_along_axis(valid, wanted, 1)[:, None, :, None]
-        return jnp.sum(jnp.where(read, jnp.square(rebuilt), 0.0)), rebuilt
-
-    found = [
-        jax.jit(jax.value_and_grad(functools.partial(squares, of), has_aux=True))(params)
-        for of in (ours, theirs)
-    ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4), *found)
-    calls = [
-        str(jax.make_jaxpr(functools.partial(squares, of))(params)).count('custom_vmap_call')
-        for of in (ours, theirs)
-    ]
-    assert calls == [0, 2], 'one a block'
-
-
-@pytest.mark.parametrize(
-    ('heads', 'length', 'dropout', 'fits'),
-    [(2, 6, 0.0, True), (2, 5, 0.0, False), (4, 6, 0.0, False), (2, 6, 0.5, False)],
-    ids=['fits', 'odd length', 'heads of 4', 'dropout'],
-)
-def test_attention_is_ours_where_cudnn_has_no_kernel(heads, length, dropout, fits):
-    config = encoder.EncoderConfig(16, 1, heads, 16, dropout=dropout, attention='xla')
-    module, given = encoder.Encoder(config), (jnp.ones((length, 16)), jnp.ones(length, bool))
-    text = str(jax.make_jaxpr(lambda key: module.init_with_output(key, *given)[0])(jax.random.key(0)))
-    assert ('custom_vmap_call' in text) == fits
-
-
 class CountingBlock(nn.Module):
     """Tells how many rows of a segment it computes, when it does, and gives ones."""
 

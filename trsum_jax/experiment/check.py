@@ -40,7 +40,6 @@ LATER = {
     'generator.aside': 0.0,
     'generator.patience': 50,
     'evaluation.rs_sum_passes': 0,
-    'layout.attention': 'own',
     'layout.rounded': False,
     'layout.grace': 30.0,
     'layout.tensorboard': False,
@@ -60,6 +59,7 @@ GONE = {
     'model.norm': 'pre',
     'model.activation': 'gelu',
     'model.score_std': 0.02,
+    'layout.attention': 'own',
     'data.stream_seed': 0,
     'acsumgan.discount': 0.99,
 }

@@ -5,7 +5,6 @@
 
 import functools
 import math
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -85,7 +84,6 @@ def _modules(config: ml_collections.ConfigDict, width: int) -> tuple[Generator, 
             cosine_start=model.cosine_start,
             dtype=dtype,
             remat=config.layout.remat,
-            attention=attention_here(config.layout.attention, dtype),
         )
     )
     shared = {'centred': model.centred, 'feature_scale': scale_of(model, width)}
@@ -211,27 +209,6 @@ def dtype_here(dtype: str) -> Any:
     if dtype == 'auto':
         dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
     return jnp.dtype(dtype)
-
-
-def attention_here(attention: str, dtype: Any) -> str:
-    """`EncoderConfig.attention` here: for `auto`, cuDNN's where it has one for such products; else ours.
-
-    It is for NVIDIA's GPUs from compute capability 8.0 on, and numbers of 16 bits.
-    """
-    if attention == 'own' or jnp.dtype(dtype).itemsize != 2:
-        return ''
-    # AMD's GPUs say `gfx90a` or the like.
-    capability = re.match(r'(\d+)\.', str(getattr(jax.devices()[0], 'compute_capability', '')))
-    if not capability or int(capability[1]) < 8:
-        return ''
-    smallest = jax.ShapeDtypeStruct((1, 2, 1, 8), dtype)
-    try:
-        jax.eval_shape(
-            functools.partial(jax.nn.dot_product_attention, implementation='cudnn'), *[smallest] * 3
-        )
-    except (RuntimeError, NotImplementedError):
-        return ''
-    return 'cudnn'
 
 
 def microbatch_here(microbatch: int, batch: int) -> int:

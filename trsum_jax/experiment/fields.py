@@ -39,7 +39,6 @@ PUBLISHED = {
     },
 }
 LAYOUTS = ('auto', 'map', 'vmap')
-ATTENTION = ('own', 'auto')
 
 
 def _of_recipe(name: str) -> str:
@@ -229,9 +228,6 @@ FIELDS = {
     #
     'layout.runs': Field('auto', 'map: one after another; vmap: one big product', choices=LAYOUTS),
     'layout.episodes': Field('auto', 'likewise', choices=LAYOUTS),
-    'layout.attention': Field(
-        'own', "auto: cuDNN's on NVIDIA's GPUs where it fits; not the same bits twice", choices=ATTENTION
-    ),
     'layout.rounded': Field(False, 'datasets of about one size share what is compiled; not in chunks'),
     'layout.microbatch': Field(
         -1, 'segments at a time; 0: the whole batch, -1: 8 on a CPU, else the whole', least=-1

@@ -34,8 +34,6 @@ class EncoderConfig:
             `q = k = 0.7 I`, `v = I`, `out = -I`.
         dtype: of the products; parameters and the softmax are float32.
         remat: gradients compute each block anew instead of keeping what is inside it.
-        attention: an `implementation` of `jax.nn.dot_product_attention` (`cudnn`) where shapes and dropout
-            allow; empty for ours.
     """
 
     width: int = 1024
@@ -47,7 +45,6 @@ class EncoderConfig:
     cosine_start: bool = False
     dtype: Any = jnp.float32
     remat: bool = False
-    attention: str = ''
 
 
 @jax.custom_vjp
@@ -98,11 +95,10 @@ class Attention(nn.Module):
         fused = nn.Dense(3 * width, kernel_init=inner, dtype=dtype, name='query_key_value')(x)
         query, key, value = jnp.split(fused, 3, axis=-1)
         by_head = (*valid.shape[:-1], -1, heads, width // heads)
-        query, key, value = (part.reshape(by_head) for part in (_at(query, rows), key, value))
+        query, key, value = (
+            jnp.swapaxes(part.reshape(by_head), -2, -3) for part in (_at(query, rows), key, value)
+        )
         out = nn.Dense(width, kernel_init=outer, dtype=dtype, name='out')
-        if self.config.attention and _fits(self.config, query.shape, key.shape):
-            return out(_attend(self.config.attention, query, key, value, valid).reshape(-1, width))
-        query, key, value = (jnp.swapaxes(part, -2, -3) for part in (query, key, value))
         logits = _product(query * (width // heads) ** -0.5, jnp.swapaxes(key, -1, -2))
         padding = jnp.where(valid, 0.0, -1e30)[..., None, None, :]
         logits = logits.astype(jnp.float32) + padding
@@ -203,50 +199,6 @@ def sinusoids(length: int, width: int) -> np.ndarray:
     return np.where(columns % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
 
 
-def _fits(config: EncoderConfig, queries: tuple[int, ...], keys: tuple[int, ...]) -> bool:
-    """Whether cuDNN has a kernel, with its gradient, for queries and keys [..., positions, heads, d]."""
-    length, _, size = queries[-3:]
-    return config.dropout == 0 and size % 8 == 0 and size <= 128 and length % 2 == keys[-3] % 2 == 0
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(how: str, query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array) -> jax.Array:
-    """Attention by one kernel: [B, K, heads, d] from two [B, L, heads, d] and [B, L] bool."""
-    return _folded(functools.partial(_kernel, how))(query, key, value, valid)
-
-
-def _attend_gradients(how: str, inputs: tuple[jax.Array, ...], g: jax.Array) -> tuple[Any, ...]:
-    def gradients(g: jax.Array, query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array) -> Any:
-        return jax.vjp(lambda q, k, v: _kernel(how, q, k, v, valid), query, key, value)[1](g)
-
-    return (*_folded(gradients)(g, *inputs), None)
-
-
-_attend.defvjp(lambda how, *inputs: (_attend(how, *inputs), inputs), _attend_gradients)
-
-
-def _kernel(how: Any, query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array) -> jax.Array:
-    mask = jnp.broadcast_to(valid[:, None, None, :], (len(valid), 1, query.shape[1], key.shape[1]))
-    return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=how)
-
-
-def _folded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of [B, …] whose `vmap` is a longer B: JAX's own for cuDNN refuses a mask that all share."""
-    call = jax.custom_batching.custom_vmap(function)
-
-    @call.def_vmap
-    def rule(size: int, batched: list[bool], *inputs: jax.Array) -> tuple[Any, Any]:
-        each = [
-            x if own else jnp.broadcast_to(x, (size, *x.shape))
-            for x, own in zip(inputs, batched, strict=True)
-        ]
-        found = call(*(x.reshape(-1, *x.shape[2:]) for x in each))
-        found = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), found)
-        return found, jax.tree.map(lambda _: True, found)
-
-    return call
-
-
 def _where(
     wanted: jax.Array, block: Callable[..., Any], params: Any, x: jax.Array, valid: jax.Array
 ) -> jax.Array:
@@ -257,8 +209,7 @@ def _where(
     of 40 in 15, and none more than 96.
     """
     length = wanted.shape[-1]
-    # Even, as `_fits` has it.
-    few = [most for most in sorted({2 * math.ceil(share * length / 2) for share in _SHARES}) if most < length]
+    few = [most for most in sorted({math.ceil(share * length) for share in _SHARES}) if most < length]
 
     def some(most: int, params: Any, x: jax.Array, valid: jax.Array, wanted: jax.Array) -> jax.Array:
         chosen = jnp.argsort(~wanted, axis=-1)[:, :most]
