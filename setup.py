@@ -36,6 +36,7 @@ setup(
         'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3 :: Only',
         'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Multimedia :: Video',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed',

@@ -44,7 +44,9 @@ def test_the_dataset_is_held_once(rows):
     shared = rows['generator', 2]['arguments'] - 2 * each(rows, 'generator', 'arguments')
     # 3 videos of 20 steps, each with features and its change: 3 windows and 3 dilated segments each, with
     # their videos; and the epoch's number comes in.
-    assert shared == 60 * (8 + 1) * 4 + 18 * (8 * (4 + 4 + 1) + 3 * 4) + 4
+    whole = 60 * (8 + 1) * 4 + 18 * (8 * (4 + 4 + 1) + 3 * 4) + 4
+    # JAX 0.12 leaves out what stage 1 does not read: the change, and the lengths of videos.
+    assert shared in (whole, whole - 60 * 4 - 18 * 4)
 
 
 @pytest.mark.parametrize('stage', scaling.STAGES)

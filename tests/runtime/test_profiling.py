@@ -1,5 +1,6 @@
 """A trace whose disk has no room ends in words; what a trace holds: `training/test_loop`."""
 
+import contextlib
 import resource
 
 import jax
@@ -20,5 +21,6 @@ def test_a_trace_that_cannot_be_written_is_told_in_words(tmp_path):
             jax.block_until_ready(jnp.arange(3) + 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (now, most))
-        # JAX forgets a trace once it is written, and has one at a time.
-        jax.profiler.stop_trace()
+        # JAX has one trace at a time, and before 0.12 forgets it once it is written.
+        with contextlib.suppress(RuntimeError):
+            jax.profiler.stop_trace()
