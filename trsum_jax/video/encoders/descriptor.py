@@ -74,7 +74,8 @@ def _small(rgb: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _means(n: int) -> list[tuple[slice, np.ndarray]]:
     """Of every small row: which of `n` large ones it is a mean of, and their weights."""
-    every = _resized(np.eye(n, dtype=np.float32)[..., None], (_SIDE, n))[..., 0]
+    # The large rows as channels of a picture one pixel wide: all else would be products with 0 and 1.
+    every = _resized(np.eye(n, dtype=np.float32)[:, None], (_SIDE, 1))[:, 0]
     spans = [slice(used[0], used[-1] + 1) for used in map(np.flatnonzero, every)]
     return [(span, weights[span]) for span, weights in zip(spans, every, strict=True)]
 
