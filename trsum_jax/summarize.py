@@ -314,8 +314,8 @@ def main(argv: Sequence[str]) -> int:
     if not given.quick:
         from trsum_jax.runtime import compilation
 
-        # The choice of shots has left freed memory, and films take some.
-        compilation.give_back()
+        # Nothing is computed by JAX from here on, and films take memory.
+        compilation.let_go()
     places, written = dict(zip(videos, targets, strict=True)), []
     for summary in summaries:
         of_one = places[summary.path]

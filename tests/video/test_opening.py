@@ -211,6 +211,15 @@ def test_a_tag_that_is_not_utf8(tmp_path):
         assert opening.tag_text(container.metadata['title']) == 'Caf\\xe9 au lait'
 
 
+def test_cores_are_those_that_the_process_may_have(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 3, 5}, raising=False)
+    assert [opening.cores(most) for most in (2, 8)] == [2, 3]
+    # As on macOS.
+    monkeypatch.delattr(os, 'sched_getaffinity')
+    monkeypatch.setattr(os, 'cpu_count', lambda: 6)
+    assert [opening.cores(most) for most in (2, 8)] == [2, 6]
+
+
 def test_a_movie_whose_pictures_lie_in_another_file(tmp_path):
     movie = write_video(tmp_path / 'b.mov', [grey(200)] * 5, range(5)).read_bytes()
     begin = movie.index(b'mdat') + 4

@@ -89,7 +89,7 @@ def test_decoders_side_by_side_keep_the_order_and_count_what_is_damaged(tmp_path
     # Behind the head of its first unit.
     data[place + 5 : place + size] = bytes([255] * (size - 5))
     source.write_bytes(data)
-    monkeypatch.setattr(skimming, '_decoders', lambda: cores)
+    monkeypatch.setattr(skimming, 'cores', lambda _: cores)
     with skimming.KeyFrameReader(whole) as reader:
         given = [(i, shown) for i, _, shown in reader.sample(2)]
     assert [i for i, _ in given] == reader.clock.keys.tolist()
@@ -115,7 +115,7 @@ def test_parameters_that_change_midway_are_known_to_every_decoder(tmp_path, monk
     head = 13
     whole = tmp_path / 'a.flv'
     whole.write_bytes(whole.read_bytes() + (tmp_path / 'b.flv').read_bytes()[head:])
-    monkeypatch.setattr(skimming, '_decoders', lambda: cores)
+    monkeypatch.setattr(skimming, 'cores', lambda _: cores)
     with skimming.KeyFrameReader(whole) as reader, av.open(str(whole)) as container:
         keys = [packet for packet in container.demux(video=0) if packet.is_keyframe]
         assert sum(packet.has_sidedata('new_extradata') for packet in keys) == 1

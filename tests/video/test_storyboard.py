@@ -37,6 +37,16 @@ def test_key_frames_stand_upright(tmp_path, turned, size):
     assert np.abs(found.astype(int) - np.asarray(upright)).mean() < 12
 
 
+@pytest.mark.parametrize(('shape', 'height'), [((700, 300), 120), ((600, 50), 300), ((1, 1), 9)])
+def test_a_picture_is_as_if_made_smaller_at_once(shape, height):
+    # Of middle tones: what goes beyond black and white is cut off between columns and rows, too.
+    seen = np.random.default_rng(3).integers(90, 160, (*shape, 3), np.uint8)
+    size = max(1, round(height * shape[1] / shape[0])), height
+    at_once = np.asarray(Image.fromarray(seen).resize(size, Image.Resampling.LANCZOS))
+    # As are fractions, and Pillow takes first what leaves less.
+    assert np.abs(storyboard._resized(seen, 1.0, height).astype(int) - at_once).max() <= 1
+
+
 def test_key_frames_of_a_changed_file(tmp_path):
     summary = summary_of(steady(tmp_path / 'a.mp4', 60, 10), [(50, 55)])
     other = dataclasses.replace(summary, path=steady(tmp_path / 'b.mp4', 30, 10))

@@ -2,6 +2,8 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
+import types
+import weakref
 from fractions import Fraction
 
 import numpy as np
@@ -158,6 +160,25 @@ def test_seeking_gives_the_same_frames(tmp_path, monkeypatch, name, fps):
     wanted = [(i, level) for i, _, level in every if any(a <= i <= b for a, b in spans)]
     assert given[8][0] == given[np.inf][0] == wanted
     assert given[8][1] < 10 < given[np.inf][1]
+
+
+def test_after_a_seek_nothing_keeps_the_frame_before():
+    class Frame:
+        is_corrupt = False
+
+    class Reader:
+        def frames(self):
+            yield from ((i, i / 5, Frame()) for i in range(500))
+
+        def from_time(self, seconds):
+            yield from ((i / 5, Frame()) for i in range(round(5 * seconds), 500))
+
+    clock = types.SimpleNamespace(runs_on=True, keys=range(0, 500, 100))
+    spans = np.array([[3, 4], [260, 260]])
+    given = picking.frames_among(Reader(), spans, np.arange(500) / 5, clock)
+    before = [weakref.ref(next(given)[1]) for _ in range(2)]
+    assert next(given)[0] == 260
+    assert [frame() for frame in before] == [None, None]
 
 
 @pytest.mark.parametrize(

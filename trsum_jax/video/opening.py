@@ -153,6 +153,12 @@ def packets(
         yield packet
 
 
+def cores(most: int) -> int:
+    """The processor's cores that this process may have, but at most `most`."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return min(there, most)
+
+
 def tag_text(value: str) -> str:
     """A tag of a container or a stream as text: bytes that are no UTF-8 are spelled out, as `\\xe9`."""
     return value.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')

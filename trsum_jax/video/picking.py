@@ -59,6 +59,8 @@ def _leaping(
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     through = ((index, frame) for index, _, frame in reader.frames())
     frames = itertools.chain([next(through)], through)
+    # What is decoded no further would keep its last frame.
+    del through
     steady = clock is not None and clock.runs_on and bool(np.all(np.diff(times) > 0))
     coming, sought = 0, False
     for first, last in spans.tolist():

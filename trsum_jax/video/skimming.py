@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
-import os
 import pathlib
 import queue
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from trsum_jax.files import shown
 from trsum_jax.video import cuts, tone_mapping
 from trsum_jax.video.deinterlacing import deinterlaced
 from trsum_jax.video.encoders.encoder import Encoder
-from trsum_jax.video.opening import open_input, packets
+from trsum_jax.video.opening import cores, open_input, packets
 from trsum_jax.video.reading import picture
 from trsum_jax.video.stamps import StampedReader
 
@@ -114,7 +113,7 @@ class KeyFrameReader(StampedReader):
 
         A decoder's own threads would wait for each frame, since it is emptied after it.
         """
-        count, contexts, idle = _decoders(), [], queue.SimpleQueue()
+        count, contexts, idle = cores(_DECODERS), [], queue.SimpleQueue()
         pool = concurrent.futures.ThreadPoolExecutor(count, 'decode')
         # The pool has come to its end before decoders are closed.
         with contextlib.ExitStack() as stack, pool:
@@ -151,12 +150,6 @@ class KeyFrameReader(StampedReader):
         slot = int(self.frame_times[self._number[packet.pts]] * self._rate)
         taken, self._slot = slot > self._slot, slot
         return taken
-
-
-def _decoders() -> int:
-    """How many decoders side by side use the processor's cores that this process may have."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return min(cores, _DECODERS)
 
 
 def _decoded_alone(packet: av.Packet, idle: queue.SimpleQueue) -> list[av.VideoFrame] | None:

@@ -29,6 +29,8 @@ _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
 _MOST, _DOTS = 30, 120
 # Pixels of key frames: as high as a page shows them.
 HEIGHT = 270
+# Rows that Pillow gets at a time.
+_ROWS = 256
 # Comes with matplotlib.
 _FAMILY = 'DejaVu Sans'
 # Has a box for every letter.
@@ -57,7 +59,7 @@ def key_frames(
     """
     frames = [summary.key_frame(span) for span in spans]
     if seen and height and seen.keys() >= {*frames}:
-        return [_resized(Image.fromarray(seen[frame]), 1.0, height) for frame in frames]
+        return [_resized(seen[frame], 1.0, height) for frame in frames]
     return pictures_at(summary, frames, 'key frames', lambda reader, frame: upright(reader, frame, height))
 
 
@@ -102,16 +104,23 @@ def upright(reader: VideoReader, frame: av.VideoFrame, height: int | None = None
     Returns:
         [height, W, 3] uint8.
     """
-    seen = Image.fromarray(picture(frame))
+    seen = picture(frame)
     shape = float(reader.stream.sample_aspect_ratio or 1)
-    turned = seen.size == (frame.height, frame.width) and frame.rotation % 180 != 0
-    return _resized(seen, 1 / shape if turned else shape, height or seen.height)
+    turned = seen.shape[:2] == (frame.width, frame.height) and frame.rotation % 180 != 0
+    return _resized(seen, 1 / shape if turned else shape, height or len(seen))
 
 
-def _resized(seen: Image.Image, shape: float, height: int) -> np.ndarray:
-    """A picture so high, [height, W, 3] uint8, whose pixels have been so wide by their height."""
-    size = (max(1, round(height * seen.width / seen.height * shape)), height)
-    return np.asarray(seen.resize(size, Image.Resampling.LANCZOS))
+def _resized(seen: np.ndarray, shape: float, height: int) -> np.ndarray:
+    """A picture so high, [height, W, 3] uint8, whose pixels have been so wide by their height.
+
+    Pillow holds four bytes a pixel, 33 MB of 4K: so some rows at a time are made narrow, and then all low.
+    """
+    width, how = max(1, round(height * seen.shape[1] / len(seen) * shape)), Image.Resampling.LANCZOS
+    narrow = [
+        np.asarray(Image.fromarray(rows).resize((width, len(rows)), how))
+        for rows in np.array_split(seen, range(_ROWS, len(seen), _ROWS))
+    ]
+    return np.asarray(Image.fromarray(np.concatenate(narrow)).resize((width, height), how))
 
 
 def of_storyboard(summary: Summary) -> np.ndarray:

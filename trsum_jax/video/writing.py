@@ -18,7 +18,7 @@ from trsum_jax.video.clock import Clock
 from trsum_jax.video.film_pictures import fitted, picture_stream
 from trsum_jax.video.film_sound import SoundTrack, Stretch
 from trsum_jax.video.forms import FORMS, Form
-from trsum_jax.video.opening import open_output
+from trsum_jax.video.opening import cores, open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
 from trsum_jax.video.sound import open_sound
@@ -33,6 +33,8 @@ _HDR_DATA = {
 }
 # H.264 counts time in 32 bits.
 _FINEST_CLOCK = 2**30
+# Threads of the decoder at most, as FFmpeg has it.
+_DECODERS = 16
 # What may be the matter with a film that is written.
 _FAULTS = (InputError, OSError, av.error.FFmpegError)
 
@@ -101,12 +103,14 @@ def write_video(
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
         reader = stack.enter_context(VideoReader(summary.path))
+        # Left to itself FFmpeg takes one more, which holds 33 MB of 4K; here an encoder works beside it.
+        reader.stream.codec_context.thread_count = cores(_DECODERS)
         for index, frame in frames_among(reader, parts, summary.frame_times, course):
             if film is None:
-                begun = summary, course, reader, frame
-                film = _Film(*begun, temporary, form or FORMS[output.suffix.lower()], sound, stack)
+                kind = form or FORMS[output.suffix.lower()]
+                film = _Film(summary, course, reader, frame, temporary, kind, sound, stack)
                 if copy is not None and n_frames * frame.width * frame.height >= copy.least:
-                    copied = _CopiedFilm(*begun, copy)
+                    copied = _CopiedFilm(summary, course, reader, frame, copy)
                     stack.callback(copied.give_up)
             if watch is not None:
                 watch(reader, index, frame)
