@@ -44,6 +44,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_summarize_and_extract_take_any_name(command, film, here, name, capfd):
+    pytest.importorskip('opentimelineio')
     pathlib.Path(name).write_bytes(film.read_bytes())
     assert command(f'--video={name}', '--timeline=.edl') is None
     made = sorted(path.name for path in here.iterdir() if path.name != name)
@@ -153,6 +154,7 @@ def test_the_order_of_a_folder_is_that_of_its_numbers(mixed, tmp_path):
 
 
 def test_a_folder_with_files_that_break_early_late_and_in_writing(command, tmp_path, capsys, monkeypatch):
+    pytest.importorskip('opentimelineio')
     # Black films: nothing is trained.
     place = tmp_path / 'films'
     place.mkdir()

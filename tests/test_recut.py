@@ -36,6 +36,7 @@ def edited(clip, tmp_path):
 def test_the_same_bytes_come_out_again(tmp_path, command, kind):
     beside = {'json': '.json'}
     if kind == 'steady':
+        pytest.importorskip('opentimelineio')
         source = flash_and_beep(tmp_path / 'a.mp4', range(250), [50, 120, 220], tick=Fraction(1001, 24000))
         source.with_suffix('.srt').write_text(edits.SRT)
         beside |= {'page': '.html', 'storyboard': '.png', 'subtitles': '.srt', 'timeline': '.edl'}

@@ -107,6 +107,7 @@ def listening():
 
 
 def test_no_command_opens_a_socket(plain, here, monkeypatch):
+    pytest.importorskip('opentimelineio')
     command = Command(monkeypatch)
     validate.define_flags()
     with listening() as (port, visitors):
