@@ -3,9 +3,11 @@
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 
+import tqdm
 from absl import app, logging
 
 from trsum_jax import stopping
@@ -48,6 +50,9 @@ def run_command(
         def acted(argv: Sequence[str]) -> object:
             # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
             logging.set_verbosity(logging.FATAL)
+            # By itself tqdm takes a lock for several processes, and where a signal ends one, Python 3.14 calls
+            # it leaked.
+            tqdm.tqdm.set_lock(threading.RLock())
             # What a terminal cannot show is no reason to stop; a stream that is closed is None.
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.reconfigure(errors='backslashreplace')
