@@ -50,7 +50,7 @@ def run_command(
         def acted(argv: Sequence[str]) -> object:
             # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
             logging.set_verbosity(logging.FATAL)
-            # By itself tqdm takes a lock for several processes, and where a signal ends one, Python 3.14 calls
+            # By itself tqdm takes a lock for several processes; of one that a signal ends, Python 3.14 calls
             # it leaked.
             tqdm.tqdm.set_lock(threading.RLock())
             # What a terminal cannot show is no reason to stop; a stream that is closed is None.
