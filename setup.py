@@ -39,6 +39,7 @@ setup(
         'Programming Language :: Python :: 3 :: Only',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.13',
+        'Programming Language :: Python :: 3.14',
         'Topic :: Multimedia :: Video',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed',

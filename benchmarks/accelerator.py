@@ -242,7 +242,7 @@ def _measured(path: str, size: str) -> dict[str, Any]:
     if not path or not pathlib.Path(path).exists():
         return {}
     found = json.loads(pathlib.Path(path).read_text())
-    same = found.get('size') == size and found.get('machine') == json.loads(json.dumps(measure.machine()))
+    same = (found.get('size'), found.get('machine')) == (size, measure.machine())
     return found.get('parts', {}) if same else {}
 
 

@@ -7,7 +7,6 @@ import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 
-import tqdm
 from absl import app, logging
 
 from trsum_jax import stopping
@@ -48,6 +47,9 @@ def run_command(
 
     def guarded(act: Callable) -> Callable:
         def acted(argv: Sequence[str]) -> object:
+            # Not by those who import errors alone.
+            import tqdm
+
             # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
             logging.set_verbosity(logging.FATAL)
             # By itself tqdm takes a lock for several processes; of one that a signal ends, Python 3.14 calls

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 
 import h5py
 import numpy as np
@@ -15,6 +16,8 @@ from trsum_jax.data.stored import text_files
 from trsum_jax.errors import InputError
 
 KEYS = ['video_1', 'video_2', 'video_3']
+# Of 5,000 lists within each other, which Python reads since 3.12.
+DEEP = 'too deep' if sys.version_info < (3, 12) else 'video_1: expected a plain list'
 
 
 def damaged(data, seed):
@@ -100,8 +103,7 @@ def test_damage_in_a_group_of_scores(tmp_path):
         ('{"video_1": [1, [2, 3]]}', 'video_1: expected a plain list'),
         ('{"video_1": [1]}', r'video_1: expected \[6\] or \[83\]'),
         ('{"video_1": [null, null]}', 'video_1: expected numbers, found NoneType'),
-        # Python 3.12 reads so many.
-        ('{"video_1": ' + '[' * 5000 + ']' * 5000 + '}', 'too deep|video_1: expected a plain list'),
+        ('{"video_1": ' + '[' * 5000 + ']' * 5000 + '}', DEEP),
         ('[' * 100_000, 'too deep'),
         ('{"video_1": [1' + '0' * 400 + ']}', 'video_1: expected numbers up to 1e'),
         ('{"video_1": [1' + '0' * 5000 + ']}', 'found a fault in it.*digits'),

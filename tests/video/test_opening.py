@@ -209,7 +209,7 @@ def test_a_tag_that_is_not_utf8(tmp_path):
     with VideoReader(path) as reader:
         assert sum(1 for _ in reader.frames()) == 5
     with opening.open_input(path) as container:
-        assert opening.tag_text(container.metadata['title']) == 'Caf\\xe9 au lait'
+        assert opening.tags_of(container)['title'] == 'Caf\\xe9 au lait'
 
 
 def test_cores_are_those_that_the_process_may_have(monkeypatch):

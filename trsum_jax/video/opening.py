@@ -159,9 +159,13 @@ def cores(most: int) -> int:
     return min(there, most)
 
 
-def tag_text(value: str) -> str:
-    """A tag of a container or a stream as text: bytes that are no UTF-8 are spelled out, as `\\xe9`."""
-    return value.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+def tags_of(source: av.container.InputContainer | av.stream.Stream) -> dict[str, str]:
+    """The tags of an open file, or of a stream: bytes that are no UTF-8 are spelled out, as `\\xe9`."""
+
+    def text(given: str) -> str:
+        return given.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+
+    return {text(name): text(value) for name, value in source.metadata.items()}
 
 
 def _open(path: str | os.PathLike) -> av.container.InputContainer:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from trsum_jax.video.clock import Clock, Following
-from trsum_jax.video.opening import open_input, packets, tag_text
+from trsum_jax.video.opening import open_input, packets, tags_of
 
 # What mp4 calls a title, and what it says where there is none.
 _TITLES, _NO_TITLES = ('title', 'name', 'handler_name'), {'', 'SoundHandler'}
@@ -208,7 +208,7 @@ def sound_tracks(path: pathlib.Path, which: str = 'all') -> list[int]:
 
 def track_tags(stream: av.AudioStream) -> dict[str, str]:
     """A track's `language` and `title`, as far as it has them."""
-    tags = {name: tag_text(value) for name, value in stream.metadata.items()}
+    tags = tags_of(stream)
     found = {'language': tags.get('language', 'und')}
     titles = [tags.get(name, '') for name in _TITLES]
     found['title'] = next((title for title in titles if title not in _NO_TITLES), '')

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import re
 
-from trsum_jax.video.opening import open_input, tag_text
+from trsum_jax.video.opening import open_input, tags_of
 from trsum_jax.video.summary import Summary
 
 _NTSC = 1000 / 1001
@@ -129,7 +129,7 @@ def _counted_rate(summary: Summary) -> float:
 def _stamp(path: pathlib.Path) -> str:
     """The timecode written into a video; empty without."""
     with open_input(path) as container:
-        tags = [container.metadata, *(stream.metadata for stream in container.streams)]
+        tags = map(tags_of, (container, *container.streams))
         # Matroska writes names of tags in capitals.
         stamps = [value for one in tags for name, value in one.items() if name.lower() == 'timecode']
-        return tag_text(stamps[0]).strip() if stamps else ''
+        return stamps[0].strip() if stamps else ''
