@@ -5,7 +5,8 @@ python -m benchmarks.films --json=FILE [--sizes 1080p 4k] [--codecs h264 hevc] [
 For every film, in turn: decoding alone (FFmpeg's own program where there is one, else PyAV), extract,
 extract --fast, summarize --quick, --quick --fast, and summarize as it comes. FILE is written after every
 row; a row that it has is not measured again, so that what was stopped goes on. Films are made in a folder of
-their own (--folder keeps them) from a piece of 16 s, which is repeated without encoding it again.
+their own (--folder keeps them) from a piece of 16 s, which is repeated without encoding it again. They are
+light to decode, so that work beside it counts for more; --videos measures films of your own in their place.
 """
 
 import argparse
@@ -173,6 +174,22 @@ def decoding(video: pathlib.Path) -> list[str]:
     return [sys.executable, '-c', _DECODE, str(video)]
 
 
+def films(
+    given: argparse.Namespace, folder: pathlib.Path
+) -> list[tuple[str, pathlib.Path, tuple[str, str, float] | None]]:
+    """Names and files of the films asked for, and of each that is rendered its size, codec and minutes."""
+    if given.videos:
+        return [(str(video), video, None) for video in given.videos]
+    return [
+        (
+            f'{size} {codec}, {minutes:g} min',
+            folder / f'{size}-{codec}-{minutes:g}min.mp4',
+            (size, codec, minutes),
+        )
+        for size, codec, minutes in itertools.product(given.sizes, given.codecs, given.minutes)
+    ]
+
+
 def row(found: dict[str, Any], alone: dict[str, Any]) -> dict[str, Any]:
     """A line of the table."""
     looking = found['phases'].get('looking at')
@@ -199,23 +216,26 @@ def main() -> None:
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['1080p'])
     parser.add_argument('--codecs', nargs='+', choices=CODECS, default=['h264'])
     parser.add_argument('--minutes', nargs='+', type=float, default=[2.0])
+    parser.add_argument('--videos', nargs='+', type=pathlib.Path, help='films of your own, not rendered ones')
     parser.add_argument('--works', nargs='+', choices=WORKS, default=list(WORKS))
     parser.add_argument('--folder', type=pathlib.Path, help='keeps the films, for another time')
     given = parser.parse_args()
+    if absent := [str(video) for video in given.videos or () if not video.is_file()]:
+        parser.error(f'--videos: expected files, found none at {", ".join(absent)}')
     machine = elsewhere(measure.machine)
     rows = json.loads(given.json.read_text())['rows'] if given.json.exists() else []
     with contextlib.ExitStack() as stack:
         folder = given.folder or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        for size, codec, minutes in itertools.product(given.sizes, given.codecs, given.minutes):
-            film = f'{size} {codec}, {minutes:g} min'
+        for film, video, recipe in films(given, folder):
             missing = [
                 work
                 for work in (DECODING, *given.works)
                 if not any(one['film'] == film and one['work'] == work for one in rows)
             ]
-            piece, video = (folder / f'{size}-{codec}-{name}.mp4' for name in ('piece', f'{minutes:g}min'))
-            if missing and not video.exists():
+            if missing and recipe and not video.exists():
+                size, codec, minutes = recipe
+                piece = folder / f'{size}-{codec}-piece.mp4'
                 if not piece.exists():
                     elsewhere(make_piece, piece, size, codec)
                 elsewhere(repeat, piece, video, minutes)
@@ -229,7 +249,7 @@ def main() -> None:
                     rows.append({'film': film, 'work': work} | timed(command))
                 found = {'rows': rows, 'decoded_by': pathlib.Path(decoding(video)[0]).name}
                 write_json(given.json, {'benchmark': 'films', 'machine': machine, **found})
-            if not given.folder:
+            if recipe and not given.folder:
                 video.unlink(missing_ok=True)
     alone = {one['film']: one for one in rows if one['work'] == DECODING}
     print(measure.table([row(one, alone[one['film']]) for one in rows]))

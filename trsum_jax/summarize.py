@@ -138,7 +138,7 @@ def summarize_all(
         from trsum_jax.experiment import own_videos, scorer, workdirs
         from trsum_jax.runtime import compilation
 
-        compilation.share_heaps()
+        compilation.spare_memory()
 
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:

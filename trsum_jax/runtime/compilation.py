@@ -15,8 +15,12 @@ import platformdirs
 
 T = TypeVar('T')
 _THRESHOLD = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
-# Of `mallopt` (malloc.h): the most heaps, beyond which threads share them. By itself glibc has eight a core.
+# Of `mallopt` (malloc.h). The most heaps, beyond which threads share them: by itself glibc has eight a core.
 _ARENA_MAX, _HEAPS = -8, 2
+# Bytes. What is larger lies outside of all heaps, which is slower: a picture of 4K, and not one of 1080p. By
+# itself glibc has it so only until one as large was freed. Twice as many go back when free at a heap's
+# end, as glibc has it.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGE = -3, -1, 1 << 24
 
 
 def remember() -> pathlib.Path | None:
@@ -47,13 +51,18 @@ def remember() -> pathlib.Path | None:
     return folder
 
 
-def share_heaps() -> None:
-    """Lets threads use what others of them have freed; the compiler's many else hold a heap each.
+def spare_memory() -> None:
+    """Lets threads use what others of them have freed, and gives the largest buffers back as they are freed.
 
-    To be called before they are there. This is for glibc; elsewhere nothing is done.
+    Else the compiler's many threads hold a heap each, and the holes that pictures leave between other things
+    grow to hundreds of megabytes. To be called before they are there. This is for glibc; elsewhere nothing is
+    done.
     """
     if platform.libc_ver()[0] == 'glibc':
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, _HEAPS)
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_ARENA_MAX, _HEAPS)
+        allocator.mallopt(_MMAP_THRESHOLD, _LARGE)
+        allocator.mallopt(_TRIM_THRESHOLD, 2 * _LARGE)
 
 
 def give_back() -> None:

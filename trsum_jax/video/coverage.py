@@ -1,6 +1,5 @@
 """Shots that show as much of a video as fits, nothing twice: ours, for people, and not the protocol's."""
 
-import heapq
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,8 @@ _MOST, _BLOCK = 2048, 4096
 # Shots of whose worth more than this share is new come first; others only if these fill less than that share
 # of the time.
 _NEW, _FILLED = 0.6, 0.8
+# Shots whose gains are computed at once, at most: their rows are copied in float64.
+_TOGETHER = 256
 # However often a moment was shown, more of it is worth more than nothing.
 _LEAST = 1e-200
 
@@ -113,25 +114,28 @@ def choose(
     by_itself = np.array([float(row @ of_shots.worth) for row in covers])
     left = of_shots.worth * np.maximum(np.prod(1.0 - covers[chosen], axis=0), _LEAST)
     room = capacity - int(weights[chosen].sum())
-    reached = 0.0
+    bounds, reached = by_itself / weights, 0.0
     for new in (_NEW, 0.0):
         if new < _NEW and capacity - room >= _FILLED * capacity:
             break
-        fitting = np.flatnonzero(able & ~chosen & (weights <= room)).tolist()
-        queue = [(-by_itself[shot] / weights[shot], shot) for shot in fitting]
-        heapq.heapify(queue)
-        while queue:
-            _, shot = heapq.heappop(queue)
-            if weights[shot] > room:
-                continue
-            gain = float(covers[shot] @ left)
-            now = (-gain / weights[shot], shot)
-            if queue and now > queue[0]:
-                heapq.heappush(queue, now)
-            elif gain > new * by_itself[shot]:
+        free = able & ~chosen
+        while (free := free & ~chosen & (weights <= room)).any():
+            # Gains of those with the greatest bounds, of more and more, until one of these is above all.
+            order = np.flatnonzero(free)
+            order = order[np.argsort(-bounds[order], kind='stable')]
+            best, done, some = -np.inf, 0, 1
+            while done < len(order) and bounds[order[done]] >= best:
+                now = order[done : done + some]
+                # Row by row alike, so that of shots that show the same the first one is taken.
+                gains = np.einsum('sm,m->s', covers[now], left)
+                bounds[now], free[now] = gains / weights[now], gains > new * by_itself[now]
+                best = max(best, bounds[now][free[now]].max(initial=-np.inf))
+                done, some = done + some, min(2 * some, _TOGETHER)
+            if free.any():
+                shot = int(np.where(free, bounds, -np.inf).argmax())
                 chosen[shot] = True
+                room, reached = room - int(weights[shot]), reached + bounds[shot] * weights[shot]
                 left = np.maximum(left * (1.0 - covers[shot]), _LEAST)
-                room, reached = room - int(weights[shot]), reached + gain
     alone = np.where(able & (weights <= capacity), by_itself, 0.0)
     if not keep.any() and alone.max() > reached:
         chosen[:] = False
