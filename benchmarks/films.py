@@ -5,8 +5,9 @@ python -m benchmarks.films --json=FILE [--sizes 1080p 4k] [--codecs h264 hevc] [
 For every film, in turn: decoding alone (FFmpeg's own program where there is one, else PyAV), extract,
 extract --fast, summarize --quick, --quick --fast, and summarize as it comes. FILE is written after every
 row; a row that it has is not measured again, so that what was stopped goes on. Films are made in a folder of
-their own (--folder keeps them) from a piece of 16 s, which is repeated without encoding it again. They are
-light to decode, so that work beside it counts for more; --videos measures films of your own in their place.
+their own (--folder keeps them) from a piece of 16 s, which is repeated without encoding it again. What is
+light to decode makes more of the work beside it: --quality=rich has ten times as many bits, as cameras write;
+--videos measures films of your own.
 """
 
 import argparse
@@ -36,6 +37,8 @@ from trsum_jax.files import replacing, write_json
 
 SIZES = {'180p': (320, 180), '720p': (1280, 720), '1080p': (1920, 1080), '4k': (3840, 2160)}
 CODECS = {'h264': 'libx264', 'hevc': 'libx265'}
+# How hard the encoder tries, and at what quality. The first, of 1080p .8 Mbit/s, is light to decode.
+QUALITIES = {'light': ('veryfast', '22'), 'rich': ('medium', '18')}
 # A whole number of frames of pictures and of sound.
 PIECE, FPS, RATE, SAMPLES = 16, 24, 48_000, 1024
 # How the bars of `summarize` begin, in order.
@@ -81,12 +84,11 @@ def pictures(width: int, height: int, seed: int = 0) -> Iterator[av.VideoFrame]:
         left -= length
 
 
-def make_piece(path: pathlib.Path, size: str, codec: str) -> None:
+def make_piece(path: pathlib.Path, size: str, codec: str, quality: str = 'light') -> None:
     """Encodes a piece, with a tone; key frames as the encoder sets them."""
     width, height = SIZES[size]
-    options = {'preset': 'veryfast', 'crf': '22'} | (
-        {'x265-params': 'log-level=none'} if codec == 'hevc' else {}
-    )
+    preset, crf = QUALITIES[quality]
+    options = {'preset': preset, 'crf': crf} | ({'x265-params': 'log-level=none'} if codec == 'hevc' else {})
     with replacing(path) as partial, av.open(str(partial), 'w', format='mp4') as container:
         video = container.add_stream(CODECS[codec], rate=FPS, width=width, height=height, options=options)
         sound = container.add_stream('aac', rate=RATE, layout='mono')
@@ -180,10 +182,11 @@ def films(
     """Names and files of the films asked for, and of each that is rendered its size, codec and minutes."""
     if given.videos:
         return [(str(video), video, None) for video in given.videos]
+    rich = '' if given.quality == 'light' else f'-{given.quality}'
     return [
         (
-            f'{size} {codec}, {minutes:g} min',
-            folder / f'{size}-{codec}-{minutes:g}min.mp4',
+            f'{size} {codec}{rich}, {minutes:g} min',
+            folder / f'{size}-{codec}{rich}-{minutes:g}min.mp4',
             (size, codec, minutes),
         )
         for size, codec, minutes in itertools.product(given.sizes, given.codecs, given.minutes)
@@ -216,6 +219,7 @@ def main() -> None:
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=['1080p'])
     parser.add_argument('--codecs', nargs='+', choices=CODECS, default=['h264'])
     parser.add_argument('--minutes', nargs='+', type=float, default=[2.0])
+    parser.add_argument('--quality', choices=QUALITIES, default='light')
     parser.add_argument('--videos', nargs='+', type=pathlib.Path, help='films of your own, not rendered ones')
     parser.add_argument('--works', nargs='+', choices=WORKS, default=list(WORKS))
     parser.add_argument('--folder', type=pathlib.Path, help='keeps the films, for another time')
@@ -235,9 +239,9 @@ def main() -> None:
             ]
             if missing and recipe and not video.exists():
                 size, codec, minutes = recipe
-                piece = folder / f'{size}-{codec}-piece.mp4'
+                piece = folder / f'{size}-{codec}-{given.quality}-piece.mp4'
                 if not piece.exists():
-                    elsewhere(make_piece, piece, size, codec)
+                    elsewhere(make_piece, piece, size, codec, given.quality)
                 elsewhere(repeat, piece, video, minutes)
             for work in missing:
                 print(f'\n{film}: {work}', file=sys.stderr, flush=True)
