@@ -68,6 +68,20 @@ def test_the_greedy_choice_is_that_of_a_plain_search_or_the_best_shot(seed):
         assert sorted(greedy) == np.flatnonzero(chosen).tolist()
 
 
+def test_of_shots_that_show_the_same_the_first_is_taken():
+    # A film that repeats itself: all gains of a kind are equal, again and again.
+    rng = np.random.default_rng(0)
+    covers = np.tile(rng.random((5, 64)).astype(np.float32) ** 3, (40, 1))
+    weights = np.tile(rng.integers(1, 9, 5), 40)
+    content, everything = coverage.Content(covers, rng.random(64)), np.ones(200, bool)
+    chosen = coverage.choose(content, weights, 60, able=everything, keep=~everything)
+    greedy = plain_greedy(content, weights, 60)
+    assert len(greedy) > 5
+    for kind in range(5):
+        taken = np.flatnonzero(chosen[kind::5])
+        assert taken.tolist() == list(range(sum(shot % 5 == kind for shot in greedy)))
+
+
 def test_time_that_is_left_is_not_for_what_was_seen_unless_it_is_much():
     # Two scenes of one moment each, and a little of the first one again.
     covers = np.array([[0.9, 0], [0, 0.9], [0.3, 0]], np.float32)

@@ -11,7 +11,7 @@ import av
 from rendered import grey, steady, write_video
 
 from trsum_jax.errors import InputError
-from trsum_jax.video.reading import VideoReader
+from trsum_jax.video.reading import VideoReader, picture
 
 
 def picks(path, rate=2.0):
@@ -233,3 +233,15 @@ def test_frames_are_let_go_of_at_once(tmp_path):
         finally:
             gc.enable()
     assert kept < 3
+
+
+@pytest.mark.parametrize('width', [50, 64, 854])
+def test_a_picture_is_what_pyav_copies_of_a_frame_and_outlives_it(width):
+    # FFmpeg begins every row at a multiple of some bytes, so that narrow ones have gaps between them.
+    colours = np.random.default_rng(0).integers(0, 256, (36, width, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(colours, 'rgb24').reformat(format='yuv420p')
+    expected = frame.to_ndarray(format='rgb24')
+    seen = picture(frame)
+    del frame
+    gc.collect()
+    assert np.array_equal(seen, expected)
