@@ -47,14 +47,8 @@ def run_command(
 
     def guarded(act: Callable) -> Callable:
         def acted(argv: Sequence[str]) -> object:
-            # Not by those who import errors alone.
-            import tqdm
-
             # orbax reports every file saved, and what it raises a second time, as tracebacks of its threads.
             logging.set_verbosity(logging.FATAL)
-            # By itself tqdm takes a lock for several processes; of one that a signal ends, Python 3.14 calls
-            # it leaked.
-            tqdm.tqdm.set_lock(threading.RLock())
             # What a terminal cannot show is no reason to stop; a stream that is closed is None.
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.reconfigure(errors='backslashreplace')
@@ -69,7 +63,16 @@ def run_command(
 
         return acted
 
-    app.run(guarded(main), flags_parser=guarded(parse))
+    def with_bars(argv: Sequence[str]) -> int | None:
+        # Not for help, nor by those who import errors alone.
+        import tqdm
+
+        # By itself tqdm takes a lock for several processes; of one that a signal ends, Python 3.14 calls it
+        # leaked.
+        tqdm.tqdm.set_lock(threading.RLock())
+        return main(argv)
+
+    app.run(guarded(with_bars), flags_parser=guarded(parse))
 
 
 def explain(error: BaseException) -> tuple[int, str] | None:
