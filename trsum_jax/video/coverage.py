@@ -118,26 +118,40 @@ def choose(
     for new in (_NEW, 0.0):
         if new < _NEW and capacity - room >= _FILLED * capacity:
             break
-        free = able & ~chosen
-        while (free := free & ~chosen & (weights <= room)).any():
-            # Gains of those with the greatest bounds, of more and more, until one of these is above all.
-            order = np.flatnonzero(free)
-            order = order[np.argsort(-bounds[order], kind='stable')]
-            best, done, some = -np.inf, 0, 1
-            while done < len(order) and bounds[order[done]] >= best:
-                now = order[done : done + some]
-                # Row by row alike, so that of shots that show the same the first one is taken.
-                gains = np.einsum('sm,m->s', covers[now], left)
-                bounds[now], free[now] = gains / weights[now], gains > new * by_itself[now]
-                best = max(best, bounds[now][free[now]].max(initial=-np.inf))
-                done, some = done + some, min(2 * some, _TOGETHER)
-            if free.any():
-                shot = int(np.where(free, bounds, -np.inf).argmax())
-                chosen[shot] = True
-                room, reached = room - int(weights[shot]), reached + bounds[shot] * weights[shot]
-                left = np.maximum(left * (1.0 - covers[shot]), _LEAST)
+        free, least = able & ~chosen & (weights <= room), new * by_itself
+        while (shot := _best(covers, left, weights, least, bounds, free)) is not None:
+            chosen[shot] = True
+            room, reached = room - int(weights[shot]), reached + bounds[shot] * weights[shot]
+            left = np.maximum(left * (1.0 - covers[shot]), _LEAST)
+            free &= ~chosen & (weights <= room)
     alone = np.where(able & (weights <= capacity), by_itself, 0.0)
     if not keep.any() and alone.max() > reached:
         chosen[:] = False
         chosen[alone.argmax()] = True
     return chosen
+
+
+def _best(
+    covers: np.ndarray,
+    left: np.ndarray,
+    weights: np.ndarray,
+    least: np.ndarray,
+    bounds: np.ndarray,
+    free: np.ndarray,
+) -> int | None:
+    """The free shot of greatest gain for its length, of equal ones the first; None without.
+
+    Gains are computed in the order of `bounds`, which they had before, of more and more shots until one is
+    above all that come after. `bounds` keeps them, and shots that gain no more than `least` leave `free`.
+    """
+    order = np.flatnonzero(free)
+    order = order[np.argsort(-bounds[order], kind='stable')]
+    best, done, some = -np.inf, 0, 1
+    while done < len(order) and bounds[order[done]] >= best:
+        now = order[done : done + some]
+        # Row by row alike, so that shots that show the same gain the same.
+        gains = np.einsum('sm,m->s', covers[now], left)
+        bounds[now], free[now] = gains / weights[now], gains > least[now]
+        best = max(best, bounds[now][free[now]].max(initial=-np.inf))
+        done, some = done + some, min(2 * some, _TOGETHER)
+    return int(np.where(free, bounds, -np.inf).argmax()) if free.any() else None
