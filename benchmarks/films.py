@@ -182,11 +182,12 @@ def films(
     """Names and files of the films asked for, and of each that is rendered its size, codec and minutes."""
     if given.videos:
         return [(str(video), video, None) for video in given.videos]
+    # Rows of before there were several qualities have none in their names.
     rich = '' if given.quality == 'light' else f'-{given.quality}'
     return [
         (
             f'{size} {codec}{rich}, {minutes:g} min',
-            folder / f'{size}-{codec}{rich}-{minutes:g}min.mp4',
+            folder / f'{size}-{codec}-{given.quality}-{minutes:g}min.mp4',
             (size, codec, minutes),
         )
         for size, codec, minutes in itertools.product(given.sizes, given.codecs, given.minutes)
