@@ -40,8 +40,6 @@ class Command:
             monkeypatch.setattr(flags, name, functools.partial(getattr(flags, name), flag_values=self.flags))
         monkeypatch.setattr(flags, 'FLAGS', self.flags)
         monkeypatch.setattr('trsum_jax.experiment.own_videos.small_config', toy_config)
-        # The programs are the next test's, too.
-        monkeypatch.setattr('trsum_jax.runtime.compilation.let_go', lambda: None)
         module.define_flags()
 
     def __call__(self, *arguments, code: int = 0) -> str | None:

@@ -21,6 +21,8 @@ PREEMPTED = 75
 _SAME_S = 0.5
 # What the last words, telling other processes and cleaning up may take.
 _SAYING_S, _TELLING_S, _CLEANING_S = 1, 2, 5
+# Ends the wait, from within.
+_RESTS = signal.SIGUSR1
 _CONTINUES = 'the same command continues'
 
 # Held for ever by whoever leaves: what others would say of files that vanish is never said.
@@ -30,6 +32,7 @@ _continues = False
 _waits_for = ''
 _first: tuple[float, signal.Signals] | None = None
 _leave_all: Callable[[signal.Signals], object] | None = None
+_waiting: threading.Thread | None = None
 
 
 def hold() -> list[signal.Signals]:
@@ -54,7 +57,32 @@ def heed(*, continues: bool = False) -> None:
     _open_streams()
     ours = hold()
     os.register_at_fork(after_in_child=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, ours))
-    threading.Thread(target=_watch, args=(ours,), daemon=True).start()
+    wake()
+
+
+def rest() -> bool:
+    """Lets signals that come from here on wait in the system, also for what the process becomes by `exec`.
+
+    One that came before ends the process here; all has to be saved.
+
+    Returns:
+        Whether somebody heeded them; `wake` goes on.
+    """
+    global _waiting
+    if _waiting is None:
+        return False
+    signal.pthread_kill(_waiting.ident, _RESTS)
+    _waiting.join()
+    _waiting = None
+    leave_if_heard()
+    return True
+
+
+def wake() -> None:
+    """Begins to wait for the signals again, after `rest`."""
+    global _waiting
+    _waiting = threading.Thread(target=_watch, args=(hold(),), daemon=True)
+    _waiting.start()
 
 
 def heard() -> float | None:
@@ -141,8 +169,10 @@ def leave_by(number: signal.Signals, where: str, then: Callable[[], object]) -> 
 
 
 def _watch(ours: list[signal.Signals]) -> None:
-    while True:
-        _answer(signal.Signals(signal.sigwait(ours)))
+    # In this thread alone: elsewhere that signal means what it did.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [_RESTS])
+    while (number := signal.sigwait([*ours, _RESTS])) != _RESTS:
+        _answer(signal.Signals(number))
 
 
 def _answer(number: signal.Signals) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from trsum_jax.command import command_line
+from trsum_jax.command import anew, command_line
 from trsum_jax.errors import INCOMPLETE, InputError
 from trsum_jax.files import shown, tell
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from trsum_jax.data.records import Video
     from trsum_jax.video.encoders.encoder import Encoder
+    from trsum_jax.video.outputs import Targets, Whole
     from trsum_jax.video.summary import Summary
 
 BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
@@ -285,9 +286,33 @@ def main(argv: Sequence[str]) -> int:
     """
     given = flags.FLAGS
     with command_line.needing('video', 'summarizing videos'):
-        from trsum_jax.video import outputs, planning, recutting
+        from trsum_jax.video import outputs
         from trsum_jax.video import people as judging
-        from trsum_jax.video.encoders import loading
+    work = anew.found_before()
+    if work is None:
+        work = _look(given)
+        if not given.quick:
+            # JAX holds memory that films take, and nothing is computed by it from here on.
+            anew.begin_anew(work)
+    planned, whole, left_out, n_videos = work
+    written = outputs.write_all(planned, whole, given.sound, left_out)
+    if found := {str(one.path): one.agreement for one, _ in planned if one.agreement}:
+        print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
+        print(judging.agreement_table(found), end='\n\n')
+    if not left_out:
+        return 0
+    told = f'{len(left_out)} of {n_videos} videos were left out, for the reasons above'
+    if not written:
+        raise InputError(told)
+    print(told, file=sys.stderr)
+    return INCOMPLETE
+
+
+def _look(given: flags.FlagValues) -> 'tuple[list[tuple[Summary, Targets]], Whole, dict | None, int]':
+    """All but the writing: what goes where, what is left out (None: nothing may be), the number of videos."""
+    from trsum_jax.video import planning, recutting
+    from trsum_jax.video.encoders import loading
+
     keep, drop = recutting.parse_marks(given.keep, given.drop)
     videos, also, targets, whole = planning.plan(given)
     left_out = None if given.strict or len([*videos, *also]) == 1 else {}
@@ -311,35 +336,9 @@ def main(argv: Sequence[str]) -> int:
         quick=given.quick,
         fast=given.fast,
     )
-    if not given.quick:
-        from trsum_jax.runtime import compilation
-
-        # Nothing is computed by JAX from here on, and films take memory.
-        compilation.let_go()
-    places, written = dict(zip(videos, targets, strict=True)), []
-    for summary in summaries:
-        of_one = places[summary.path]
-        summary = dataclasses.replace(summary, crossfade=given.crossfade)
-        try:
-            outputs.write_and_tell(summary, of_one, given.sound)
-            written.append((summary, of_one))
-        except InputError as error:
-            if left_out is None:
-                raise
-            left_out[summary.path] = str(error)
-            print(f'not written: {error}', file=sys.stderr)
-    if written:
-        outputs.write_whole(whole, written, left_out or {})
-    if found := {str(summary.path): summary.agreement for summary in summaries if summary.agreement}:
-        print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
-        print(judging.agreement_table(found), end='\n\n')
-    if not left_out:
-        return 0
-    told = f'{len(left_out)} of {len(videos) + len(also)} videos were left out, for the reasons above'
-    if left_out.keys() >= set(videos):
-        raise InputError(told)
-    print(told, file=sys.stderr)
-    return INCOMPLETE
+    places = dict(zip(videos, targets, strict=True))
+    planned = [(dataclasses.replace(one, crossfade=given.crossfade), places[one.path]) for one in summaries]
+    return planned, whole, left_out, len(videos) + len(also)
 
 
 def _distinct(paths: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:

@@ -198,19 +198,6 @@ else:
     assert int(outside('compilation.spare_memory()')) - int(outside('')) >= 25_000_000
 
 
-def test_programs_that_are_let_go_are_made_anew_when_asked_for():
-    program = """
-import jax
-from trsum_jax.runtime import compilation
-client, half = jax.devices()[0].client, jax.jit(lambda x: x / 2)
-print(half(3.0), len(client.live_executables()) > 0)
-compilation.let_go()
-print(len(client.live_executables()), half(3.0))
-"""
-    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ['1.5', 'True', '0', '1.5']
-
-
 @pytest.mark.parametrize('work', [compilation.give_back, compilation.spare_memory])
 def test_elsewhere_nothing_is_done(work, monkeypatch):
     monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import ctypes
-import gc
 import os
 import pathlib
 import platform
@@ -72,16 +71,6 @@ def give_back() -> None:
     """
     if platform.libc_ver()[0] == 'glibc':
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def let_go() -> None:
-    """Forgets all programs, of which nothing runs any more, and gives their memory back.
-
-    One that is asked for after all is made anew, by the folder of `remember` where there is one.
-    """
-    jax.clear_caches()
-    gc.collect()
-    give_back()
 
 
 @contextlib.contextmanager

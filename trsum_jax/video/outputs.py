@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import av
@@ -271,6 +272,41 @@ def write_and_tell(summary: Summary, targets: Targets, sound: str) -> None:
     print(f'{name}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
     print(table(summary), end='\n\n')
     print('written: ' + ', '.join(map(files.shown, targets.places())), end='\n\n')
+
+
+def write_all(
+    planned: Sequence[tuple[Summary, Targets]],
+    whole: Whole,
+    sound: str,
+    left_out: dict[pathlib.Path, str] | None,
+) -> list[tuple[Summary, Targets]]:
+    """Writes summaries one after another, and then what they have together.
+
+    Args:
+        planned: the summaries, and where each goes.
+        whole: where what they have together goes.
+        sound: as `write`.
+        left_out: gets those that cannot be written, and why; where None, that is an error.
+
+    Returns:
+        Those of `planned` that are written.
+
+    Raises:
+        InputError: as `write_whole`, and without `left_out` as `write`.
+    """
+    written = []
+    for summary, targets in planned:
+        try:
+            write_and_tell(summary, targets, sound)
+            written.append((summary, targets))
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out[summary.path] = str(error)
+            print(f'not written: {error}', file=sys.stderr)
+    if written:
+        write_whole(whole, written, left_out or {})
+    return written
 
 
 def table(summary: Summary) -> str:
