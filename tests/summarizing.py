@@ -1,6 +1,7 @@
 """The command in this process, with a training that takes seconds; and small films for it."""
 
 import functools
+import pickle
 
 import numpy as np
 from absl import flags
@@ -29,6 +30,14 @@ def film(path, seeds=(0, 1, 2, 0, 3, 0), *, seconds=2, fps=10, **how):
     return write_video(path, pictures, range(0, len(pictures) * 1000 // fps, 1000 // fps), fps=fps, **how)
 
 
+def through_pickle(work, *given):
+    """What is found reaches the process that begins anew by pickle, and has nothing of JAX."""
+    told = pickle.dumps((work, given))
+    assert b'jaxlib' not in told and b'jax._src' not in told
+    work, given = pickle.loads(told)
+    return work(*given)
+
+
 class Command:
     """`python -m trsum_jax.summarize`, or another command, without a new process, on flags of its own."""
 
@@ -40,6 +49,7 @@ class Command:
             monkeypatch.setattr(flags, name, functools.partial(getattr(flags, name), flag_values=self.flags))
         monkeypatch.setattr(flags, 'FLAGS', self.flags)
         monkeypatch.setattr('trsum_jax.experiment.own_videos.small_config', toy_config)
+        monkeypatch.setattr('trsum_jax.runtime.memory.run_anew', through_pickle)
         module.define_flags()
 
     def __call__(self, *arguments, code: int = 0) -> str | None:

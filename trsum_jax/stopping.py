@@ -33,6 +33,7 @@ _waits_for = ''
 _first: tuple[float, signal.Signals] | None = None
 _leave_all: Callable[[signal.Signals], object] | None = None
 _waiting: threading.Thread | None = None
+_resting = False
 
 
 def hold() -> list[signal.Signals]:
@@ -60,29 +61,37 @@ def heed(*, continues: bool = False) -> None:
     wake()
 
 
-def rest() -> bool:
+def heeded() -> bool:
+    """Whether this process is a command that has begun to wait for the signals."""
+    return _waiting is not None
+
+
+def continues() -> bool:
+    """Whether the same command, started again, goes on where this one was stopped."""
+    return _continues
+
+
+def rest() -> None:
     """Lets signals that come from here on wait in the system, also for what the process becomes by `exec`.
 
-    One that came before ends the process here; all has to be saved.
-
-    Returns:
-        Whether somebody heeded them; `wake` goes on.
+    One that came before ends the process here; all has to be saved. For a process that is `heeded`.
     """
-    global _waiting
-    if _waiting is None:
-        return False
+    global _resting
+    _resting = True
     signal.pthread_kill(_waiting.ident, _RESTS)
     _waiting.join()
-    _waiting = None
     leave_if_heard()
-    return True
 
 
 def wake() -> None:
-    """Begins to wait for the signals again, after `rest`."""
-    global _waiting
+    """Waits for the signals, again after `rest`."""
+    global _waiting, _resting
+    _resting = False
     _waiting = threading.Thread(target=_watch, args=(hold(),), daemon=True)
+    # By that thread alone: elsewhere the signal that ends its wait means what it did.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [_RESTS])
     _waiting.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def heard() -> float | None:
@@ -169,10 +178,12 @@ def leave_by(number: signal.Signals, where: str, then: Callable[[], object]) -> 
 
 
 def _watch(ours: list[signal.Signals]) -> None:
-    # In this thread alone: elsewhere that signal means what it did.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [_RESTS])
-    while (number := signal.sigwait([*ours, _RESTS])) != _RESTS:
-        _answer(signal.Signals(number))
+    while True:
+        number = signal.sigwait([*ours, _RESTS])
+        if number != _RESTS:
+            _answer(signal.Signals(number))
+        elif _resting:
+            return
 
 
 def _answer(number: signal.Signals) -> None:

@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-from trsum_jax.command import anew, command_line
-from trsum_jax.errors import INCOMPLETE, InputError
+from trsum_jax.command import command_line
+from trsum_jax.errors import InputError
 from trsum_jax.files import shown, tell
+from trsum_jax.runtime import memory
 
 if TYPE_CHECKING:
     import ml_collections
 
     from trsum_jax.data.records import Video
     from trsum_jax.video.encoders.encoder import Encoder
-    from trsum_jax.video.outputs import Targets, Whole
     from trsum_jax.video.summary import Summary
 
 BUDGET, RATE, SHORTEST = 0.15, 2.0, 1.5
@@ -118,6 +118,7 @@ def summarize_all(
     from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
+    memory.spare_memory()
     choosing.check_limits(budget, seconds)
     if not 0 <= shortest < float('inf'):
         raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
@@ -137,9 +138,6 @@ def summarize_all(
     if not quick:
         # With JAX, whose import takes longer than a short video.
         from trsum_jax.experiment import own_videos, scorer, workdirs
-        from trsum_jax.runtime import compilation
-
-        compilation.spare_memory()
 
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:
@@ -278,41 +276,16 @@ def _place(words: Sequence[str], given: set[str]) -> list[tuple[str, str]]:
     return [('video' if alone else 'videos', word) for word in words]
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int | None:
     """Reads the flags, summarizes, writes, and says what was chosen and where it is.
 
     Returns:
-        0, or `INCOMPLETE` where videos were left out.
+        The exit code, as `outputs.write_all`.
     """
     given = flags.FLAGS
     with command_line.needing('video', 'summarizing videos'):
-        from trsum_jax.video import outputs
-        from trsum_jax.video import people as judging
-    work = anew.found_before()
-    if work is None:
-        work = _look(given)
-        if not given.quick:
-            # JAX holds memory that films take, and nothing is computed by it from here on.
-            anew.begin_anew(work)
-    planned, whole, left_out, n_videos = work
-    written = outputs.write_all(planned, whole, given.sound, left_out)
-    if found := {str(one.path): one.agreement for one, _ in planned if one.agreement}:
-        print(f'agreement with each of the people of {shown(given.people)}, on average:\n')
-        print(judging.agreement_table(found), end='\n\n')
-    if not left_out:
-        return 0
-    told = f'{len(left_out)} of {n_videos} videos were left out, for the reasons above'
-    if not written:
-        raise InputError(told)
-    print(told, file=sys.stderr)
-    return INCOMPLETE
-
-
-def _look(given: flags.FlagValues) -> 'tuple[list[tuple[Summary, Targets]], Whole, dict | None, int]':
-    """All but the writing: what goes where, what is left out (None: nothing may be), the number of videos."""
-    from trsum_jax.video import planning, recutting
-    from trsum_jax.video.encoders import loading
-
+        from trsum_jax.video import outputs, planning, recutting
+        from trsum_jax.video.encoders import loading
     keep, drop = recutting.parse_marks(given.keep, given.drop)
     videos, also, targets, whole = planning.plan(given)
     left_out = None if given.strict or len([*videos, *also]) == 1 else {}
@@ -338,7 +311,9 @@ def _look(given: flags.FlagValues) -> 'tuple[list[tuple[Summary, Targets]], Whol
     )
     places = dict(zip(videos, targets, strict=True))
     planned = [(dataclasses.replace(one, crossfade=given.crossfade), places[one.path]) for one in summaries]
-    return planned, whole, left_out, len(videos) + len(also)
+    work = planned, whole, given.sound, left_out, len(videos) + len(also), given.people
+    # JAX holds memory that films take, and nothing is computed by it from here on.
+    return outputs.write_all(*work) if given.quick else memory.run_anew(outputs.write_all, *work)
 
 
 def _distinct(paths: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:

@@ -2,13 +2,10 @@
 
 import functools
 import os
-import pathlib
-import platform
 import subprocess
 import sys
 import threading
 
-import numpy as np
 import pytest
 
 from trsum_jax.errors import InputError
@@ -130,76 +127,3 @@ def test_what_is_not_begun_at_the_end_never_is_and_what_is_under_way_is_not_wait
     released.set()
     ended()
     assert done == [1]
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="freed memory is glibc's to keep")
-def test_freed_memory_is_given_back():
-    def held():
-        return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGESIZE')
-
-    # Too small to be mapped by itself, and what comes last keeps the heap's end in use.
-    many = [np.ones(8_000) for _ in range(2_000)]
-    last = np.ones(8_000)
-    del many
-    before = held()
-    compilation.give_back()
-    assert before - held() > 64e6
-    assert last.sum() == 8_000
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="heaps are glibc's")
-def test_threads_share_heaps():
-    def heaps(first):
-        program = f"""
-import ctypes, threading
-from trsum_jax.runtime import compilation
-{first}
-begun = threading.Barrier(6)
-def work():
-    begun.wait()
-    held = [bytearray(1000) for _ in range(1000)]
-    begun.wait()
-threads = [threading.Thread(target=work) for _ in range(6)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-ctypes.CDLL(None).malloc_stats()
-"""
-        done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
-        return done.stderr.count('Arena ')
-
-    # Those of threads that were there before stay.
-    assert heaps('compilation.spare_memory()') < heaps('') - 2
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="glibc's own rule")
-def test_pictures_of_4k_are_outside_of_the_heaps_every_time():
-    def outside(first):
-        program = f"""
-import ctypes
-from trsum_jax.runtime import compilation
-{first}
-bytearray(25_000_000)
-again = bytearray(25_000_000)
-class Info(ctypes.Structure):
-    _fields_ = [(f'field{{i}}', ctypes.c_size_t) for i in range(10)]
-allocator = ctypes.CDLL(None)
-if not hasattr(allocator, 'mallinfo2'):
-    print('unknown')
-else:
-    allocator.mallinfo2.restype = Info
-    # Its fifth field: bytes in buffers of their own.
-    print(allocator.mallinfo2().field4)
-"""
-        done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    if outside('') == 'unknown':
-        pytest.skip('glibc before 2.33 does not count them')
-    assert int(outside('compilation.spare_memory()')) - int(outside('')) >= 25_000_000
-
-
-@pytest.mark.parametrize('work', [compilation.give_back, compilation.spare_memory])
-def test_elsewhere_nothing_is_done(work, monkeypatch):
-    monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
-    monkeypatch.setattr(compilation.ctypes, 'CDLL', lambda name: pytest.fail('no glibc'))
-    work()

@@ -20,7 +20,7 @@ from trsum_jax.experiment.run import train
 from trsum_jax.files import shown, temporary_folder
 from trsum_jax.method.decomposition import decompose
 from trsum_jax.results import report
-from trsum_jax.runtime import compilation, locking
+from trsum_jax.runtime import locking, memory
 
 FEATURES = 'features.h5'
 LENGTH = 64
@@ -113,7 +113,7 @@ def by_training(
             video = dataset.videos[key]
             videos[path] = dataclasses.replace(video, features=np.asarray(video.features))
     # The choice of shots has need of memory.
-    compilation.give_back()
+    memory.give_back()
     return {path: scores[key] for path, key in keys.items()}
 
 
@@ -133,7 +133,7 @@ def train_and_score(dataset: Dataset, config: ml_collections.ConfigDict, workdir
             diverges.
     """
     # What made the features has left freed memory.
-    compilation.give_back()
+    memory.give_back()
     config.data.file = str(workdir / FEATURES)
     check.check(config)
     with locking.held(workdir):

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import ctypes
 import os
 import pathlib
 import platform
@@ -12,14 +11,10 @@ from typing import TypeVar
 import jax
 import platformdirs
 
+from trsum_jax.runtime import memory
+
 T = TypeVar('T')
 _THRESHOLD = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
-# Of `mallopt` (malloc.h). The most heaps, beyond which threads share them: by itself glibc has eight a core.
-_ARENA_MAX, _HEAPS = -8, 2
-# Bytes. What is larger lies outside of all heaps, which is slower: a picture of 4K, and not one of 1080p. By
-# itself glibc has it so only until one as large was freed. Twice as many go back when free at a heap's
-# end, as glibc has it.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGE = -3, -1, 1 << 24
 
 
 def remember() -> pathlib.Path | None:
@@ -50,29 +45,6 @@ def remember() -> pathlib.Path | None:
     return folder
 
 
-def spare_memory() -> None:
-    """Lets threads use what others of them have freed, and gives the largest buffers back as they are freed.
-
-    Else the compiler's many threads hold a heap each, and the holes that pictures leave between other things
-    grow to hundreds of megabytes. To be called before they are there. This is for glibc; elsewhere nothing is
-    done.
-    """
-    if platform.libc_ver()[0] == 'glibc':
-        allocator = ctypes.CDLL(None)
-        allocator.mallopt(_ARENA_MAX, _HEAPS)
-        allocator.mallopt(_MMAP_THRESHOLD, _LARGE)
-        allocator.mallopt(_TRIM_THRESHOLD, 2 * _LARGE)
-
-
-def give_back() -> None:
-    """Gives freed memory back to the system, of which a compiler leaves hundreds of megabytes.
-
-    glibc keeps it, for each of its heaps apart. Elsewhere nothing is done.
-    """
-    if platform.libc_ver()[0] == 'glibc':
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 @contextlib.contextmanager
 def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
     """Within it, what is handed in is compiled by one other thread, in the order in which it came.
@@ -93,5 +65,5 @@ def in_turn() -> Iterator[Callable[[Callable[[], T]], Callable[[], T]]]:
 
 
 def _begun_anew(work: Callable[[], T]) -> T:
-    give_back()
+    memory.give_back()
     return work()

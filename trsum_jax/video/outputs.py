@@ -12,8 +12,8 @@ import tabulate
 import tqdm
 
 from trsum_jax import files
-from trsum_jax.errors import InputError
-from trsum_jax.video import forms, page, reading, storyboard, timeline, writing
+from trsum_jax.errors import INCOMPLETE, InputError
+from trsum_jax.video import forms, page, people, reading, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
 from trsum_jax.video.written import chapters, index_page, pieces, preview, small_film, subtitles, together
 
@@ -279,20 +279,25 @@ def write_all(
     whole: Whole,
     sound: str,
     left_out: dict[pathlib.Path, str] | None,
-) -> list[tuple[Summary, Targets]]:
-    """Writes summaries one after another, and then what they have together.
+    n_videos: int,
+    judges: str | None = None,
+) -> int:
+    """Writes summaries one after another, and then what they have together; says what is left out.
 
     Args:
         planned: the summaries, and where each goes.
         whole: where what they have together goes.
         sound: as `write`.
-        left_out: gets those that cannot be written, and why; where None, that is an error.
+        left_out: videos without a summary, and why; those that cannot be written are added. Where None, that
+            is an error.
+        n_videos: all of them.
+        judges: the file of people that the summaries were compared with, for a table.
 
     Returns:
-        Those of `planned` that are written.
+        0, or `INCOMPLETE` where videos were left out.
 
     Raises:
-        InputError: as `write_whole`, and without `left_out` as `write`.
+        InputError: as `write_whole`; a summary that cannot be written, without `left_out`; none is written.
     """
     written = []
     for summary, targets in planned:
@@ -306,7 +311,16 @@ def write_all(
             print(f'not written: {error}', file=sys.stderr)
     if written:
         write_whole(whole, written, left_out or {})
-    return written
+    if found := {str(one.path): one.agreement for one, _ in planned if one.agreement}:
+        print(f'agreement with each of the people of {files.shown(judges)}, on average:\n')
+        print(people.agreement_table(found), end='\n\n')
+    if not left_out:
+        return 0
+    told = f'{len(left_out)} of {n_videos} videos were left out, for the reasons above'
+    if not written:
+        raise InputError(told)
+    print(told, file=sys.stderr)
+    return INCOMPLETE
 
 
 def table(summary: Summary) -> str:
