@@ -51,15 +51,9 @@ def main() -> None:
         runpy.run_module(module, run_name='__main__', alter_sys=True)
         return
     stopping.heed()
-    from absl import flags
-
     from trsum_jax import errors
 
-    def parse(argv: Sequence[str]) -> Sequence[str]:
-        flags.FLAGS(argv[:1])
-        return argv
-
-    errors.run_command(answer, parse)
+    errors.run_command(answer, errors.unparsed)
 
 
 def answer(argv: Sequence[str]) -> None:

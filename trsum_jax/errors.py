@@ -7,7 +7,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from trsum_jax import stopping
 from trsum_jax.stopping import PREEMPTED as PREEMPTED
@@ -73,6 +73,12 @@ def run_command(
         return main(argv)
 
     app.run(guarded(with_bars), flags_parser=guarded(parse))
+
+
+def unparsed(argv: list[str]) -> list[str]:
+    """For `run_command`: a command that has no flags, or has read them before; it gets all of `argv`."""
+    flags.FLAGS(argv[:1])
+    return argv
 
 
 def explain(error: BaseException) -> tuple[int, str] | None:

@@ -118,7 +118,6 @@ def summarize_all(
     from trsum_jax.video import people as judging
     from trsum_jax.video.encoders import loading
 
-    memory.spare_memory()
     choosing.check_limits(budget, seconds)
     if not 0 <= shortest < float('inf'):
         raise InputError(f'--shortest={shortest:g}: expected seconds, 0 or more')
@@ -138,6 +137,8 @@ def summarize_all(
     if not quick:
         # With JAX, whose import takes longer than a short video.
         from trsum_jax.experiment import own_videos, scorer, workdirs
+
+        memory.spare_memory()
 
     trained = scorer.load_trained(pathlib.Path(checkpoint)) if checkpoint is not None else None
     if workdir is not None:

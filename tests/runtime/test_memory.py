@@ -22,8 +22,7 @@ import os, pathlib, signal, sys, time
 from trsum_jax import files
 from trsum_jax.runtime import memory
 import rest
-held = bytearray(300_000_000)
-held[:] = b'x' * len(held)
+held = bytearray(b'x') * 300_000_000
 sys.path.append('as it was')
 os.environ['ADDED'] = 'by a package'
 print('first')
@@ -34,43 +33,56 @@ sys.exit(memory.run_anew(rest.work, os.getpid(), 'b c'))
 """
 REST = """
 import os, pathlib, signal, sys, time
+if not hasattr(sys.modules['__main__'], 'held'):
+    {imported}
 def work(number, given):
-    {first}
+    {begun}
     status = pathlib.Path('/proc/self/status').read_text()
-    print(number == os.getpid(), given, 'as it was' in sys.path, os.environ.get('ADDED'), sys.warnoptions)
-    print(len(os.listdir('/proc/self/fd')), int(status.split('VmRSS:')[1].split()[0]) < 150_000)
+    print(number == os.getpid(), given, sys.argv[1:], 'as it was' in sys.path, os.environ.get('ADDED'))
+    print(sys.stdout.write_through, len(os.listdir('/proc/self/fd')), end=' ')
+    print(int(status.split('VmRSS:')[1].split()[0]) < 150_000)
     return 3
 """
-
-# The work, struck by a signal as it begins.
+# What would say the same as options.
+PLAIN = dict.fromkeys(('PYTHONUNBUFFERED', 'PYTHONWARNINGS', 'PYTHONDEVMODE'), '')
+# The process is struck by a signal, and would go on for long.
 STRUCK = 'os.kill(os.getpid(), signal.SIGTERM), time.sleep(20)'
 
 
-def run(folder, *, how=(), continues=False, meanwhile='', first='pass', **environment):
-    """The command, in a folder of its own; `how` is what Python is told before the program."""
-    (folder / 'rest.py').write_text(REST.format(first=first))
+def run(folder, *, how=(), continues=False, meanwhile='', imported='pass', begun='pass', **environment):
+    """The command, called in a folder that is not its own; `how` is what Python is told before it."""
+    library = folder / 'library'
+    library.mkdir(exist_ok=True)
     program = COMMAND.format(continues=continues, meanwhile=meanwhile)
+    (library / 'command.py').write_text(program)
+    (library / 'rest.py').write_text(REST.format(imported=imported, begun=begun))
     by_stdin = '-' in how
     return subprocess.run(
-        [sys.executable, *how, *([] if by_stdin else ['-c', program])],
+        [sys.executable, *how, *([] if by_stdin else [str(library / 'command.py')]), '--a', 'b c'],
         input=program if by_stdin else '',
         cwd=folder,
-        env=os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(folder)])} | environment,
+        env=os.environ | PLAIN | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(library)])} | environment,
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=60,
     )
 
 
-@pytest.mark.parametrize('how', [(), ('-W', 'ignore'), ('-u', '-')])
+@pytest.mark.parametrize('how', [(), ('-W', 'error'), ('-u', '-')])
 def test_what_was_found_is_there_and_what_was_held_is_not(how, tmp_path):
-    done = run(tmp_path, how=how)
-    options = str(['ignore'] if '-W' in how else [])
+    done = run(tmp_path, how=how, begun=f"assert ('error' in sys.warnoptions) == {'-W' in how}")
     # Open are stdin, stdout, stderr and the folder that is listed: no file of what was found.
-    assert done.stdout.split('\n') == ['first', f'True b c True None {options}', '4 True', '']
+    expected = ['first', "True b c ['--a', 'b c'] True None", f'{"-u" in how} 4 True', '']
+    assert done.stdout.split('\n') == expected
     assert (done.returncode, done.stderr) == (3, '')
     assert (tmp_path / 'out.txt').read_text() == 'whole'
+
+
+def test_no_module_is_taken_from_the_folder_where_the_command_was_called(tmp_path):
+    for name in ('pickle', 'struct'):
+        (tmp_path / f'{name}.py').write_text('raise SystemExit("a file of somebody else")')
+    assert run(tmp_path).returncode == 3
 
 
 @pytest.mark.parametrize(('number', 'code'), [
@@ -89,7 +101,7 @@ def struck(*of):
         print('refused')
 os.execve = struck
 """
-    done = run(tmp_path, meanwhile=meanwhile, first='time.sleep(20)')
+    done = run(tmp_path, meanwhile=meanwhile, begun='time.sleep(20)')
     assert (done.returncode, done.stdout) == (code, 'first\n')
     assert done.stderr == f'stopped by {number.name}; no file is left half written\n'
 
@@ -106,24 +118,28 @@ while stopping.heard() is None:
     assert done.stderr.splitlines()[-1].startswith('stopped by SIGTERM; what was finished is saved')
 
 
-def test_what_continues_still_does_when_begun_anew(tmp_path):
-    done = run(tmp_path, continues=True, first=STRUCK)
+@pytest.mark.parametrize('when', ['imported', 'begun'])
+def test_begun_anew_signals_are_heeded_before_the_slow_imports_and_what_continues_says_so(when, tmp_path):
+    done = run(tmp_path, continues=True, **{when: STRUCK})
     assert done.returncode == PREEMPTED
     assert done.stderr == 'stopped by SIGTERM; what was finished is saved; the same command continues\n'
 
 
 @pytest.mark.parametrize('reason', [
     'sys.executable = "/nowhere"',
+    'sys.executable = None',
+    'sys.ps1 = "> "',
+    'stopping.__file__ = "/nowhere"',
     'tempfile.TemporaryFile = lambda: open("/nowhere/kept")',
     'memory._BEGUN = 0.0',
 ])  # fmt: skip
 def test_where_it_cannot_be_the_work_is_done_here_and_signals_are_heeded(reason, tmp_path):
-    """The system refuses; a full disk; code that was edited since, which would not fit what was found."""
+    """The system refuses, a full disk, a prompt; code that was changed since may not fit what was found."""
     meanwhile = f'import tempfile\n{reason}'
     done = run(tmp_path, meanwhile=meanwhile)
-    assert done.stdout.startswith('first\nTrue b c True by a package'), done.stderr
+    assert done.stdout.startswith("first\nTrue b c ['--a', 'b c'] True by a package"), done.stderr
     assert done.returncode == 3
-    assert run(tmp_path, meanwhile=meanwhile, first=STRUCK).returncode == 143
+    assert run(tmp_path, meanwhile=meanwhile, begun=STRUCK).returncode == 143
 
 
 def test_who_heeds_no_signals_is_no_command_and_works_here():
@@ -146,8 +162,9 @@ time.sleep(20)
 def test_the_folder_that_matplotlib_makes_without_a_home_is_removed(tmp_path):
     nowhere = {'HOME': '/dev/null', 'XDG_CONFIG_HOME': '/dev/null/a', 'XDG_CACHE_HOME': '/dev/null/b'}
     meanwhile = 'import matplotlib; print(len([*pathlib.Path(os.environ["TMPDIR"]).glob("matplotlib-*")]))'
-    done = run(tmp_path, meanwhile=meanwhile, TMPDIR=str(tmp_path), **nowhere)
+    done = run(tmp_path, meanwhile=meanwhile, begun='import matplotlib', TMPDIR=str(tmp_path), **nowhere)
     assert done.stdout.startswith('first\n1\nTrue')
+    assert done.stderr.count('created a temporary') == 1
     assert [*tmp_path.glob('matplotlib-*')] == []
 
 

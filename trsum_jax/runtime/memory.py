@@ -1,5 +1,6 @@
-"""What a process needs no more of its memory: given back to the system, or all of it, as it begins anew."""
+"""Memory that is given back to the system: what was freed, or all of it, as a command begins anew."""
 
+import atexit
 import contextlib
 import ctypes
 import io
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trsum_jax import errors, stopping
 
@@ -23,12 +24,17 @@ _ARENA_MAX, _HEAPS = -8, 2
 # end, as glibc has it.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGE = -3, -1, 1 << 24
 
-# As they are before JAX and others add to them, and when they were.
+# The environment, to which JAX and others add, and the time, both of the command's beginning.
 _SURROUNDINGS, _BEGUN = dict(os.environ), time.time()
+_PACKAGE, _DRAWING = 'trsum_jax', 'MPLCONFIGDIR'
+# Takes up what `run_anew` has left. Signals, which wait since then, are heeded before the slow imports.
 _PROGRAM = f"""
 import os, pickle, sys
-kept = os.fdopen(int(sys.argv.pop(1)), 'rb')
-sys.path = pickle.load(kept)
+_, number, *sys.argv = sys.argv
+kept = os.fdopen(int(number), 'rb')
+sys.path, continues = pickle.load(kept)
+from trsum_jax import stopping
+stopping.heed(continues=continues)
 from {__name__} import go_on
 go_on(kept)
 """
@@ -61,9 +67,12 @@ def run_anew(work: Callable[..., int | None], *given: object) -> int | None:
     """Runs the rest of a command in its own process begun anew, with nothing of what it held until then.
 
     Packages, compiled programs and what allocators keep take hundreds of megabytes, which only the end of a
-    program frees. The process keeps its number, and signals that come on the way are answered after it. Where
-    this cannot be, the work is run here: no command has begun to heed signals, the package's files have
-    changed since, or the system refuses.
+    program frees. The process keeps its number, and signals that come on the way are answered after it.
+    Nothing of the caller is run any more, as at a power cut: no `finally`, and nothing that waits for the end
+    of Python.
+
+    Where this cannot be, the work is run here: no command has begun to heed signals, somebody works at
+    Python's prompt, files of the package were changed meanwhile, or the system refuses.
 
     Args:
         work: a function that another process can import; it returns the exit code, as `errors.run_command`
@@ -73,23 +82,26 @@ def run_anew(work: Callable[..., int | None], *given: object) -> int | None:
     Returns:
         What `work` does, if it is run here.
     """
-    if stopping.heeded() and not _changed():
-        # A file without a name is gone with the process, however that ends.
-        with contextlib.suppress(OSError), tempfile.TemporaryFile() as kept:
-            pickle.dump(sys.path, kept)
-            pickle.dump((stopping.continues(), work, given), kept)
+    at_prompt = hasattr(sys, 'ps1') or sys.flags.inspect
+    if stopping.heeded() and not at_prompt and not _changed():
+        # Whatever is in the way, no work is lost by it.
+        with contextlib.suppress(Exception), tempfile.TemporaryFile() as kept:
+            # The file has no name: it is gone with the process, however that ends.
+            folder = _made_for_drawing()
+            pickle.dump((sys.path, stopping.continues()), kept)
+            pickle.dump((work, given, folder), kept)
             kept.seek(0)
             os.set_inheritable(kept.fileno(), True)
-            # The private function by which the standard library starts a Python like this one.
-            like_this = subprocess._args_from_interpreter_flags()
-            # The old arguments are for those who look processes up by them.
+            # The private function by which the standard library starts a Python like this one. And no module
+            # is taken from the folder where the command was called; the old line is for who looks for it.
+            like_this = [*subprocess._args_from_interpreter_flags(), '-P']
+            like_this += ['-u'] * getattr(sys.stdout, 'write_through', False)
             line = [sys.executable, *like_this, '-c', _PROGRAM, str(kept.fileno()), *sys.argv]
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.flush()
-            _remove_left()
             stopping.rest()
             try:
-                os.execve(sys.executable, line, _SURROUNDINGS)
+                os.execve(sys.executable, line, _SURROUNDINGS | ({_DRAWING: folder} if folder else {}))
             finally:
                 stopping.wake()
     give_back()
@@ -97,34 +109,37 @@ def run_anew(work: Callable[..., int | None], *given: object) -> int | None:
 
 
 def go_on(kept: io.BufferedReader) -> None:
-    """Begins a process that has begun anew, and runs the work that it was begun for.
+    """Takes up, in the process begun anew, what `run_anew` has left, and ends with its exit code.
 
     Args:
-        kept: what `run_anew` wrote, behind the paths of packages.
+        kept: from where the work stands.
     """
-    from absl import flags
-
-    continues, work, given = pickle.load(kept)
-    stopping.heed(continues=continues)
-    kept.close()
     spare_memory()
 
-    def parse(argv: list[str]) -> list[str]:
-        flags.FLAGS(argv[:1])
-        return argv
+    def main(argv: Sequence[str]) -> int | None:
+        with kept:
+            work, given, folder = pickle.load(kept)
+        if folder:
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return work(*given)
 
-    errors.run_command(lambda argv: work(*given), parse)
+    errors.run_command(main, errors.unparsed)
 
 
-def _remove_left() -> None:
-    """Removes what the end of Python would: the folder that matplotlib makes where it finds no home."""
-    made = pathlib.Path(os.environ.get('MPLCONFIGDIR', ''))
+def _made_for_drawing() -> str | None:
+    """The folder that matplotlib makes where it finds no home, which the end of Python removes."""
+    made = pathlib.Path(os.environ.get(_DRAWING, ''))
     temporary = made.parent == pathlib.Path(tempfile.gettempdir()) and made.name.startswith('matplotlib-')
-    if temporary and 'MPLCONFIGDIR' not in _SURROUNDINGS:
-        shutil.rmtree(made, ignore_errors=True)
+    return str(made) if temporary and _DRAWING not in _SURROUNDINGS else None
 
 
 def _changed() -> bool:
-    """Whether the package's files are not those any more that this process has begun with."""
-    folder = pathlib.Path(stopping.__file__).parent
-    return any(path.stat().st_mtime > _BEGUN for path in folder.rglob('*.py'))
+    """Whether what is loaded of the package is not what lies in its files any more."""
+    loaded = [module for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE)]
+    try:
+        found = [
+            pathlib.Path(module.__file__).stat() for module in loaded if getattr(module, '__file__', None)
+        ]
+    except OSError:
+        return True
+    return any(max(one.st_mtime, one.st_ctime) > _BEGUN for one in found)
