@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from peaks import peak_of
 from scipy import stats
 
 from trsum_jax.data.records import Video
@@ -187,6 +188,15 @@ def test_change_by_hand():
     )
     np.testing.assert_allclose(baselines.neighbour_change(features, 9), [2.2] * 5)
     np.testing.assert_array_equal(baselines.neighbour_change([[3.0, 4.0]], 2), [0])
+
+
+def test_of_a_long_video_neighbours_are_compared_some_at_a_time():
+    features = np.random.default_rng(0).random((8193, 256), np.float32)
+    between = np.linalg.norm(np.diff(features.astype(np.float64), axis=0), axis=1)
+    expected = [between[0], *(between[1:] + between[:-1]) / 2, between[-1]]
+    np.testing.assert_array_equal(baselines.neighbour_change(features, 0), expected)
+    # All of them in float64 are 17 MB, and as many their differences.
+    assert peak_of(lambda: baselines.neighbour_change(features, 0)) < 17e6
 
 
 @pytest.mark.parametrize('radius', [0, 1, 4, 30])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trsum_jax.data import standard
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import evaluation, highlights
 
@@ -98,10 +99,14 @@ def neighbour_change(features: npt.ArrayLike, radius: int) -> np.ndarray:
     Returns:
         [n_steps] float64; zero for a single step.
     """
-    features = np.asarray(features, np.float64)
-    between = np.linalg.norm(np.diff(features, axis=0), axis=1)
-    if not len(between):
+    features = np.asarray(features)
+    if len(features) < 2:
         return np.zeros(len(features))
+    parts, before = [], features[:0]
+    for some in standard.in_float64(features):
+        parts.append(np.linalg.norm(np.diff(np.concatenate([before, some]), axis=0), axis=1))
+        before = some[-1:]
+    between = np.concatenate(parts)
     own = (np.append(between, between[-1]) + np.append(between[0], between)) / 2
     window = np.ones(2 * radius + 1)
     within = slice(radius, radius + len(own))
