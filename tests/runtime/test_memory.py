@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from trsum_jax import stopping
-from trsum_jax.errors import PREEMPTED
+from trsum_jax.errors import INCOMPLETE, PREEMPTED
 from trsum_jax.runtime import memory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -140,6 +140,30 @@ def test_where_it_cannot_be_the_work_is_done_here_and_signals_are_heeded(reason,
     assert done.stdout.startswith("first\nTrue b c ['--a', 'b c'] True by a package"), done.stderr
     assert done.returncode == 3
     assert run(tmp_path, meanwhile=meanwhile, begun=STRUCK).returncode == 143
+
+
+def test_films_of_several_videos_are_written_without_jax(tmp_path):
+    pytest.importorskip('av')
+    pytest.importorskip('skimage')
+    from rendered import scene, write_video
+
+    # Still pictures: nothing is trained, so that this is quick.
+    for name in ('still', 'other'):
+        write_video(tmp_path / f'{name}.mp4', [scene(0)] * 60, range(0, 6000, 100), fps=10)
+    (tmp_path / 'none.mp4').write_text('none')
+    at_exit = 'import atexit, sys; atexit.register(lambda: print("with JAX:", "jax" in sys.modules))'
+    (tmp_path / 'sitecustomize.py').write_text(at_exit)
+    run = [sys.executable, '-m', 'trsum_jax.summarize', str(tmp_path), '--encoder=descriptor']
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == INCOMPLETE, done.stderr
+    assert done.stderr.count('all scores are alike') == 2
+    assert done.stderr.endswith('1 of 3 videos were left out, for the reasons above\n')
+    assert done.stdout.endswith('with JAX: False\n') and done.stdout.count('with JAX') == 1
+    made = tmp_path / 'summaries'
+    assert (made / 'still-summary.mp4').stat().st_size > 1_000
+    assert (made / 'other-summary.html').stat().st_size > 10_000
+    assert 'none.mp4' in (made / 'index.html').read_text()
 
 
 def test_who_heeds_no_signals_is_no_command_and_works_here():

@@ -26,7 +26,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGE = -3, -1, 1 << 24
 
 # The environment, to which JAX and others add, and the time, both of the command's beginning.
 _SURROUNDINGS, _BEGUN = dict(os.environ), time.time()
-_PACKAGE, _DRAWING = 'trsum_jax', 'MPLCONFIGDIR'
+_DRAWING = 'MPLCONFIGDIR'
 # Takes up what `run_anew` has left. Signals, which wait since then, are heeded before the slow imports.
 _PROGRAM = f"""
 import os, pickle, sys
@@ -135,11 +135,10 @@ def _made_for_drawing() -> str | None:
 
 def _changed() -> bool:
     """Whether what is loaded of the package is not what lies in its files any more."""
-    loaded = [module for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE)]
+    loaded = [module for name, module in list(sys.modules.items()) if name.startswith('trsum_jax')]
+    files = [pathlib.Path(module.__file__) for module in loaded if getattr(module, '__file__', None)]
     try:
-        found = [
-            pathlib.Path(module.__file__).stat() for module in loaded if getattr(module, '__file__', None)
-        ]
+        # Which a copy that keeps an old date changes too.
+        return any(file.stat().st_ctime > _BEGUN for file in files)
     except OSError:
         return True
-    return any(max(one.st_mtime, one.st_ctime) > _BEGUN for one in found)

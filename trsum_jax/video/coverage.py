@@ -75,13 +75,7 @@ def content(
     shown, density = np.zeros((len(shots), len(moments)), np.float32), np.zeros(len(moments))
     for first in range(0, len(features), _BLOCK):
         some = slice(first, first + _BLOCK)
-        # Squared distances, then likeness; in their place, for each copy is as large.
-        alike = unit_rows(features[some]) @ moments.T
-        alike *= -2
-        alike += 2
-        np.maximum(alike, 0, out=alike)
-        alike /= -scale
-        np.exp(alike, out=alike)
+        alike = np.exp(-np.maximum(2 - 2 * unit_rows(features[some]) @ moments.T, 0) / scale)
         shown += weights[:, some] @ alike
         density += alike.sum(axis=0)
     # Every moment looks like itself, but for one without a length.
