@@ -6,7 +6,7 @@
 
 `trsum COMMAND --help` says what a command takes, `--help-all` the rest of it, `trsum --version`
 which version this is. `trsum train` is `python -m trsum_jax.main`, `trsum import` is
-`python -m trsum_jax.importing`, and all others have their own names.
+`python -m trsum_jax.importing`, and all others but `configs` and `completion` have their own names.
 """
 
 # For those who complete all Python commands at once: PYTHON_ARGCOMPLETE_OK
