@@ -8,11 +8,11 @@ import pytest
 pytest.importorskip('av')
 pytest.importorskip('skimage')
 
-from summarizing import film
+from summarizing import Command, film
 
 from trsum_jax import summarize
 from trsum_jax.errors import InputError
-from trsum_jax.video import describing
+from trsum_jax.video import describing, outputs
 from trsum_jax.video.encoders import loading
 
 
@@ -34,6 +34,17 @@ def test_quick_scores_by_change_without_jax(tmp_path):
     change = np.array([np.mean(own[max(i - 2, 0) : i + 3]) for i in range(24)])
     found = [one['score'] for one in told['scores']]
     np.testing.assert_allclose(found, change / change.max(), atol=1e-3)
+
+
+@pytest.mark.parametrize('loaded', [True, False])
+def test_films_are_written_anew_where_the_encoder_has_loaded_jax(tmp_path, monkeypatch, loaded):
+    command, begun = Command(monkeypatch), []
+    monkeypatch.setitem(sys.modules, 'jax', sys if loaded else None)
+    monkeypatch.setattr('trsum_jax.runtime.memory.run_anew', lambda work, *given: begun.append(work) or 0)
+    clip = film(tmp_path / 'clip.mp4')
+    assert command(f'--video={clip}', '--quick', '--storyboard=', '--page=') is None
+    assert begun == ([outputs.write_all] if loaded else [])
+    assert (tmp_path / 'clip-summary.mp4').exists() != loaded
 
 
 @pytest.mark.parametrize(

@@ -313,8 +313,9 @@ def main(argv: Sequence[str]) -> int | None:
     places = dict(zip(videos, targets, strict=True))
     planned = [(dataclasses.replace(one, crossfade=given.crossfade), places[one.path]) for one in summaries]
     work = planned, whole, given.sound, left_out, len(videos) + len(also), given.people
-    # JAX holds memory that films take, and nothing is computed by it from here on.
-    return outputs.write_all(*work) if given.quick else memory.run_anew(outputs.write_all, *work)
+    # JAX holds memory that films take, and nothing is computed by it from here on. `--quick` has it with an
+    # encoder that is a network, and else not.
+    return memory.run_anew(outputs.write_all, *work) if sys.modules.get('jax') else outputs.write_all(*work)
 
 
 def _distinct(paths: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:

@@ -10,10 +10,13 @@ pytest.importorskip('skimage')
 
 import av
 import av.filter
+import h5py
 from av.codec.context import Flags
 from rendered import steady
 from summaries import summary_of
+from summarizing import Command, film
 
+from trsum_jax import extract
 from trsum_jax.video import describing, storyboard, tone_mapping
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.reading import VideoReader, picture
@@ -139,6 +142,51 @@ def test_greys_and_colours():
     ]
     assert abs(both[0] - both[1]) <= 2
     assert tone_mapping.to_srgb(codes_of([[0] * 3, [1] * 3]), tone_mapping.HLG)[:, 0, 0].tolist() == [0, 255]
+
+
+def of_matrix(path, matrix):
+    """Six scenes of a second, in a file that names that matrix of H.273 (and BT.709's other numbers)."""
+    plain = film(path.with_suffix('.mkv'), seeds=range(6), seconds=1)
+    with av.open(str(plain)) as container, av.open(str(path), 'w') as out:
+        source = container.streams.video[0]
+        context = out.add_stream_from_template(source).codec_context
+        context.color_primaries, context.color_trc, context.colorspace = 1, 1, 6
+        for packet in container.demux(source):
+            if packet.size:
+                packet.stream = out.streams.video[0]
+                out.mux(packet)
+    plain.unlink()
+    content = path.read_bytes()
+    assert content.count(b'nclx\0\1\0\1\0\6') == 1
+    path.write_bytes(content.replace(b'nclx\0\1\0\1\0\6', b'nclx\0\1\0\1\0' + bytes([matrix])))
+    return path
+
+
+@pytest.mark.parametrize('matrix', [3, 8, 14])
+def test_a_matrix_that_the_scaler_does_not_know_is_read_as_an_unspecified_one(tmp_path, monkeypatch, matrix):
+    # Telephones write 3, which is reserved; 8 is YCgCo, 14 ICtCp.
+    paths = of_matrix(tmp_path / 'odd.mp4', matrix), of_matrix(tmp_path / 'usual.mp4', 2)
+    (odd, notes), (usual, _) = (describing.describe(path, 'a', loading.load('descriptor')) for path in paths)
+    assert np.array_equal(odd.features, usual.features)
+    (note,) = notes
+    assert note.startswith(f'colours by the matrix {matrix} of ITU-T H.273')
+    command = Command(monkeypatch)
+    for more in ([], ['--fast']):
+        output = tmp_path / f'film{len(more)}.mp4'
+        assert command(f'--video={paths[0]}', f'--output={output}', '--quick', *more) is None
+        with av.open(str(output)) as made:
+            assert next(made.decode(video=0)).colorspace == 2
+
+
+def test_what_ffmpeg_refuses_of_one_video_leaves_the_others(tmp_path, monkeypatch):
+    odd, usual = of_matrix(tmp_path / 'odd.mp4', 14), of_matrix(tmp_path / 'usual.mp4', 2)
+    monkeypatch.setattr(tone_mapping, 'KNOWN_MATRICES', {*range(20)})
+    left_out = {}
+    extract.extract(tmp_path, tmp_path / 'f.h5', left_out=left_out)
+    assert list(left_out) == [odd]
+    assert 'odd.mp4: FFmpeg gives up on it (Operation not supported)' in left_out[odd]
+    with h5py.File(tmp_path / 'f.h5') as file:
+        assert [file[key]['video_name'][()].decode() for key in file] == [usual.name]
 
 
 def hdr(path, transfer, mastered=True):

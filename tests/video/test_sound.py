@@ -15,7 +15,7 @@ from rendered import grey
 from summaries import summary_of
 from summarizing import Command
 
-from trsum_jax.video import timeline
+from trsum_jax.video import sound, timeline
 from trsum_jax.video.writing import write_video
 
 RATE = 48_000
@@ -147,6 +147,48 @@ def test_rates_fit_channels_and_source(tmp_path, layout, given, at_most, at_leas
         assert sound.channels == {'5.1': 6, 'stereo': 2, 'mono': 1}[layout]
         bits = 8 * sum(packet.size for packet in container.demux(sound)) / 2
     assert at_least < bits < 1.1 * at_most
+
+
+@pytest.mark.parametrize('bad', [[0], [1], [0, 1]])
+def test_channels_that_cannot_be_mixed_cost_their_sound_alone(tmp_path, bad):
+    # Of nine channels without places FFmpeg cannot tell which is left; damaged AAC claims such.
+    path = tmp_path / 'a.mkv'
+    with av.open(str(path), 'w') as out:
+        shown = out.add_stream('libx264', rate=25, pix_fmt='yuv420p')
+        shown.width, shown.height = 64, 48
+        streams = [
+            out.add_stream('pcm_s16le', rate=RATE, layout='9 channels' if number in bad else 'stereo')
+            for number in range(2)
+        ]
+        for _ in range(50):
+            out.mux(shown.encode(av.VideoFrame.from_ndarray(grey(60), 'rgb24')))
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(
+                np.full((1, stream.channels * 2 * RATE), 8000, np.int16), 's16', stream.layout.name
+            )
+            frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+            out.mux([*stream.encode(frame), *stream.encode()])
+        out.mux(shown.encode())
+    notes = write_video(summary_of(path, [(0, 48)]), tmp_path / 'b.mp4')
+    told = [note for note in notes if 'channels cannot be mixed' in note]
+    assert len(told) == len(bad)
+    with av.open(str(tmp_path / 'b.mp4')) as film:
+        assert len(film.streams.audio) == 2
+    for number in range(2):
+        with av.open(str(tmp_path / 'b.mp4')) as film:
+            loudest = max(np.abs(frame.to_ndarray()).max() for frame in film.decode(audio=number))
+        assert (loudest < 0.01) == (number in bad)
+
+
+def test_the_main_track_is_one_that_decodes(tmp_path, source):
+    # The default one is in a codec that there is no decoder for.
+    first, second, *rest = source.read_bytes().split(b'A_AAC')
+    path = tmp_path / 'a.mkv'
+    path.write_bytes(first + b'A_AAC' + second + b'A_NEW' + b'A_AAC'.join(rest))
+    assert sound.sound_tracks(source, 'main') == [2]
+    assert sound.sound_tracks(path, 'main') == [3]
+    # A timeline would have it with no channels.
+    assert [track['stream'] for track in timeline._sound(path, 'all')] == [1, 3]
 
 
 def test_the_command_has_a_flag(tmp_path, monkeypatch, source):

@@ -262,9 +262,11 @@ def trim(
         The first and the last frame.
     """
     first, last = part
+    # Of the part alone, counted from its first frame: there may be millions outside.
+    zero, frames = first, slice(first, last + 1)
     contrast, detail = (
-        of_all / usual if (usual := float(np.median(of_all[first : last + 1]))) > 0 else np.ones(len(of_all))
-        for of_all in (changes.contrast, changes.detail)
+        own / usual if (usual := float(np.median(own))) > 0 else np.ones(len(own))
+        for own in (changes.contrast[frames], changes.detail[frames])
     )
     dull = np.minimum(contrast, detail) < _DULL
     fades = []
@@ -279,15 +281,15 @@ def trim(
             return (limit - place) * step >= 0 and abs(edges[place] - edges[at]) < _REACH
 
         place = at
-        while near(place) and dull[place]:
+        while near(place) and dull[place - zero]:
             place += step
         if place == at:
             return at
         place = min(place, limit) if step > 0 else max(place, limit)
         beyond = int(np.searchsorted(edges, edges[place] + step * _REACH))
         low, high = sorted((place, min(max(beyond, first), last)))
-        clear = _CLEAR * np.median(contrast[low : high + 1])
-        while near(place) and contrast[place] < clear:
+        clear = _CLEAR * np.median(contrast[low - zero : high + 1 - zero])
+        while near(place) and contrast[place - zero] < clear:
             place += step
         place += step * (abs(place - at) // _REST)
         return min(place, limit) if step > 0 else max(place, limit)

@@ -13,7 +13,7 @@ import tqdm
 from trsum_jax.data import records, shots, standard
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown, tell
-from trsum_jax.video import cuts, reading, sampling, skimming
+from trsum_jax.video import cuts, opening, reading, sampling, skimming
 from trsum_jax.video.encoders.encoder import Encoder, encode_video
 
 RATE = 2.0
@@ -67,7 +67,7 @@ def describe(
                 bar.total = max(round(reader.announced), seconds) if reader.announced else None
                 bar.update(seconds - bar.n)
 
-        with reader:
+        with reader, opening.naming(path):
             picks, features = encode_video(reader, encoder, rate, progress=progress)
         progress(reader.duration)
         return reader, picks, features

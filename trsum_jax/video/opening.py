@@ -153,6 +153,24 @@ def packets(
         yield packet
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """What FFmpeg refuses of a video on the way, in words: what is not foreseen, and so not caught before.
+
+    Args:
+        path: the video.
+
+    Raises:
+        InputError: where an error of FFmpeg comes through.
+    """
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise InputError(
+            f'{shown(path)}: FFmpeg gives up on it ({error.strerror}); convert the video, or leave it out'
+        ) from error
+
+
 def cores(most: int) -> int:
     """The processor's cores that this process may have, but at most `most`."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -94,7 +94,8 @@ class VideoReader:
         self._is_mpeg = bool(self._kinds & _MPEG)
         self._usual = 1 / (self._stream.average_rate or Fraction(25))
         self.clock = Clock(self._usual, self._is_mpeg)
-        self._errors = self._corrupt = self._interlaced = self._hdr = 0
+        self._errors = self._corrupt = self._interlaced = 0
+        self._colours = tone_mapping.Colours()
 
     def __enter__(self) -> 'VideoReader':
         return self
@@ -169,11 +170,7 @@ class VideoReader:
             yield f'frames missing: about {lost}, in places: {places} (damage, or the recorder left them out)'
         if self._interlaced:
             yield f'interlaced: {self._interlaced} of {self.n_frames} frames are deinterlaced'
-        if self._hdr:
-            yield (
-                f'HDR ({tone_mapping.NAMES[self._hdr]}): pictures to look at and to describe are mapped '
-                'to the range of an ordinary screen'
-            )
+        yield from self._colours.notes()
         one = len(self.clock.parts) < 2
         if one and self.announced and self._end < 0.95 * self.announced - 1:
             yield (
@@ -259,8 +256,7 @@ class VideoReader:
             for frame in decoded:
                 self._corrupt += frame.is_corrupt and not (frame.opaque and frame.opaque[2])
                 self._interlaced += frame.interlaced_frame
-                if frame.color_trc in tone_mapping.NAMES:
-                    self._hdr = frame.color_trc
+                self._colours.see(frame)
             yield from decoded
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from trsum_jax.data.records import Video
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.video import cuts, tone_mapping
+from trsum_jax.video import cuts
 from trsum_jax.video.deinterlacing import deinterlaced
 from trsum_jax.video.encoders.encoder import Encoder
 from trsum_jax.video.opening import cores, open_input, packets
@@ -104,8 +104,7 @@ class KeyFrameReader(StampedReader):
             self._errors += decoded is None
             for frame in decoded or ():
                 frame.time_base = self._stream.time_base
-                if frame.color_trc in tone_mapping.NAMES:
-                    self._hdr = frame.color_trc
+                self._colours.see(frame)
                 yield frame
 
     def _side_by_side(self, wanted: Iterator[av.Packet]) -> Iterator[list[av.VideoFrame] | None]:

@@ -109,7 +109,7 @@ class SoundReader:
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks [n_channels, n] with the place of their first sample; ascending, without overlap."""
-        end, damaged = None, 0
+        end, damaged, unmixed = None, 0, 0
         form, resampler, last_shift = None, None, None
         for packet, shift, until in self._packets():
             try:
@@ -123,7 +123,13 @@ class SoundReader:
                     form = (frame.format.name, frame.layout.name, frame.sample_rate)
                     resampler = av.AudioResampler('fltp', self.layout, self.rate)
                 last_shift = shift
-                for block in resampler.resample(frame):
+                try:
+                    blocks = resampler.resample(frame)
+                except av.error.FFmpegError:
+                    # It may not be used again.
+                    form, unmixed = None, unmixed + 1
+                    continue
+                for block in blocks:
                     samples = block.to_ndarray()
                     place = end or 0
                     if block.pts is not None:
@@ -141,6 +147,10 @@ class SoundReader:
                         yield place + first, samples[:, first:last]
         if damaged:
             self.notes.append(f'{damaged} damaged packets of sound left out')
+        if unmixed:
+            self.notes.append(
+                f'{unmixed} frames of sound left out: their channels cannot be mixed to {self.layout}'
+            )
 
 
 def open_sound(
@@ -170,7 +180,7 @@ def open_sound(
     for index in sound_tracks(path, which):
         container = open_input(path)
         stream = container.streams[index]
-        if stream.codec_context is None or not stream.rate or not stream.channels:
+        if not decodes(stream):
             container.close()
             silent += 1
             continue
@@ -192,7 +202,8 @@ def sound_tracks(path: pathlib.Path, which: str = 'all') -> list[int]:
 
     Args:
         path: the video.
-        which: `all` tracks, the `main` one (the file's default, else the one with most channels), or `none`.
+        which: `all` tracks, the `main` one (the file's default, else the one with most channels, as far as
+            they decode), or `none`.
 
     Returns:
         Their numbers in the file, in order.
@@ -202,8 +213,18 @@ def sound_tracks(path: pathlib.Path, which: str = 'all') -> list[int]:
         if which == 'main' and tracks:
             # Of several programs, as receivers record them, the sound is of the one with the pictures.
             pictures = container.streams.best('video')
-            tracks = [container.streams.best('audio', related=pictures) or tracks[0]]
+            best = container.streams.best('audio', related=pictures)
+            default = av.stream.Disposition.default
+            able = [one for one in tracks if decodes(one)]
+            if able and best not in able:
+                best = max(able, key=lambda one: (bool(one.disposition & default), one.channels))
+            tracks = [best or tracks[0]]
         return [stream.index for stream in tracks if which != 'none']
+
+
+def decodes(stream: av.AudioStream) -> bool:
+    """Whether a sound track is in a codec that there is a decoder for, and has any sound."""
+    return stream.codec_context is not None and bool(stream.rate and stream.channels)
 
 
 def track_tags(stream: av.AudioStream) -> dict[str, str]:

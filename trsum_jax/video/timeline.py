@@ -13,7 +13,7 @@ from trsum_jax import files
 from trsum_jax.errors import InputError
 from trsum_jax.video import looks, record
 from trsum_jax.video.opening import open_input
-from trsum_jax.video.sound import sound_tracks, track_tags
+from trsum_jax.video.sound import decodes, sound_tracks, track_tags
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.timecode import Count, counting, misread, own_rate, timecode_rate
 from trsum_jax.video.written import xml_timelines
@@ -57,8 +57,10 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
     count = counting(summary)
     starts = summary.film_starts.tolist()
     parts = [
-        _span(summary, span, count) | {'summary_start': begin, 'summary_end': end}
-        for span, begin, end in zip(summary.parts, starts, [*starts[1:], summary.length], strict=True)
+        span | {'summary_start': begin, 'summary_end': end}
+        for span, begin, end in zip(
+            _spans(summary, summary.parts, count), starts, [*starts[1:], summary.length], strict=True
+        )
     ]
     files.write_json(
         output,
@@ -78,12 +80,19 @@ def write_json(summary: Summary, output: pathlib.Path) -> None:
             'parts': parts,
             'shots': [
                 {'number': number, 'chosen': bool(chosen)}
-                | _span(summary, span, count)
-                | {'score': float(score), 'key_frame': summary.key_frame(span)}
-                | ({'mark': 'keep'} if span[0] in summary.kept else {})
-                | ({'mark': 'drop'} if span[0] in summary.dropped else {})
-                for number, (span, score, chosen) in enumerate(
-                    zip(summary.shots, summary.shot_scores, summary.chosen, strict=True), 1
+                | span
+                | {'score': float(score), 'key_frame': summary.key_frame(shot)}
+                | ({'mark': 'keep'} if shot[0] in summary.kept else {})
+                | ({'mark': 'drop'} if shot[0] in summary.dropped else {})
+                for number, (span, shot, score, chosen) in enumerate(
+                    zip(
+                        _spans(summary, summary.shots, count),
+                        summary.shots,
+                        summary.shot_scores,
+                        summary.chosen,
+                        strict=True,
+                    ),
+                    1,
                 )
             ],
             'scores': [
@@ -276,7 +285,7 @@ def _sound(path: pathlib.Path, which: str) -> list[dict]:
         return [
             {'stream': stream.index, 'channels': stream.channels, 'rate': stream.rate} | track_tags(stream)
             for stream in streams
-            if stream.codec_context is not None
+            if decodes(stream)
         ]
 
 
@@ -285,13 +294,16 @@ def _steady(summary: Summary) -> bool:
     return bool(np.all(np.abs(places - np.arange(len(places))) < 0.5))
 
 
-def _span(summary: Summary, span: np.ndarray, count: Count) -> dict[str, int | float | str]:
-    ((start, end),) = summary.seconds(span[None])
-    return {
-        'first_frame': int(span[0]),
-        'last_frame': int(span[1]),
-        'start': float(start),
-        'end': float(end),
-        'timecode': count.label(start),
-        'end_timecode': count.label(end),
-    }
+def _spans(summary: Summary, spans: np.ndarray, count: Count) -> list[dict[str, int | float | str]]:
+    """Frames, seconds and labels of each span, [n, 2] int both inclusive."""
+    return [
+        {
+            'first_frame': first,
+            'last_frame': last,
+            'start': start,
+            'end': end,
+            'timecode': count.label(start),
+            'end_timecode': count.label(end),
+        }
+        for (first, last), (start, end) in zip(spans.tolist(), summary.seconds(spans).tolist(), strict=True)
+    ]

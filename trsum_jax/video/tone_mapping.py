@@ -1,12 +1,16 @@
-"""High dynamic range as a picture for ordinary screens: PQ and HLG to sRGB."""
+"""What is odd of a film's colours; high dynamic range, PQ and HLG, as a picture for ordinary screens."""
 
 import functools
+from collections.abc import Iterator
 
+import av
 import numpy as np
 
 # Transfer characteristics by the numbers of ITU-T H.273.
 PQ, HLG = 16, 18
 NAMES = {PQ: 'PQ', HLG: 'HLG'}
+# Matrices of luma and colour, by H.273 too, that FFmpeg's scaler knows; it refuses frames of all others.
+KNOWN_MATRICES, _UNSPECIFIED = {0, 1, 2, 4, 5, 6, 7, 9}, 2
 # cd/m²: the screen's white, which is HDR's for a page of paper (ITU-R BT.2408); the brightest light that is
 # told from brighter ones, which HLG's nominal display has too (ITU-R BT.2100).
 _WHITE, _PEAK = 203.0, 1000.0
@@ -23,6 +27,34 @@ _LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _STEPS = 8192
 # Rows of a picture at a time: they fit into a processor's cache.
 _ROWS = 16
+
+
+class Colours:
+    """What the frames of a pass have said of their colours, as far as a person should know it."""
+
+    def __init__(self):
+        """Begins before the first frame."""
+        self._transfer, self._unknown = 0, 0
+
+    def see(self, frame: av.VideoFrame) -> None:
+        """Takes note of a frame. A matrix that the scaler does not know becomes an unspecified one in it."""
+        if frame.color_trc in NAMES:
+            self._transfer = frame.color_trc
+        if frame.colorspace not in KNOWN_MATRICES:
+            self._unknown, frame.colorspace = frame.colorspace, _UNSPECIFIED
+
+    def notes(self) -> Iterator[str]:
+        """The notes, in words."""
+        if self._transfer:
+            yield (
+                f'HDR ({NAMES[self._transfer]}): pictures to look at and to describe are mapped '
+                'to the range of an ordinary screen'
+            )
+        if self._unknown:
+            yield (
+                f'colours by the matrix {self._unknown} of ITU-T H.273, which is not known here, are read as '
+                'usual ones: they may look wrong'
+            )
 
 
 def to_srgb(codes: np.ndarray, transfer: int) -> np.ndarray:

@@ -118,6 +118,27 @@ def test_within_the_video_by_the_clock_of_its_pictures(tmp_path, ending, codec):
     assert plain == ['Hallo Wält\nzwei Zeilen', 'over the cut']
 
 
+def test_beside_a_video_whose_sound_begins_before_its_pictures(tmp_path):
+    # Players count from the first of either: here .48 s before the first picture.
+    video = tmp_path / 'a.mkv'
+    with av.open(str(video), 'w') as container:
+        pictures = container.add_stream('libx264', rate=25)
+        pictures.height, pictures.width = 48, 64
+        sound = container.add_stream('pcm_s16le', rate=8000, layout='mono')
+        heard = av.AudioFrame.from_ndarray(np.zeros((1, 36_000), np.int16), 's16', 'mono')
+        heard.sample_rate, heard.pts, heard.time_base = 8000, 0, Fraction(1, 8000)
+        container.mux([*sound.encode(heard), *sound.encode()])
+        for i in range(100):
+            frame = av.VideoFrame.from_ndarray(grey(40 + i), 'rgb24')
+            frame.pts, frame.time_base = 480 + 40 * i, Fraction(1, 1000)
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode())
+    (tmp_path / 'a.srt').write_text('1\n00:00:01,080 --> 00:00:01,480\nsaid\n')
+    assert subtitles.write_subtitles(summary_of(video, PARTS), tmp_path / 'out.srt') == []
+    # From .6 to 1 s of the pictures, which are shown from .4 s on.
+    assert read(tmp_path / 'out.srt') == [(200, 600, 'said')]
+
+
 def test_what_holds_none(tmp_path):
     video = steady(tmp_path / 'a.mp4', 100, 25)
     assert subtitles.find(video) is None

@@ -68,10 +68,13 @@ def write_subtitles(summary: Summary, output: pathlib.Path) -> list[str]:
     source, notes = find(summary.path), []
     if source is None:
         cues = []
-    elif source[0] == summary.path:
-        cues = list(_own(source[0], source[1], summary.clock or clock_of(summary.path), notes))
     else:
-        cues = list(_beside(source[0], notes))
+        clock = summary.clock or clock_of(summary.path)
+        if source[0] == summary.path:
+            cues = list(_own(source[0], source[1], clock, notes))
+        else:
+            before = _before_pictures(summary.path, clock)
+            cues = [(begin - before, end - before, text) for begin, end, text in _beside(source[0], notes)]
     kept = cut(cues, summary.film_spans)
     if not kept:
         place = files.shown(source[0].name) if source else files.shown(summary.path.name)
@@ -132,6 +135,17 @@ def _own(
                 yield float(begin + found[0]), float(begin + found[0] + lasts), text
 
 
+def _before_pictures(path: pathlib.Path, clock: Clock) -> float:
+    """Seconds of sound before the first picture: players count a file of subtitles from the first of either.
+
+    0 where the clock starts anew on the way, which players do not follow alike.
+    """
+    with open_input(path) as container:
+        if not clock.runs_on or clock.origin is None or container.start_time is None:
+            return 0.0
+        return max(0.0, float(clock.origin - Fraction(container.start_time, av.time_base)))
+
+
 def _readable(packet: av.Packet, stream: av.stream.Stream) -> str:
     """The text of a subtitle, without the codes of other formats than SubRip's."""
     if stream.codec_context.name in ('srt', 'subrip'):
@@ -145,7 +159,7 @@ def _readable(packet: av.Packet, stream: av.stream.Stream) -> str:
 
 
 def _beside(path: pathlib.Path, notes: list[str]) -> Iterator[tuple[float, float, str]]:
-    """The subtitles of an .srt, whose clock begins with the video's first frame."""
+    """The subtitles of an .srt, by its own clock."""
     try:
         container = open_subtitles(path)
     except InputError:
