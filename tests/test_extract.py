@@ -42,6 +42,29 @@ def folder(tmp_path):
     return videos
 
 
+def test_an_empty_name_is_not_the_folder_one_is_in(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match='expected the name of a video or a folder, found an empty one'):
+        extract.extract([''], tmp_path / 'f.h5')
+
+
+def test_a_file_that_came_to_be_meanwhile_is_kept(folder, tmp_path, monkeypatch):
+    plain = datasets.write_dataset
+
+    def slowly(path, videos, **how):
+        def coming():
+            yield from videos
+            (tmp_path / 'f.h5').write_text('of another run')
+
+        plain(path, coming(), **how)
+
+    monkeypatch.setattr(datasets, 'write_dataset', slowly)
+    with pytest.raises(InputError, match=r'came to be while this ran, and is kept; .* is .*f-2\.h5'):
+        extract.extract(folder, tmp_path / 'f.h5')
+    assert (tmp_path / 'f.h5').read_text() == 'of another run'
+    assert len(datasets.read_dataset(tmp_path / 'f-2.h5').videos) == 2
+
+
 def test_folder_to_feature_file(folder, tmp_path):
     extract.extract(folder, tmp_path / 'f.h5')
     dataset = datasets.read_dataset(tmp_path / 'f.h5')

@@ -1,6 +1,7 @@
 """Files written whole, what killed processes leave, and names as text."""
 
 import csv
+import errno
 import json
 import os
 import pathlib
@@ -138,6 +139,42 @@ def test_what_can_be_written_passes_and_leaves_no_trace(tmp_path):
         )
     with pytest.raises(InputError, match='at most 255 bytes'):
         files.check_outputs([('--page', tmp_path / (256 * 'x'))], overwrite=True, makes_folders=True)
+
+
+def test_an_input_that_has_another_name_is_not_written_to(tmp_path):
+    # As where letters have no case: the file is there under a name that nobody has told.
+    (tmp_path / 'holiday.mp4').write_text('precious')
+    os.link(tmp_path / 'holiday.mp4', tmp_path / 'Holiday.mp4')
+    with pytest.raises(InputError, match='expected a file of its own, found the video'):
+        files.check_outputs(
+            [('--output', tmp_path / 'Holiday.mp4')], {tmp_path / 'holiday.mp4': 'the video'}, overwrite=True
+        )
+    # What is to be replaced may be one file under two names.
+    files.check_outputs([(f'--{path.stem}', path) for path in tmp_path.iterdir()], overwrite=True)
+
+
+def test_what_came_to_be_meanwhile_is_kept(tmp_path):
+    path = tmp_path / 'a.h5'
+    (tmp_path / 'a-2.h5').write_text('older')
+    told = r'a\.h5: came to be while this ran, .* is .*a-3\.h5'
+    with pytest.raises(InputError, match=told), files.replacing(path, overwrite=False) as temporary:
+        temporary.write_text('mine')
+        path.write_text('theirs')
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert found == {'a.h5': 'theirs', 'a-2.h5': 'older', 'a-3.h5': 'mine'}
+    with files.replacing(tmp_path / 'b.h5', overwrite=False) as temporary:
+        temporary.write_text('mine')
+    assert (tmp_path / 'b.h5').read_text() == 'mine'
+
+
+def test_a_temporary_folder_on_a_disk_without_locks(monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOSYS, 'Function not implemented')
+
+    monkeypatch.setattr(files.fcntl, 'flock', unknown)
+    with files.temporary_folder() as folder:
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason='this user may write everywhere (root)')

@@ -91,6 +91,7 @@ TESTED_IN = {
     'video/forms': 'video/written/test_small_film',
     'video/parts': 'video/test_cuts',
     'video/outputs': 'test_summarize',
+    'video/targets': 'test_recut',
     'video/picking': 'video/test_writing',
     'video/planning': 'test_summarize',
     'video/record': 'test_recut',

@@ -13,7 +13,7 @@ from rendered import flash_and_beep
 from summarizing import Command
 
 from trsum_jax import recut
-from trsum_jax.video import folder, outputs, recutting
+from trsum_jax.video import folder, outputs, planning, recutting
 from trsum_jax.video.reading import VideoReader
 
 
@@ -132,7 +132,7 @@ HOSTILE = {
     'mark': (put('shots', 1, 'mark', value='maybe'), "shots[1].mark: expected keep or drop, found 'maybe'"),
     'key frame': (put('shots', 1, 'key_frame', value=7), 'key_frame: expected a whole number from 40 to 69'),
     'score': (put('scores', 3, 'score', value=1.5), 'scores[3].score: expected a number from 0 to 1'),
-    'frames': (put('scores', 3, 'frame', value=5), 'scores: expected frames in order, from 0 on'),
+    'frames': (put('scores', 3, 'frame', value=5), 'scores: expected frames in order, each once'),
     'count': (put('frames', value=10**8), 'frames: expected a whole number from 1 to 10000000'),
     'another count': (put('frames', value=249), 'source.gaps: expected 248 numbers, … found 249'),
     'rate': (put('fps', value=24), 'fps: expected 25, as 250 frames in 10 s have, found 24'),
@@ -233,6 +233,33 @@ def test_what_is_kept_goes_before_the_budget(edited, command, tmp_path, capsys):
 def test_flags_that_make_no_sense(edited, command, tmp_path, flags, message):
     assert message in command(f'--summary={edited()}', *flags)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_files_that_came_to_be_meanwhile_are_kept(edited, command, tmp_path, monkeypatch, capsys):
+    path = edited()
+    planned = planning.plan_recut
+
+    def slowly(given, video):
+        found = planned(given, video)
+        # Another one of these was faster.
+        (tmp_path / 's-cut2.json').write_text('edited since')
+        return found
+
+    monkeypatch.setattr(planning, 'plan_recut', slowly)
+    assert command(f'--summary={path}', '--page=', '--storyboard=') is None
+    assert (tmp_path / 's-cut2.json').read_text() == 'edited since'
+    made = {one.name for one in tmp_path.iterdir()}
+    assert {'s-cut2-2.mp4', 's-cut2-2.json'} <= made and 's-cut2.mp4' not in made
+    told = capsys.readouterr()
+    assert 's-cut2-2.mp4' in told.out
+    assert 'came to be while this ran, and is kept: this summary is ' in told.err
+
+
+def test_scores_may_begin_behind_the_first_frame(edited, command, tmp_path):
+    # As of a film whose first key frame is damaged, looked at with --fast.
+    path = edited(put('scores', 0, 'frame', value=3))
+    assert command(f'--summary={path}', f'--output={tmp_path}/b.mp4', '--page=', '--storyboard=') is None
+    assert recutting.read_summary(tmp_path / 'b.json')[0].picks[0] == 3
 
 
 def test_a_film_keeps_its_kind(edited, command, tmp_path):

@@ -121,7 +121,9 @@ def extract(
         if not found:
             raise InputError('none of the videos can be used, for the reasons above; nothing was written')
 
-    datasets.write_dataset(output, usable(), encoder=encoder.name, attributes={'rate': rate})
+    datasets.write_dataset(
+        output, usable(), encoder=encoder.name, attributes={'rate': rate}, overwrite=overwrite
+    )
     return found
 
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -61,20 +62,19 @@ def check_outputs(
         InputError: a file that exists, another one's place, a folder that is missing or not writable, or a
             name that the file system does not take.
     """
-    places = {pathlib.Path(path).absolute(): what for path, what in (taken or {}).items()}
-    places |= {_resolved(path): what for path, what in places.items()}
+    theirs = {pathlib.Path(path).absolute(): what for path, what in (taken or {}).items()}
+    places = theirs | {_resolved(path): what for path, what in theirs.items()}
     for flag, path in outputs:
         path, named = pathlib.Path(path), f'{flag}={shown(path)}'
         try:
             _check_output(path, named, makes_folders)
-            if (what := places.get(_resolved(path))) is not None:
+            if (what := places.get(_resolved(path)) or _same_file(path, theirs)) is not None:
                 raise InputError(f'{named}: expected a file of its own, found {what}')
             if path.exists() and not overwrite:
                 raise InputError(f'{named}: exists already; give another name, or --overwrite to replace it')
         except OSError as error:
-            raise InputError(
-                f'{named}: nothing can be written there ({error.strerror}); give another place'
-            ) from error
+            told = f'{named}: nothing can be written there ({error.strerror}); give another place'
+            raise InputError(told) from error
         places[_resolved(path)] = f'that it is {flag} too'
 
 
@@ -101,6 +101,13 @@ def _check_output(path: pathlib.Path, named: str, makes_folders: bool) -> None:
     trial.unlink()
 
 
+def _same_file(path: pathlib.Path, places: Mapping[pathlib.Path, str]) -> str | None:
+    """What a file is that has several names, as on disks where letters have no case."""
+    if not path.exists():
+        return None
+    return next((what for place, what in places.items() if place.exists() and place.samefile(path)), None)
+
+
 def _resolved(path: str | os.PathLike) -> pathlib.Path:
     try:
         return pathlib.Path(path).resolve()
@@ -109,16 +116,17 @@ def _resolved(path: str | os.PathLike) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def replacing(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[pathlib.Path]:
     """Gives a temporary name in the file's folder, which takes the file's place if all goes well.
 
     What killed processes have left of the same file is removed first.
 
     Args:
         path: the file to write; its folder is made where it is missing.
+        overwrite: whether it may be replaced, if it is there in the end; else the new one gets a free name.
 
     Raises:
-        InputError: where the file cannot be written.
+        InputError: where the file cannot be written, or has another name.
     """
     path = pathlib.Path(path)
     temporary = temporary_name(path)
@@ -127,12 +135,22 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_left(path)
             yield temporary
-            temporary.replace(path)
+            place = path if overwrite else _free(path)
+            temporary.replace(place)
+            if place != path:
+                told = f'came to be while this ran, and is kept; what was made is {shown(place)}'
+                raise InputError(f'{shown(path)}: {told}')
         except OSError as error:
             raise InputError(f'{shown(path)}: cannot be written ({error})') from error
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _free(path: pathlib.Path) -> pathlib.Path:
+    """The file, or what it is called by the first number that nothing is there under."""
+    names = (path.with_name(f'{path.stem}-{number}{path.suffix}') for number in itertools.count(2))
+    return next(place for place in itertools.chain([path], names) if not place.exists())
 
 
 @contextlib.contextmanager
@@ -146,7 +164,9 @@ def temporary_folder() -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory(prefix=f'trsum-{os.getpid()}-', ignore_cleanup_errors=True) as name:
         lock = os.open(name, os.O_RDONLY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            # Some network disks know no locks. Then it is left alone by its number.
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_SH)
             with stopping.cleaning(lambda: _remove_folder(name)):
                 yield pathlib.Path(name)
         finally:

@@ -105,7 +105,9 @@ def import_arrays(
                 'was written:\n  ' + '\n  '.join([*faults[:_LISTED], *more])
             )
 
-    datasets.write_dataset(output, joined(), synthetic=dataset.synthetic, encoder=encoder)
+    datasets.write_dataset(
+        output, joined(), synthetic=dataset.synthetic, encoder=encoder, overwrite=overwrite
+    )
     return [dataclasses.replace(video, features=None) for video in written], [*dataset.notes, *notes]
 
 

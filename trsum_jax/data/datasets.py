@@ -240,6 +240,7 @@ def write_dataset(
     synthetic: bool = False,
     encoder: str | None = None,
     attributes: Mapping[str, object] | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Writes videos in the field's layout, whole or not at all.
 
@@ -249,11 +250,12 @@ def write_dataset(
         synthetic: whether the videos were made by a generator.
         encoder: what made the features.
         attributes: further attributes of the file.
+        overwrite: as in `files.replacing`.
 
     Raises:
         InputError: a key that is used twice or holds a `/`; the file cannot be written.
     """
-    with hdf5_writer.writing(path) as (file, check):
+    with hdf5_writer.writing(path, overwrite=overwrite) as (file, check):
         file.attrs.update({'synthetic': synthetic, **(attributes or {})})
         if encoder is not None:
             file.attrs['encoder'] = encoder

@@ -55,6 +55,9 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
     Raises:
         InputError: nothing there, or no video among the files.
     """
+    if not str(folder):
+        # To the system it is the folder one is in.
+        raise InputError('expected the name of a video or a folder, found an empty one; is a variable unset?')
     folder = pathlib.Path(folder)
     if folder.is_file():
         return [folder], []

@@ -1,4 +1,4 @@
-"""The files of one summary: their names, whether they may be written, and the writing."""
+"""The files of summaries: the writing of all of them."""
 
 import contextlib
 import dataclasses
@@ -13,124 +13,14 @@ import tqdm
 
 from trsum_jax import files
 from trsum_jax.errors import INCOMPLETE, InputError
-from trsum_jax.video import forms, page, people, reading, storyboard, timeline, writing
+from trsum_jax.video import opening, page, people, reading, storyboard, timeline, writing
 from trsum_jax.video.summary import Summary, clock
+from trsum_jax.video.targets import Targets, Whole
 from trsum_jax.video.written import chapters, index_page, pieces, preview, small_film, subtitles, together
 
-BESIDE = {'page': '.html', 'json': '.json', 'storyboard': '.png', 'subtitles': '.srt'}
-# Written when asked for; the ending alone names them after the summary.
-WISHES = ('timeline', 'chapters', 'preview')
-# Get a file for each part.
-FOLDERS = ('clips', 'stills')
-ENDINGS = {
-    'video': tuple(forms.FORMS),
-    'page': ('.html', '.htm'),
-    'json': ('.json',),
-    'storyboard': ('.png', '.jpg', '.jpeg'),
-    'subtitles': ('.srt',),
-    'chapters': ('.txt',),
-    'preview': preview.PREVIEWS,
-    'timeline': tuple(timeline.ADAPTERS),
-}
+# What was not there when the work was planned.
+_MEANWHILE = 'it, or a file of its set, came to be while this ran, and is kept'
 _BAR = '{desc}: {percentage:.0f}% |{bar}| {elapsed}, {remaining} left'
-
-
-@dataclasses.dataclass(frozen=True)
-class Targets:
-    """Where the parts of one summary go; None for what is not wanted."""
-
-    video: pathlib.Path
-    page: pathlib.Path | None = None
-    json: pathlib.Path | None = None
-    storyboard: pathlib.Path | None = None
-    timeline: pathlib.Path | None = None
-    subtitles: pathlib.Path | None = None
-    chapters: pathlib.Path | None = None
-    preview: pathlib.Path | None = None
-    clips: pathlib.Path | None = None
-    stills: pathlib.Path | None = None
-
-    def files(self) -> dict[str, pathlib.Path]:
-        """By name of the part, those that are written; the video first."""
-        return {name: path for name, path in self._named().items() if name not in FOLDERS}
-
-    def folders(self) -> dict[str, pathlib.Path]:
-        """By name, the folders that get a file for each part."""
-        return {name: path for name, path in self._named().items() if name in FOLDERS}
-
-    def places(self) -> list[pathlib.Path]:
-        """All of them, files before folders."""
-        return [*self.files().values(), *self.folders().values()]
-
-    def _named(self) -> dict[str, pathlib.Path]:
-        named = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {name: path for name, path in named if path is not None}
-
-
-@dataclasses.dataclass(frozen=True)
-class Whole:
-    """What the summaries of several videos have together; None for what is not wanted."""
-
-    index: pathlib.Path | None = None
-    film: pathlib.Path | None = None
-
-
-def check_places(
-    targets: Sequence[Targets],
-    sources: Sequence[pathlib.Path],
-    overwrite: bool,
-    makes_folders: bool = False,
-    whole: Whole | None = None,
-) -> None:
-    """Refuses, before any work, what could not be written after it.
-
-    Args:
-        targets: of all summaries.
-        sources: the videos; none of them is written to.
-        overwrite: whether files that exist may be replaced.
-        makes_folders: whether folders that are missing will be made.
-        whole: what they have together.
-
-    Raises:
-        InputError: as `files.check_outputs`; an ending that tells no format; a timeline without the package
-            that writes it.
-    """
-    flagged = [
-        (f'--{"output" if name == "video" else name}', name, path)
-        for one in targets
-        for name, path in one.files().items()
-    ]
-    if whole and whole.index:
-        flagged.append(('--index', 'page', whole.index))
-    if whole and whole.film:
-        flagged.append(('--together', 'video', whole.film))
-    for flag, name, path in flagged:
-        if path.suffix.lower() not in ENDINGS[name]:
-            raise InputError(
-                f'{flag}={files.shown(path)}: expected a name ending in {" or ".join(ENDINGS[name])}'
-            )
-    taken = {path: f'the video {files.shown(path)}' for path in sources}
-    taken |= {
-        found[0]: f'its subtitles {files.shown(found[0])}'
-        for path in sources
-        if (found := subtitles.find(path)) and found[0] != path
-    }
-    files.check_outputs(
-        [(flag, path) for flag, _, path in flagged],
-        taken,
-        overwrite=overwrite,
-        makes_folders=makes_folders,
-    )
-    taken |= {path: f'that it is {flag} too' for flag, _, path in flagged}
-    for one in targets:
-        for name, place in one.folders().items():
-            ending = one.video.suffix if name == 'clips' else pieces.STILL
-            first = pieces.piece_place(place, one.video, 1, ending)
-            those = {first, *pieces.pieces_there(place, one.video, ending)}
-            flagged = [(f'--{name}', path) for path in sorted(those)]
-            files.check_outputs(flagged, taken, overwrite=overwrite, makes_folders=True)
-        if one.timeline:
-            timeline.check_timeline(one.timeline)
 
 
 def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
@@ -161,7 +51,7 @@ def write(summary: Summary, targets: Targets, sound: str = 'all') -> list[str]:
         if index in wanted:
             seen[index] = storyboard.upright(reader, frame, storyboard.HEIGHT)
 
-    with contextlib.ExitStack() as stack:
+    with opening.naming(summary.path), contextlib.ExitStack() as stack:
         copy = None
         if targets.page:
             # Without such a folder the film is written all the same, and a page that needs no copy.
@@ -195,7 +85,8 @@ def _write_others(
     if targets.preview:
         preview.write_preview(summary, targets.preview)
     if targets.clips:
-        notes += pieces.write_clips(summary, targets.video, targets.clips, sound=sound)
+        with _bar(targets.clips, delay=1) as progress:
+            notes += pieces.write_clips(summary, targets.video, targets.clips, sound=sound, progress=progress)
     if targets.stills:
         notes += pieces.write_stills(summary, targets.video, targets.stills)
     if targets.storyboard:
@@ -229,6 +120,7 @@ def write_whole(
     Raises:
         InputError: a file that cannot be written, or a film that cannot be read again.
     """
+    asked, whole = whole, whole.free()
     begins = [0.0] * len(written)
     if whole.film:
         with _bar(whole.film) as progress:
@@ -245,6 +137,8 @@ def write_whole(
         ]
         index_page.write_index(entries, left_out, whole.index, whole.film)
     if places := [place for place in (whole.index, whole.film) if place]:
+        if whole != asked:
+            files.tell(asked.index or asked.film, f'{_MEANWHILE}: the new one is {files.shown(places[0])}')
         print('together: ' + ', '.join(map(files.shown, places)), end='\n\n')
 
 
@@ -255,7 +149,7 @@ def _bar(place: pathlib.Path, delay: float = 0.0) -> Iterator[Callable[[float], 
         yield lambda done: bar.update(done - bar.n)
 
 
-def write_and_tell(summary: Summary, targets: Targets, sound: str) -> None:
+def write_and_tell(summary: Summary, targets: Targets, sound: str) -> Targets:
     """Writes all parts of a summary, and says what was chosen, where it is, and what a person should know.
 
     Args:
@@ -263,15 +157,22 @@ def write_and_tell(summary: Summary, targets: Targets, sound: str) -> None:
         targets: where to.
         sound: as `write`.
 
+    Returns:
+        Where they are: under other names where something has come to be there since the work began.
+
     Raises:
         InputError: a file that cannot be written.
     """
+    asked, targets = targets, targets.free()
+    if targets != asked:
+        files.tell(asked.video, f'{_MEANWHILE}: this summary is {files.shown(targets.video)}')
     for note in write(summary, targets, sound):
         files.tell(summary.path, note)
     share, name = summary.length / summary.duration, files.shown(summary.path.name)
     print(f'{name}: {summary.length:.1f} of {summary.duration:.1f} s ({share:.0%})\n')
     print(table(summary), end='\n\n')
     print('written: ' + ', '.join(map(files.shown, targets.places())), end='\n\n')
+    return targets
 
 
 def write_all(
@@ -302,8 +203,7 @@ def write_all(
     written = []
     for summary, targets in planned:
         try:
-            write_and_tell(summary, targets, sound)
-            written.append((summary, targets))
+            written.append((summary, write_and_tell(summary, targets, sound)))
         except InputError as error:
             if left_out is None:
                 raise

@@ -9,13 +9,14 @@ from absl import flags
 
 from trsum_jax.errors import InputError
 from trsum_jax.files import shown
-from trsum_jax.video import blending, folder, outputs, reading
+from trsum_jax.video import blending, folder, reading
+from trsum_jax.video.targets import BESIDE, ENDINGS, FOLDERS, WISHES, Targets, Whole, check_places
 from trsum_jax.video.written import subtitles
 
 
 def plan(
     given: flags.FlagValues,
-) -> tuple[list[pathlib.Path], list[pathlib.Path], list[outputs.Targets], outputs.Whole]:
+) -> tuple[list[pathlib.Path], list[pathlib.Path], list[Targets], Whole]:
     """What the flags ask for: the videos to summarize, those that are only trained on, and all targets.
 
     The page of all summaries is written where each has one, under a name that is free.
@@ -30,7 +31,7 @@ def plan(
         raise InputError('expected --budget or --seconds, found both; leave one out')
     blending.check_crossfade(given.crossfade, '--crossfade')
     found, notes = folder.find_all(given.videos or ())
-    wishes, whole = _Wishes(given), outputs.Whole()
+    wishes, whole = _Wishes(given), Whole()
     film, place = wishes.film, wishes.place
     if given.video:
         for flag in ('index', 'together'):
@@ -46,7 +47,7 @@ def plan(
         wishes.refuse_names(len(found))
         videos, also, targets = found, [], []
         place = pathlib.Path(place or found[0].parent / 'summaries')
-        if place.suffix.lower() in outputs.ENDINGS['video'] or place.is_file():
+        if place.suffix.lower() in ENDINGS['video'] or place.is_file():
             raise InputError(
                 f'--output={shown(place)}: expected a folder, for --videos, found the name of a file'
             )
@@ -62,15 +63,13 @@ def plan(
             f'--keep and --drop: expected one video, whose shots they are, found {len(videos)}; summarize '
             'them, and use trsum recut on the JSON of each'
         )
-    outputs.check_places(
-        targets, [*videos, *also], given.overwrite, makes_folders=not given.video, whole=whole
-    )
+    check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video, whole=whole)
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
     return videos, also, targets, whole
 
 
-def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
+def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> Targets:
     """Where a summary goes that is made again.
 
     Beside its JSON `NAME.json`, as `NAME-cut2.mp4` and so on, by the first number that is free; with
@@ -87,7 +86,7 @@ def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
     blending.check_crossfade(given.crossfade or 0.0, '--crossfade')
     wishes, path = _Wishes(given), pathlib.Path(given.summary)
     if not given.output:
-        films = (path.with_suffix(ending) for ending in outputs.ENDINGS['video'])
+        films = (path.with_suffix(ending) for ending in ENDINGS['video'])
         before = (film.suffix for film in films if film.is_file() and not film.samefile(video))
         wishes.film = next(before, wishes.film)
     output = path.with_suffix(wishes.film)
@@ -96,25 +95,22 @@ def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> outputs.Targets:
     elif not given.overwrite:
         output = next(place for place in folder.cut_names(output) if not _taken(place))
     targets = wishes.targets(video, output)
-    outputs.check_places([targets], [video], given.overwrite)
+    check_places([targets], [video], given.overwrite)
     return targets
 
 
-def _whole(given: flags.FlagValues, folder: pathlib.Path) -> outputs.Whole:
+def _whole(given: flags.FlagValues, folder: pathlib.Path) -> Whole:
     """What all summaries have together, in the folder of their own files."""
     index = given.index
     if index is None and given.page is None:
         names = itertools.chain(['index.html'], (f'index-{number}.html' for number in itertools.count(2)))
         index = next(folder / name for name in names if given.overwrite or not (folder / name).exists())
-    return outputs.Whole(
-        pathlib.Path(index) if index else None, pathlib.Path(given.together) if given.together else None
-    )
+    index, film = (pathlib.Path(name) if name else None for name in (index, given.together))
+    return Whole(index, film, overwrite=given.overwrite)
 
 
 def _taken(film: pathlib.Path) -> bool:
-    return any(
-        film.with_suffix(ending).exists() for ending in (*outputs.ENDINGS['video'], *outputs.BESIDE.values())
-    )
+    return any(film.with_suffix(ending).exists() for ending in (*ENDINGS['video'], *BESIDE.values()))
 
 
 class _Wishes:
@@ -127,20 +123,19 @@ class _Wishes:
 
     def __init__(self, given: flags.FlagValues):
         # None: a name is made, where the part is written by default. An empty one: it is not wanted.
-        self._named = {name: given[name].value for name in (*outputs.BESIDE, *outputs.WISHES)}
-        self._endings = {name: end for name, end in outputs.BESIDE.items() if self._named[name] is None}
-        for name in outputs.WISHES:
+        self._named = {name: given[name].value for name in (*BESIDE, *WISHES)}
+        self._endings = {name: end for name, end in BESIDE.items() if self._named[name] is None}
+        for name in WISHES:
             ending = f'.{(self._named[name] or "").lower().removeprefix(".")}'
-            if ending in outputs.ENDINGS[name]:
+            if ending in ENDINGS[name]:
                 self._endings[name], self._named[name] = ending, None
-        self._folders = {
-            name: pathlib.Path(given[name].value) for name in outputs.FOLDERS if given[name].value
-        }
+        self._folders = {name: pathlib.Path(given[name].value) for name in FOLDERS if given[name].value}
+        self._overwrite = given.overwrite
         self.film, self.place = '.mp4', given.output
-        if self.place and self.place.lower() in outputs.ENDINGS['video']:
+        if self.place and self.place.lower() in ENDINGS['video']:
             self.film, self.place = self.place.lower(), None
 
-    def targets(self, video: pathlib.Path, output: pathlib.Path) -> outputs.Targets:
+    def targets(self, video: pathlib.Path, output: pathlib.Path) -> Targets:
         """The files of one summary, beside its film; subtitles only where the video has some."""
         asked = self._named['subtitles']
         # Not wanted, they are not looked for: that opens the video.
@@ -156,15 +151,15 @@ class _Wishes:
             for name, ending in self._endings.items()
             if name != 'subtitles' or has_subtitles
         }
-        return outputs.Targets(output, **chosen, **beside, **self._folders)
+        return Targets(output, **chosen, **beside, **self._folders, overwrite=self._overwrite)
 
     def refuse_names(self, count: int) -> None:
         """Refuses the name of one file for what so many videos get."""
         for kind, value in self._named.items():
             if value:
                 wanted = 'no name of one file'
-                if kind in outputs.WISHES:
-                    wanted = f'an ending, {" or ".join(outputs.ENDINGS[kind])},'
+                if kind in WISHES:
+                    wanted = f'an ending, {" or ".join(ENDINGS[kind])},'
                 raise InputError(
                     f'--{kind}={shown(value)}: expected {wanted} with --videos of {count}, whose files are '
                     'named after the videos'

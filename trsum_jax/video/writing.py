@@ -1,6 +1,8 @@
 """The summary as a video: the chosen parts in order, cut to the frame, with their sound."""
 
 import contextlib
+import dataclasses
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -21,7 +23,7 @@ from trsum_jax.video.forms import FORMS, Form
 from trsum_jax.video.opening import cores, open_output
 from trsum_jax.video.picking import frames_among
 from trsum_jax.video.reading import VideoReader, clock_of
-from trsum_jax.video.sound import open_sound
+from trsum_jax.video.sound import SoundReader, open_sound
 from trsum_jax.video.summary import Summary
 from trsum_jax.video.written.chapters import chapter_titles
 
@@ -35,6 +37,8 @@ _HDR_DATA = {
 _FINEST_CLOCK = 2**30
 # Threads of the decoder at most, as FFmpeg has it.
 _DECODERS = 16
+# The sound of a source, and notes of it.
+_Heard = tuple[list[SoundReader], list[str]]
 # What may be the matter with a film that is written.
 _FAULTS = (InputError, OSError, av.error.FFmpegError)
 
@@ -102,13 +106,12 @@ def write_video(
     written = 0
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(files.replacing(output))
-        reader = stack.enter_context(VideoReader(summary.path))
-        # Left to itself FFmpeg takes one more, which holds 33 MB of 4K; here an encoder works beside it.
-        reader.stream.codec_context.thread_count = cores(_DECODERS)
+        reader = stack.enter_context(_reader(summary))
         for index, frame in frames_among(reader, parts, summary.frame_times, course):
             if film is None:
                 kind = form or FORMS[output.suffix.lower()]
-                film = _Film(summary, course, reader, frame, temporary, kind, sound, stack)
+                heard = _opened(summary, course, sound, kind, stack)
+                film = _Film(summary, reader, frame, temporary, kind, heard, stack)
                 if copy is not None and n_frames * frame.width * frame.height >= copy.least:
                     copied = _CopiedFilm(summary, course, reader, frame, copy)
                     stack.callback(copied.give_up)
@@ -121,13 +124,73 @@ def write_video(
             if progress is not None:
                 progress(written / n_frames)
         if written < n_frames:
-            raise InputError(
-                f'{files.shown(summary.path)}: expected {n_frames} frames of the summary, found {written}; '
-                'the file has changed since it was summarized, or is another: summarize it again'
-            )
+            raise _changed(summary, n_frames, written)
         if copied is not None:
             copied.close()
         return film.close()
+
+
+def write_parts(
+    summary: Summary,
+    outputs: Sequence[pathlib.Path],
+    *,
+    sound: str = 'all',
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Writes each part of a summary as a film of its own, all in one pass over the video.
+
+    Args:
+        summary: whose parts.
+        outputs: of each part; of one ending.
+        sound: as of `write_video`.
+        progress: as of `write_video`, of all parts.
+
+    Raises:
+        InputError: as `write_video`.
+    """
+    counts = (summary.parts[:, 1] - summary.parts[:, 0] + 1).tolist()
+    course, kind = summary.clock or clock_of(summary.path), FORMS[outputs[0].suffix.lower()]
+    written = 0
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(_reader(summary))
+        heard = None
+        frames = frames_among(reader, summary.parts, summary.frame_times, course)
+        for part, count, output in zip(summary.parts, counts, outputs, strict=True):
+            one, film = dataclasses.replace(summary, chosen=summary.inside(part)), None
+            with contextlib.ExitStack() as own:
+                temporary = own.enter_context(files.replacing(output))
+                for index, frame in itertools.islice(frames, count):
+                    if heard is None:
+                        heard = _opened(summary, course, sound, kind, stack)
+                    if film is None:
+                        film = _Film(one, reader, frame, temporary, kind, heard, own)
+                    film.add(index, frame)
+                    written += 1
+                    if progress is not None:
+                        progress(written / sum(counts))
+                if film is None or index < part[1]:
+                    raise _changed(summary, sum(counts), written)
+                film.close()
+
+
+def _reader(summary: Summary) -> VideoReader:
+    reader = VideoReader(summary.path)
+    # Left to itself FFmpeg takes one more, which holds 33 MB of 4K; here an encoder works beside it.
+    reader.stream.codec_context.thread_count = cores(_DECODERS)
+    return reader
+
+
+def _opened(summary: Summary, course: Clock, sound: str, form: Form, stack: contextlib.ExitStack) -> _Heard:
+    """The sound of a video, which `stack` closes, and notes of it."""
+    heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
+    return [stack.enter_context(one) for one in heard], notes
+
+
+def _changed(summary: Summary, expected: int, found: int) -> InputError:
+    return InputError(
+        f'{files.shown(summary.path)}: expected {expected} frames of the summary, found {found}; '
+        'the file has changed since it was summarized, or is another: summarize it again'
+    )
 
 
 class _Film:
@@ -136,12 +199,11 @@ class _Film:
     def __init__(
         self,
         summary: Summary,
-        course: Clock,
         reader: VideoReader,
         frame: av.VideoFrame,
         output: pathlib.Path,
         form: Form,
-        sound: str,
+        heard: _Heard,
         stack: contextlib.ExitStack,
     ):
         """Begins it, by its first frame; `stack` closes what is opened for it."""
@@ -158,9 +220,9 @@ class _Film:
         self._seam, self._at = Seam(0, 0), -1
         shape = reader.stream.sample_aspect_ratio
         self._pictures = picture_stream(self._container, form, frame, summary.fps, clock, shape)
-        heard, notes = open_sound(summary.path, course, sound, form.sound, layout=form.layout)
+        readers, notes = heard
         self._notes = [*notes, *_lost_of_hdr(frame)]
-        self._tracks = [SoundTrack(self._container, form, stack.enter_context(one), clock) for one in heard]
+        self._tracks = [SoundTrack(self._container, form, one, clock) for one in readers]
 
     def add(self, index: int, frame: av.VideoFrame) -> None:
         """Adds the next frame of the parts, and its sound."""
@@ -203,9 +265,8 @@ class _CopiedFilm:
         self._output, self._stack = copy.output, contextlib.ExitStack()
         self._ended = False
         with self._if_possible():
-            self._film = _Film(
-                summary, course, reader, frame, copy.output, copy.form, copy.sound, self._stack
-            )
+            heard = _opened(summary, course, copy.sound, copy.form, self._stack)
+            self._film = _Film(summary, reader, frame, copy.output, copy.form, heard, self._stack)
 
     def add(self, index: int, frame: av.VideoFrame) -> None:
         """Adds the next frame."""

@@ -2,11 +2,14 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
 from PIL import Image
-from rendered import flash_and_beep, levels, scene
+from rendered import counting_decoded, flash_and_beep, levels, scene, steady
 from rendered import write_video as render
 from summaries import summary_of
 
+from trsum_jax.errors import InputError
+from trsum_jax.video.reading import VideoReader
 from trsum_jax.video.written import pieces
 
 PARTS = [(7, 30), (50, 61), (110, 149)]
@@ -46,6 +49,30 @@ def test_stills_are_key_frames_of_full_size(tmp_path):
         with Image.open(tmp_path / f'a-summary-0{number}.jpg') as still:
             assert still.size == (64, 48)
             assert np.abs(np.asarray(still).astype(int) - scene(shown)).mean() < 12
+
+
+@pytest.mark.parametrize('kind', ['clips', 'stills'])
+def test_a_file_that_cannot_be_sought_in_is_read_once_for_all(tmp_path, monkeypatch, kind):
+    # Of MPEG-4 with frames out of order in AVI nothing tells when a frame is shown.
+    source = steady(tmp_path / 'a.avi', 150, 25, codec='mpeg4', options={'bf': '2'})
+    summary = summary_of(source, [(first, first + 4) for first in range(10, 150, 20)])
+    decoded = counting_decoded(monkeypatch, VideoReader)
+    write = pieces.write_clips if kind == 'clips' else pieces.write_stills
+    write(summary, tmp_path / 'film.mp4', tmp_path / kind)
+    assert len(list((tmp_path / kind).iterdir())) == 7
+    # Once until it is seen that seeking leads nowhere, and once through; of each part apart 560 and more.
+    assert len(decoded) <= 300
+
+
+def test_a_source_with_fewer_frames_is_another(tmp_path):
+    summary = summary_of(steady(tmp_path / 'a.mp4', 150, 25), PARTS)
+    steady(tmp_path / 'a.mp4', 120, 25)
+    shares = []
+    with pytest.raises(InputError, match=f'expected {24 + 12 + 40} frames of the summary, found 46'):
+        pieces.write_clips(summary, tmp_path / 'b.mp4', tmp_path / 'clips', progress=shares.append)
+    # Those that are whole stay.
+    assert len(list((tmp_path / 'clips').iterdir())) == 2
+    np.testing.assert_allclose(shares, np.arange(1, 47) / 76)
 
 
 def test_names(tmp_path):

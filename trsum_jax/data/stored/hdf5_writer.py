@@ -17,11 +17,14 @@ _PATIENCE = 0.5
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+def writing(
+    path: str | os.PathLike, *, overwrite: bool = True
+) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """Opens an HDF5 file to write, which takes the place of an earlier one if all goes well.
 
     Args:
         path: the file; its folder is made where it is missing.
+        overwrite: as in `files.replacing`.
 
     Yields:
         The open file, and a function that raises soon where something could not be written so far: for
@@ -30,7 +33,7 @@ def writing(path: str | os.PathLike) -> Iterator[tuple[h5py.File, Callable[[], N
     Raises:
         InputError: the file cannot be written, as on a full disk.
     """
-    with replacing(path) as temporary, _Draft(temporary) as draft:
+    with replacing(path, overwrite=overwrite) as temporary, _Draft(temporary) as draft:
         flushed = time.monotonic()
 
         def check() -> None:

@@ -1,15 +1,17 @@
 """The parts of a summary one by one: as clips with sound, and as stills."""
 
-import dataclasses
 import pathlib
 import re
+from collections.abc import Callable
 
+import av
 from PIL import Image
 
 from trsum_jax import files
-from trsum_jax.video.storyboard import key_frames
+from trsum_jax.video.reading import VideoReader
+from trsum_jax.video.storyboard import pictures_at, upright
 from trsum_jax.video.summary import Summary
-from trsum_jax.video.writing import write_video
+from trsum_jax.video.writing import write_parts
 
 STILL = '.jpg'
 _QUALITY = 95
@@ -38,16 +40,26 @@ def pieces_there(folder: pathlib.Path, film: pathlib.Path, ending: str) -> list[
     return sorted(path for path in folder.iterdir() if named.fullmatch(path.name))
 
 
+def _places(summary: Summary, film: pathlib.Path, folder: pathlib.Path, ending: str) -> list[pathlib.Path]:
+    return [piece_place(folder, film, number, ending) for number in range(1, len(summary.parts) + 1)]
+
+
 def write_clips(
-    summary: Summary, film: pathlib.Path, folder: pathlib.Path, *, sound: str = 'all'
+    summary: Summary,
+    film: pathlib.Path,
+    folder: pathlib.Path,
+    *,
+    sound: str = 'all',
+    progress: Callable[[float], None] | None = None,
 ) -> list[str]:
-    """Writes each part as a film of its own, as `write_video` does.
+    """Writes each part as a film of its own, as `write_video` does, in one pass over the video.
 
     Args:
         summary: whose parts.
         film: of the whole summary: name and kind of the clips.
         folder: where they go; made where it is missing.
         sound: `all` tracks, the `main` one, or `none`.
+        progress: called with the share of frames written, in (0, 1].
 
     Returns:
         What a person should know: clips of an earlier summary.
@@ -55,10 +67,8 @@ def write_clips(
     Raises:
         InputError: as `write_video`.
     """
-    made = []
-    for number, part in enumerate(summary.parts, 1):
-        made.append(piece_place(folder, film, number, film.suffix))
-        write_video(dataclasses.replace(summary, chosen=summary.inside(part)), made[-1], sound=sound)
+    made = _places(summary, film, folder, film.suffix)
+    write_parts(summary, made, sound=sound, progress=progress)
     return _left(pieces_there(folder, film, film.suffix), made)
 
 
@@ -76,13 +86,15 @@ def write_stills(summary: Summary, film: pathlib.Path, folder: pathlib.Path) -> 
     Raises:
         InputError: the video cannot be read, or a picture not be written.
     """
-    made = []
-    # One at a time: pictures of full size.
-    for number, part in enumerate(summary.parts, 1):
-        made.append(piece_place(folder, film, number, STILL))
-        (picture,) = key_frames(summary, part[None], None)
-        with files.replacing(made[-1]) as temporary:
-            Image.fromarray(picture).save(temporary, 'JPEG', quality=_QUALITY)
+    made = _places(summary, film, folder, STILL)
+    places = iter(made)
+
+    def save(reader: VideoReader, frame: av.VideoFrame) -> None:
+        # Parts ascend, and so do these frames. One at a time: pictures of full size.
+        with files.replacing(next(places)) as temporary:
+            Image.fromarray(upright(reader, frame)).save(temporary, 'JPEG', quality=_QUALITY)
+
+    pictures_at(summary, [summary.key_frame(part) for part in summary.parts], 'key frames', save)
     return _left(pieces_there(folder, film, STILL), made)
 
 
