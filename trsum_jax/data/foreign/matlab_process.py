@@ -21,7 +21,7 @@ from trsum_jax.data.stored import bounds
 # What is read of a file: TVSum's struct, and SumMe's variables.
 STRUCT, SUMMARIES = 'tvsum50', ('user_score', 'nFrames', 'FPS')
 FIELDS = ('video', 'user_anno', 'nframes')
-# Seconds for the whole file, and bytes of address space.
+# Seconds of a processor for the whole file, and bytes of address space.
 PATIENCE = 60
 MEMORY = 3 << 30
 
@@ -102,7 +102,7 @@ def main() -> None:
     warnings.simplefilter('ignore')
     for line in sys.stdin:
         # Without a handler the signal ends the process, wherever the library is.
-        signal.alarm(PATIENCE)
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         fault, packed = answer(pathlib.Path(bytes.fromhex(line).decode('utf-8', 'surrogateescape')))
         sys.stdout.buffer.write(json.dumps([fault, len(packed)]).encode() + b'\n' + packed)
         sys.stdout.buffer.flush()

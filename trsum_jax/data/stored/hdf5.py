@@ -149,8 +149,8 @@ def _ask(path: pathlib.Path) -> str | None:
         # An earlier file may have left it in disorder.
         if is_new:
             how = f'ends it ({signal.strsignal(-code)})' if code < 0 else f'ends it with code {code}'
-            if code == -signal.SIGALRM:
-                how = f'keeps it for more than {stranger.PATIENCE:g} seconds'
+            if code == -signal.SIGPROF:
+                how = f'keeps it busy for more than {stranger.PATIENCE:g} seconds'
             return (
                 f'expected an HDF5 file, found one that the HDF5 library cannot read: it {how}. The file is '
                 'damaged; copy it again'

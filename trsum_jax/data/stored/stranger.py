@@ -21,7 +21,8 @@ from trsum_jax.data.stored import bounds
 
 # What it says once it can be asked.
 READY = 'ready'
-# Seconds without progress. One step is an object's header, or a slab of data.
+# Seconds of a processor without progress: a slow disk takes none. One step is an object's header, or a slab of
+# data.
 PATIENCE = 10.0
 # Bytes of address space: a slab, a chunk, the library, and room.
 MEMORY = 1 << 30
@@ -211,7 +212,7 @@ def _too_much() -> str:
 
 def _progress() -> None:
     # Without a handler the signal ends the process, wherever the library is.
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
 
 
 def inspect(path: bytes) -> str | None:
@@ -243,7 +244,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         _progress()
         answer = inspect(bytes.fromhex(line.decode()))
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(answer), flush=True)
 
 
