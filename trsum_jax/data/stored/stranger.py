@@ -21,7 +21,7 @@ from trsum_jax.data.stored import bounds
 
 # What it says once it can be asked.
 READY = 'ready'
-# Processor's seconds without progress; a slow disk takes none. A step is an object's header, or a slab of data.
+# Seconds of a processor without progress, which no slow disk takes; of an object's header, or a slab of data.
 PATIENCE = 10.0
 # Bytes of address space: a slab, a chunk, the library, and room.
 MEMORY = 1 << 30
