@@ -1,6 +1,5 @@
 """Files written whole, what killed processes leave, and names as text."""
 
-import csv
 import errno
 import json
 import os
@@ -38,14 +37,6 @@ def test_json_is_strict(tmp_path):
         '4': 'a/b',
         'none': None,
     }
-
-
-def test_csv(tmp_path):
-    path = tmp_path / 'videos.csv'
-    files.write_csv(path, [{'video': 'a, b', 'tau': 0.5}, {'video': 'c', 'tau': NAN, 'more': 1}])
-    with path.open(newline='') as file:
-        rows = list(csv.DictReader(file))
-    assert rows == [{'video': 'a, b', 'tau': '0.5', 'more': ''}, {'video': 'c', 'tau': '', 'more': '1'}]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

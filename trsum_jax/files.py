@@ -1,7 +1,6 @@
-"""Files written whole or not at all and checked before, names as text, JSON and CSV."""
+"""Files written whole or not at all and checked before, names as text, and JSON."""
 
 import contextlib
-import csv
 import fcntl
 import hashlib
 import itertools
@@ -12,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -318,20 +317,6 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(encodable(text), encoding='utf-8')
-
-
-def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> None:
-    """Writes rows as CSV with a header, whole or not at all; a NaN is an empty cell.
-
-    Args:
-        path: the file; replaced where it exists.
-        rows: column to value; the columns are those of all rows, in the order of first appearance.
-    """
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    with replacing(path) as temporary, temporary.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(to_json(rows))
 
 
 def kind_of(path: pathlib.Path) -> str:

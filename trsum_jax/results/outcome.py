@@ -1,10 +1,12 @@
 """Everything that an experiment leaves to read: tables, scores, summaries, pictures."""
 
-from collections.abc import Sequence
+import csv
+import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from trsum_jax.files import write_csv, write_json, write_text
+from trsum_jax.files import replacing, to_json, write_json, write_text
 from trsum_jax.results import (
     filenames,
     generators,
@@ -101,3 +103,17 @@ def write_results(
     write_text(workdir / filenames.TABLE, text)
     write_json(workdir / filenames.RESULTS, results)
     return text
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> None:
+    """Writes rows as CSV with a header, whole or not at all; a NaN is an empty cell.
+
+    Args:
+        path: the file; replaced where it exists.
+        rows: column to value; the columns are those of all rows, in the order of first appearance.
+    """
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with replacing(path) as temporary, temporary.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(to_json(rows))
