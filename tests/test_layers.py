@@ -68,7 +68,6 @@ TESTED_IN = {
     'protocol/failures': 'data/made/test_planted',
     'results/filenames': 'experiment/test_workdirs',
     'results/metric_log': 'training/test_loop',
-    'results/pictures': 'test_main',
     'results/planted_failures': 'studies/test_comparison',
     'results/report': 'test_main',
     'results/summaries': 'test_main',

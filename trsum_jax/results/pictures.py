@@ -304,7 +304,17 @@ def _curve(axis: 'Axes', runs: np.ndarray, label: str) -> None:
 
 
 def save(figure: 'Figure', path: pathlib.Path) -> None:
-    """Writes a figure as PNG, whole or not at all."""
+    """Writes a figure as PNG, whole or not at all; every `$` in it, as in names of videos, is drawn as it is.
+
+    Args:
+        figure: from `subplots`.
+        path: the PNG.
+    """
+    from matplotlib.text import Text
+
+    # Between two of them matplotlib else reads a formula, and raises where there is none.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format='png')

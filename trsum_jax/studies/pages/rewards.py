@@ -20,7 +20,6 @@ from trsum_jax.configs.studies import rewards as study
 from trsum_jax.data.made import planted
 from trsum_jax.data.made.synthetic import recipe_of
 from trsum_jax.errors import InputError
-from trsum_jax.files import replacing
 from trsum_jax.method import episodes, reward_terms
 from trsum_jax.protocol import tables
 from trsum_jax.results import pictures, planted_failures
@@ -135,9 +134,7 @@ def draw(path: pathlib.Path, found: dict[str, dict[str, dict]]) -> None:
     axes[0].invert_yaxis()
     axes[-1].legend(frameon=False, fontsize=7)
     figure.suptitle('The failure planted in each dataset, by reward: less is better (synthetic data)')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format='png')
+    pictures.save(figure, path)
 
 
 def render(found: dict[str, dict[str, dict]]) -> str:
