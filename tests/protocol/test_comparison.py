@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -158,3 +160,29 @@ def test_the_seed_and_the_resamples_decide_the_interval():
     assert comparison.interval(cells, **other) != comparison.interval(cells, seed=2, resamples=50)
     nothing = dict.fromkeys(cells, (0.0, 1.0))
     assert comparison.difference(cells, nothing, **other) == comparison.interval(cells, **other)
+
+
+def test_draws_some_at_a_time_are_those_of_all_at_once(monkeypatch):
+    """Against the same draws in two whole arrays; in small blocks the sums differ by rounding alone."""
+    values = np.random.default_rng(4).standard_normal((3, 40))
+    rng = np.random.default_rng(0)
+    rows, columns = (rng.multinomial(n, np.full(n, 1 / n), 9999).astype(np.float64) for n in values.shape)
+    means = np.einsum('bv,bv->b', rows @ values, columns) / (3 * 40)
+    expected = np.quantile(means, [0.025, 0.975])
+    found = comparison.interval(cells_of(values))
+    assert [found['low'], found['high']] == expected.tolist()
+    for at_once in (40 * 1000, 1):
+        monkeypatch.setattr(tables, 'AT_ONCE', at_once)
+        found = comparison.interval(cells_of(values))
+        assert [found['low'], found['high']] == pytest.approx(expected, rel=1e-12)
+
+
+def test_memory_does_not_grow_with_the_videos():
+    """20,000 of them: 160 MB a thousand resamples, as whole numbers and again as fractions."""
+    cells = cells_of(np.random.default_rng(5).standard_normal((1, 20_000)))
+    tracemalloc.start()
+    found = comparison.interval(cells, resamples=1500)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found['low'] < found['mean'] < found['high']
+    assert peak < 300e6

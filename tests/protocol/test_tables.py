@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -87,6 +88,28 @@ def test_interval_agrees_with_scipy_on_one_fold():
     interval = stats.bootstrap((values,), np.mean, method='percentile', rng=np.random.default_rng(5))
     result = tables.estimate([values], seed=5)
     assert result['low'] == pytest.approx(interval.confidence_interval.low)
+
+
+def test_resamples_some_at_a_time_are_those_of_all_at_once(monkeypatch):
+    values = np.random.default_rng(0).random(40)
+    keys = [[str(i) for i in range(40)], [str(i) for i in range(10)]]
+    for folds, names in (([values], None), ([values, values[:10]], keys)):
+        whole = tables.estimate(folds, keys=names)
+        for at_once in (40 * 1000, 1):
+            monkeypatch.setattr(tables, 'AT_ONCE', at_once)
+            assert tables.estimate(folds, keys=names) == whole
+        monkeypatch.undo()
+
+
+def test_memory_does_not_grow_with_the_videos():
+    """20,000 of them: 160 MB a thousand resamples, of which are drawn and of their values."""
+    values = np.random.default_rng(0).random(20_000)
+    tracemalloc.start()
+    found = tables.estimate([values], resamples=2000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found['high'] - found['low'] == pytest.approx(2 * 1.96 * values.std() / 20_000**0.5, rel=0.1)
+    assert peak < 300e6
 
 
 def test_defaults_are_seed_0_and_9999_resamples():

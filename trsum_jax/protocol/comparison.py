@@ -1,12 +1,12 @@
 """What several trainings on the same videos say: means over seeds and videos, and paired differences."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from trsum_jax.protocol import evaluation
+from trsum_jax.protocol import evaluation, tables
 from trsum_jax.protocol.tables import Fold
 
 # (seed, video) to a value and what it counts in the mean.
@@ -51,24 +51,45 @@ def interval(cells: Cells, *, seed: int = 0, resamples: int = 9999) -> dict[str,
         `mean`, `low`, `high`, and the numbers of `seeds` and `videos`. The interval is NaN where it would
         rest on one cell; so is the mean where there is none.
     """
-    seeds, videos = (list(dict.fromkeys(place[i] for place in cells)) for i in (0, 1))
-    result = {'mean': float('nan'), 'low': float('nan'), 'high': float('nan')}
-    result |= {'seeds': len(seeds), 'videos': len(videos)}
-    if not cells:
-        return result
+    return _intervals([cells], seed, resamples)[0]
+
+
+def _intervals(every: Sequence[Cells], seed: int = 0, resamples: int = 9999) -> list[dict[str, float]]:
+    """The `interval` of each; those of as many seeds and videos share what is drawn."""
+    results: list[dict[str, float]] = []
+    arrays: list[tuple[np.ndarray, np.ndarray]] = []
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, cells in enumerate(every):
+        weighted, weight = _arrays(cells)
+        mean = float(weighted.sum() / weight.sum()) if cells else float('nan')
+        result = {'mean': mean, 'low': float('nan'), 'high': float('nan')}
+        results.append(result | dict(zip(('seeds', 'videos'), weight.shape, strict=True)))
+        arrays.append((weighted, weight))
+        if len(cells) > 1:
+            alike.setdefault(weight.shape, []).append(number)
+    for shape, numbers in alike.items():
+        means: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
+        for rows, columns in _draws(seed, resamples, shape):
+            for number in numbers:
+                above, below = (np.einsum('bv,bv->b', rows @ table, columns) for table in arrays[number])
+                # Where few cells are filled a sample may hold none of them.
+                means[number].append(above[below > 0] / below[below > 0])
+        for number, of in means.items():
+            low, high = np.quantile(np.concatenate(of), [0.025, 0.975])
+            results[number] |= {'low': float(low), 'high': float(high)}
+    return results
+
+
+def _arrays(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """[seeds, videos] float64: the values times what they count, and what they count."""
+    seeds, videos = (
+        {name: i for i, name in enumerate(dict.fromkeys(place[axis] for place in cells))} for axis in (0, 1)
+    )
     weighted, weight = np.zeros((2, len(seeds), len(videos)))
     for (of_seed, video), (value, counts) in cells.items():
-        at = seeds.index(of_seed), videos.index(video)
+        at = seeds[of_seed], videos[video]
         weighted[at], weight[at] = value * counts, counts
-    result['mean'] = float(weighted.sum() / weight.sum())
-    if len(cells) < 2:
-        return result
-    rows, columns = _draws(seed, resamples, weight.shape)
-    above, below = (np.einsum('bv,bv->b', rows @ table, columns) for table in (weighted, weight))
-    # Where few cells are filled a sample may hold none of them.
-    means = above[below > 0] / below[below > 0]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return result | {'low': float(low), 'high': float(high)}
+    return weighted, weight
 
 
 def difference(one: Cells, other: Cells, **options: int) -> dict[str, float]:
@@ -82,10 +103,13 @@ def difference(one: Cells, other: Cells, **options: int) -> dict[str, float]:
     Returns:
         As `interval`.
     """
-    both = {
+    return interval(_paired(one, other), **options)
+
+
+def _paired(one: Cells, other: Cells) -> Cells:
+    return {
         place: (value - other[place][0], weight) for place, (value, weight) in one.items() if place in other
     }
-    return interval(both, **options)
 
 
 def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> dict[str, Any]:
@@ -100,11 +124,9 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> 
     """
     metrics = evaluation.measured(row for of in rows.values() for row in of)
     cells = {name: {metric: from_folds(of, metric) for metric in metrics} for name, of in rows.items()}
-    return {
-        name: {metric: difference(cells[first][metric], of[metric]) for metric in of}
-        for name, of in cells.items()
-        if name != first
-    }
+    others = [name for name in cells if name != first]
+    found = iter(_intervals([_paired(cells[first][m], cells[name][m]) for name in others for m in metrics]))
+    return {name: {metric: next(found) for metric in metrics} for name in others}
 
 
 def over_random(per_fold: Mapping[str, Sequence[Fold]]) -> dict[str, dict[str, float]]:
@@ -138,11 +160,27 @@ def over_random(per_fold: Mapping[str, Sequence[Fold]]) -> dict[str, dict[str, f
     }
 
 
-@functools.lru_cache(maxsize=2)
-def _draws(seed: int, resamples: int, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """[resamples, n] float64 for each n: how often each of n is drawn; always once where there is one alone.
+def _draws(seed: int, resamples: int, shape: tuple[int, ...]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """How often each seed [B, seeds] and video [B, videos] is drawn, float64, B resamples at a time."""
+    few = resamples * max(shape) <= tables.AT_ONCE
+    return _kept(seed, resamples, shape) if few else _blocks(seed, resamples, shape)
 
-    A table's cells have the same shape, and drawing takes longer than what is done with the draws.
-    """
+
+@functools.lru_cache(maxsize=2)
+def _kept(seed: int, resamples: int, shape: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Kept for the next cells of this shape: drawing takes longer than what is done with the draws."""
+    return [*_blocks(seed, resamples, shape)]
+
+
+def _blocks(seed: int, resamples: int, shape: tuple[int, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
-    return [rng.multinomial(n, np.full(n, 1 / n), resamples).astype(np.float64) for n in shape]
+
+    def drawn(n: int, times: int) -> np.ndarray:
+        # Always once where there is one alone.
+        return rng.multinomial(n, np.full(n, 1 / n), times).astype(np.float64)
+
+    seeds, videos = shape
+    every, at_once = drawn(seeds, resamples), max(1, tables.AT_ONCE // videos)
+    for first in range(0, resamples, at_once):
+        rows = every[first : first + at_once]
+        yield rows, drawn(videos, len(rows))

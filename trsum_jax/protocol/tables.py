@@ -17,6 +17,9 @@ TITLES = {
     'map_15': 'mAP 15%, %',
 }
 
+# Values that are resampled at once: with what is made of each of them, some 300 MB.
+AT_ONCE = 10_000_000
+
 Metrics = Mapping[str, float]
 Fold = Mapping[str, Metrics]
 # Of samples, along an axis.
@@ -70,6 +73,7 @@ def estimate(
         samples,
         statistic,
         n_resamples=resamples,
+        batch=max(1, AT_ONCE // len(every)),
         method='percentile',
         paired=statistic is _ratio,
         vectorized=True,
