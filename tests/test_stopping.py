@@ -2,15 +2,19 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
 from trsum_jax import files
-from trsum_jax.errors import PREEMPTED, raised
+from trsum_jax.errors import PREEMPTED, explain, raised
+from trsum_jax.experiment import check
+from trsum_jax.experiment.fields import get_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
@@ -265,3 +269,27 @@ with files.replacing('out') as temporary:
 def test_of_an_error_of_pages_the_beginning_is_told():
     assert raised(ValueError('a\n b')) == 'it raises ValueError: a b'
     assert raised(ValueError('x' * 300)) == f'it raises ValueError: {"x" * 200}…'
+
+
+# More than a process can address.
+OUT_OF_MEMORY = """
+import jax.numpy as jnp
+from trsum_jax import errors
+errors.run_command(lambda argv: jnp.zeros(1 << 48), errors.unparsed)
+"""
+
+
+def test_too_little_memory_of_a_device_is_told_with_the_fields_that_need_less(tmp_path):
+    own = os.environ | {'PYTHONPATH': str(ROOT)}
+    line = [sys.executable, '-c', OUT_OF_MEMORY]
+    found = subprocess.run(line, env=own, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 1 and found.stdout == ''
+    assert re.fullmatch(r'error: .*found too little \(RESOURCE_EXHAUSTED: Out of memory .*\.\n', found.stderr)
+    # That they exist, and may change between two sessions, as the message says.
+    fields = set(re.findall(r'--config\.([\w.]+\w)', found.stderr)) - {'data.stream_mb'}
+    assert {'layout.microbatch', 'layout.runs', 'layout.mesh'} < fields <= set(check.flatten(get_config()))
+    assert all(map(check.is_free, fields))
+
+
+def test_other_errors_of_jax_are_ours():
+    assert explain(jax.errors.JaxRuntimeError('INTERNAL: no kernel')) is None

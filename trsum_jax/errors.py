@@ -97,6 +97,15 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, BrokenPipeError):
         # The reader of a pipe, such as head, has seen enough.
         return 1, ''
+    if isinstance(error, RuntimeError) and 'RESOURCE_EXHAUSTED' in str(error):
+        # JAX's, of which nothing is imported here: what a compiler or a device says of too little memory.
+        return 1, printable(
+            f'error: expected enough memory on each device, found too little ({_shortened(str(error))}). A '
+            'training needs less with --config.layout.microbatch=1 (segments at a time), '
+            '--config.layout.runs=map (runs one after another), --config.layout.remat=True, or more devices '
+            '(--config.layout.mesh); the same command with these continues. More features than a device '
+            'holds are read in chunks: --config.data.stream_mb, in a --workdir of its own.'
+        )
     if isinstance(error, OSError):
         # Folders that cannot be written, full disks: the system's own words name the file.
         where = f': {error.filename}' if error.filename else ''
@@ -128,10 +137,15 @@ def raised(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         at = [(error.filename or '', error.lineno)]
     where = f' ({printable(at[-1][0])}, line {at[-1][1]})' if at else ''
-    # A syntax error tells its place once more; JAX tells pages.
-    what = ' '.join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
-    told = what if len(what) <= _LETTERS else f'{what[:_LETTERS]}…'
-    return f'it raises {type(error).__name__}: {told}{where}'
+    # A syntax error tells its place once more.
+    what = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f'it raises {type(error).__name__}: {_shortened(what)}{where}'
+
+
+def _shortened(what: str) -> str:
+    """The beginning, in one line; JAX tells pages."""
+    told = ' '.join(what.split())
+    return told if len(told) <= _LETTERS else f'{told[:_LETTERS]}…'
 
 
 def printable(text: str) -> str:
