@@ -61,9 +61,11 @@ def test_a_share_of_a_runs_training_videos_is_held_aside():
     trained = np.ones((2, 8), bool)
     trained[0, [1, 4, 7]] = False
     grid = [runs.Place(3, 0), runs.Place(3, 1)]
-    found = {share: runs.held_aside(grid, trained, share) for share in (0.0, 0.01, 0.3, 0.5)}
+    found = {share: runs.held_aside(grid, trained, share) for share in (0.0, 0.01, 0.3, 0.5, 0.9, 0.95)}
     assert {share: kept.sum(axis=1).tolist() for share, kept in found.items()} == {
         0.0: [0, 0], 0.01: [1, 1], 0.3: [2, 2], 0.5: [2, 4],
+        # Something is left to train on.
+        0.9: [4, 7], 0.95: [4, 7],
     }  # fmt: skip
     assert not any(np.any(kept & ~trained) for kept in found.values())
     # The same in every grid, whatever other runs it has.

@@ -152,7 +152,7 @@ def held_aside(grid: Sequence[Place], trained: np.ndarray, share: float) -> np.n
     Args:
         grid: R places; a run's choice depends on its seed and fold alone.
         trained: [R, V] bool, whether a run trains on a video.
-        share: of its training videos, rounded, at least one; 0: none.
+        share: of its training videos, rounded, at least one and never all; 0: none.
 
     Returns:
         [R, V] bool; none at all where some run has fewer than five training videos.
@@ -161,7 +161,7 @@ def held_aside(grid: Sequence[Place], trained: np.ndarray, share: float) -> np.n
     if share and trained.sum(axis=1).min() >= _FEWEST:
         for own, one, place in zip(kept, trained, grid, strict=True):
             videos = np.flatnonzero(one)
-            count = max(1, round(share * len(videos)))
+            count = min(max(1, round(share * len(videos))), len(videos) - 1)
             own[np.random.default_rng((place.seed, place.fold)).permutation(videos)[:count]] = True
     return kept
 
