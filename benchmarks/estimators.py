@@ -23,11 +23,14 @@ from configs import demo
 from configs.studies.estimators import VARIANTS
 from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.data.splits import disjoint_folds
+from trsum_jax.errors import InputError
 from trsum_jax.experiment import config as door
+from trsum_jax.experiment.bench import trials
 from trsum_jax.experiment.bench.estimating import repeated
 from trsum_jax.method import episodes, estimators
 from trsum_jax.method.policies import subsets
 from trsum_jax.method.rewards import reward_and_parts, unselected
+from trsum_jax.runtime.fields import is_path
 from trsum_jax.training import corpus, grid, runs, trsum
 from trsum_jax.training.epoch import Stage
 
@@ -45,6 +48,29 @@ def config_of(fields: dict[str, Any]) -> Any:
     config.decomposition.length = LENGTH
     config.summarizer.update({'episodes': EPISODES, 'epochs': EPOCHS} | fields)
     return config
+
+
+def chosen(names: list[str]) -> dict[str, dict[str, Any]]:
+    """The study's variants of these names, and estimators by import path.
+
+    Args:
+        names: of `VARIANTS`, or `MODULE:NAME` each.
+
+    Returns:
+        By name, the fields of the summarizer.
+
+    Raises:
+        InputError: no such name, or a function that cannot be used.
+    """
+    if unknown := [name for name in names if name not in VARIANTS and not is_path(name)]:
+        raise InputError(
+            f'--only: expected names of {", ".join(VARIANTS)}, or MODULE:NAME of your own, found '
+            f'{", ".join(unknown) or "none"}'
+        )
+    variants = {name: VARIANTS.get(name, {'estimator': name}) for name in names}
+    for fields in variants.values():
+        trials.try_functions(config_of(fields))
+    return variants
 
 
 def gradient_of(fields: dict[str, Any], rewards_of: Callable, level: Any, valid: Any) -> Callable:
@@ -272,9 +298,13 @@ def main(argv: list[str]) -> None:
     """Measures all variants and prints the table."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.estimators')
     parser.add_argument('--json', default='', help='write the figures here too')
-    parser.add_argument('--only', default='', help='of the variants these, with commas; costs by the first')
+    text = 'of the variants these, or estimators of your own as MODULE:NAME, with commas; costs by the first'
+    parser.add_argument('--only', default='', help=text)
     flags = parser.parse_args(argv)
-    variants = {name: VARIANTS[name] for name in flags.only.split(',')} if flags.only else VARIANTS
+    try:
+        variants = chosen(flags.only.split(',')) if flags.only else VARIANTS
+    except InputError as error:
+        parser.error(str(error))
     found = {name: bias(fields) for name, fields in variants.items()}
     print({name: round(one['bias'], 4) for name, one in found.items()}, flush=True)
     trained = Trained()

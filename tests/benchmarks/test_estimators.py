@@ -1,6 +1,7 @@
 """What the estimators' benchmark measures at toy size; no figure is checked here."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,39 @@ def test_bias_is_seen_where_theory_has_it(name, biased, monkeypatch):
     monkeypatch.setattr(estimators, 'SMALL_DRAWS', 20_000)
     found = estimators.bias(VARIANTS[name])
     assert (found['bias'] > 5 * found['bias_se']) == biased
+
+
+def test_an_estimator_of_ones_own_is_measured_and_what_there_is_not_is_refused(tmp_path, monkeypatch, capsys):
+    text = 'from trsum_jax.method.estimators import antithetic as flip\n'
+    (tmp_path / 'flips_of_mine.py').write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    measured, args = [], ['--only=antithetic,flips_of_mine:flip']
+
+    class Measured(Exception):
+        pass
+
+    def of_bias(fields):
+        measured.append(bias(fields))
+        if len(measured) == 2:
+            raise Measured
+        return measured[-1]
+
+    bias = estimators.bias
+    monkeypatch.setattr(estimators, 'SMALL_DRAWS', 100)
+    monkeypatch.setattr(estimators, 'bias', of_bias)
+    with pytest.raises(Measured):
+        estimators.main(args)
+    # It is the same function.
+    assert measured[0] == measured[1]
+    for name, words in {
+        'antithetc': 'expected names of reinforce, .*, or MODULE:NAME of your own, found antithetc',
+        'flips_of_mine:flop': r'expected a function flop in .*flips_of_mine\.py, found',
+        'absent:flip': 'expected a module absent, found none',
+    }.items():
+        with pytest.raises(SystemExit) as stopped:
+            estimators.main([f'--only=antithetic,{name}'])
+        assert stopped.value.code == 2
+        assert re.search(words, capsys.readouterr().err)
 
 
 def test_the_gradient_by_flips_is_that_of_enumeration(monkeypatch):
