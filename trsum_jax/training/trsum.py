@@ -27,6 +27,8 @@ from trsum_jax.training.steps import Optimizer, apply, gradients, over
 ADVANTAGE_UNITS = ('reward', 'spread', 'group')
 # Of stage 1: the generator's, and those of two reconstructions that need none (`compare`).
 LOSSES = ('loss', 'loss_segment_mean', 'loss_copy_nearest')
+# Of stage 2: of a segment, beside what an estimator tells itself; and of a step.
+TOLD, NORM = ('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty'), 'gradient_norm'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +265,7 @@ def summarizer_step(
 ):
     """A step of stage 2: sample, reconstruct, reward, learn from the advantages, move the baselines."""
     grads, metrics = policy_gradient(setup, state, batch, corpus, run, frozen)
-    metrics['gradient_norm'] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
+    metrics[NORM] = jnp.full(batch.weight.shape, optax.tree.norm(grads))
     rates = own(setup.optimizer.rates, 'summarizer', run)
     params, moments = setup.optimizer.update(state.params, state.optimizer, grads, batch.progress, rates)
     videos, momentum = corpus.video[batch.segments], own(setup.numbers, 'summarizer', run).baseline_momentum
@@ -329,15 +331,9 @@ def policy_loss(
     pull = numbers.penalty_weight * penalty - numbers.entropy_weight * setup.bonus(logits, segment.valid)
     p = jax.nn.sigmoid(jax.lax.stop_gradient(scores))
     p_mean = losses.mean_over(p, segment.valid)
-    return surrogate + pull, {
-        **found.told,
-        'reward': jnp.mean(found.rewards),
-        'reward_std': jnp.std(found.rewards),
-        'advantage_rms': square,
-        'p_mean': p_mean,
-        'p_std': jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid)),
-        'penalty': penalty,
-    }
+    p_std = jnp.sqrt(losses.mean_over(jnp.square(p - p_mean), segment.valid))
+    told = jnp.mean(found.rewards), jnp.std(found.rewards), square, p_mean, p_std, penalty
+    return surrogate + pull, {**found.told, **dict(zip(TOLD, told, strict=True))}
 
 
 def outcome_of(setup: Reinforcement, frozen: Any, segment: Segment, action: chex.Array) -> Outcome:

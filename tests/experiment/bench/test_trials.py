@@ -48,6 +48,10 @@ def named(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
     found = telling(key, logits, valid, rewards_of, baseline, n_episodes=1, reduction='sum')
     return found._replace(told={'epoch': logits[0]})
 
+def replaced(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction, name):
+    found = telling(key, logits, valid, rewards_of, baseline, n_episodes=1, reduction='sum')
+    return found._replace(told={name: logits[0]})
+
 def asked(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
     if logits[0] > 0:
         return 1
@@ -113,7 +117,14 @@ REFUSED = {
     'no-estimate': ({'estimator': 'sound:pair'}, r'expected an Estimate\(.*\) of .*, found a tuple'),
     'shape': ({'estimator': 'sound:odd'}, r'expected rewards of shape \[K\], found shape \[\]'),
     'metric': ({'estimator': 'sound:telling'}, r'expected the metric gain of shape \[\], found shape \[4\]'),
-    'name-of-metric': ({'estimator': 'sound:named'}, r"none of stage, epoch, seed, fold, found 'epoch'"),
+    'name-of-metric': ({'estimator': 'sound:named'}, r"none of stage, epoch, seed, fold, .*, found 'epoch'"),
+    **{
+        f'metric-{name}': (
+            {'estimator': 'sound:replaced', 'estimator_options': {'name': name}},
+            rf"expected a name of a metric, none of stage, .*, found '{name}'",
+        )
+        for name in ('reward', 'p_std', 'gradient_norm', 'gradient_snr', 'value_error')
+    },
     'padding': ({'estimator': 'sound:padded'}, r'expected no gradient at a frame of padding, found 1'),
     'traced': (
         {'estimator': 'sound:asked'},
@@ -149,6 +160,7 @@ UNSOUND = {
     'weight': ({'reward_terms': {'sound:early': 'much'}}, r"expected a finite weight, found 'much'"),
 }
 SOUND = {
+    'name': {'estimator': 'sound:replaced', 'estimator_options': {'name': 'slope'}},
     'estimator': RANKED,
     'baseline': {'baseline': 'sound:best'},
     'both': {'estimator': 'sound:several', 'baseline': 'sound:best', 'reward_terms': {'sound:early': 0.5}},

@@ -16,6 +16,8 @@ from trsum_jax.method.estimators import Estimate, Outcome
 from trsum_jax.method.reward_terms import Episode
 from trsum_jax.results.metric_log import BESIDE
 from trsum_jax.runtime.fields import is_path
+from trsum_jax.training import trsum
+from trsum_jax.training.stages import gradient_noise, valued
 
 # Three frames, and one of padding with a logit that would choose it.
 _LOGITS = np.array([0.3, -1.2, 0.8, 5.0], np.float32)
@@ -23,6 +25,9 @@ _VALID = np.array([True, True, True, False])
 _FRAMES = np.array([[1.0, 0.2, 0.0], [0.1, 1.0, 0.3], [0.5, 0.4, 1.0], [0.0, 0.0, 0.0]], np.float32)
 _ACTIONS = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0]], bool)
 _ESTIMATE = 'an Estimate(surrogate, rewards, advantages) of trsum_jax.method.estimators'
+
+# What a line of the log has anyway.
+_TAKEN = (*BESIDE, *trsum.TOLD, trsum.NORM, *gradient_noise.METRICS, *valued.METRICS)
 
 
 class _Fault(Exception):
@@ -81,8 +86,8 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
         _expect(estimate.rewards, 'rewards', '[K]', lambda shape: len(shape) == 1)
         _expect(estimate.advantages, 'advantages', '[K] or [K, L]', lambda shape: 1 <= len(shape) <= 2)
         for name, value in estimate.told.items():
-            if not isinstance(name, str) or name in BESIDE:
-                raise _Fault(f'expected a name of a metric, none of {", ".join(BESIDE)}, found {name!r}')
+            if not isinstance(name, str) or name in _TAKEN:
+                raise _Fault(f'expected a name of a metric, none of {", ".join(_TAKEN)}, found {name!r}')
             _expect(value, f'the metric {name}', '[]', lambda shape: shape == ())
         return estimate.surrogate, estimate
 
