@@ -1,14 +1,17 @@
 """A workdir outlives damage: what can be made again is, to the same bytes; the rest is named in words."""
 
 import json
+import pathlib
+import re
 import shutil
 import sys
 
 import pytest
+import stopping
 from disks import on_small_disk
 from tiny import tiny_config, write_data
 
-from trsum_jax.errors import InputError
+from trsum_jax.errors import InputError, Preempted
 from trsum_jax.experiment import check, scorer, workdirs
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
@@ -159,10 +162,48 @@ def test_a_lost_log_is_named(how, again):
     _, workdir, _, _ = again
     log = workdir / filenames.METRICS
     for stage in ('generator', 'summarizer'):
-        metric_log.refuse_a_gap(log, stage, 2, workdir)
+        metric_log.refuse_a_gap(log, stage, 2, [workdir])
     damage(log, how)
     with pytest.raises(InputError, match=r'metrics\.jsonl: .* 2 are missing.*Delete'):
-        metric_log.refuse_a_gap(log, 'summarizer', 2, workdir)
+        metric_log.refuse_a_gap(log, 'summarizer', 2, [workdir])
+
+
+def deleted_as_told(error):
+    """What a message has people delete; names without the workdir."""
+    listed = re.search(r'(?i)delete (\S+(?: and \S+)*?) and (?:start|train)', str(error.value))[1]
+    told = [pathlib.Path(folder) for folder in listed.split(' and ')]
+    for folder in told:
+        shutil.rmtree(folder)
+    return [folder.name for folder in told]
+
+
+def test_where_the_log_of_a_stop_within_an_epoch_is_lost_the_message_helps(finished, tmp_path, monkeypatch):
+    config = finished[0].copy_and_resolve_references()
+    config.layout.update({'grace': 0.0, 'checkpoint_every': 1})
+    with monkeypatch.context() as patch:
+        stopping.stop_after(patch, steps=6)
+        with pytest.raises(Preempted, match=r'generator is saved after step . of . in epoch 2'):
+            run_experiment(config, tmp_path)
+    (tmp_path / filenames.METRICS).unlink()
+    with pytest.raises(InputError, match=r'metrics\.jsonl: .* 1 are missing') as error:
+        run_experiment(config, tmp_path)
+    assert deleted_as_told(error) == ['generator', 'generator-within']
+    assert run_experiment(config, tmp_path)
+
+
+def test_a_summarizer_is_not_taken_for_that_of_a_generator_trained_anew(again):
+    config, workdir, text, before = again
+    damage(workdir / filenames.METRICS, 'gone')
+    (workdir / filenames.RESULTS).unlink()
+    with pytest.raises(InputError, match='2 are missing') as error:
+        run_experiment(config, workdir)
+    assert 'summarizer' in str(error.value)
+    shutil.rmtree(workdir / filenames.CHECKPOINTS / 'generator')
+    with pytest.raises(InputError, match=r'expected checkpoints of the generator, after which .*') as error:
+        run_experiment(config, workdir)
+    assert deleted_as_told(error) == ['summarizer']
+    assert run_experiment(config, workdir) == text
+    assert contents(workdir) == before
 
 
 def test_results_need_no_log_unless_they_are_made_again(again):

@@ -135,11 +135,17 @@ def train_stage(
             f'config.{stage.name}.epochs: expected {at.epoch + bool(at.steps)} or more, since {folder} has '
             f'done them, found {epochs}. Choose another --workdir for a shorter training.'
         )
+    own, later = _saved(experiment, stage)
     if at.epoch or at.steps:
         for log in itertools.chain(*logs):
-            metric_log.refuse_a_gap(log, stage.name, at.epoch, folder, stage.patience)
+            metric_log.refuse_a_gap(log, stage.name, at.epoch, [*own, *later], stage.patience)
         within, place = (f' and {at.steps} steps', loop.within_of(folder)) if at.steps else ('', folder)
         processes.say(f'{words or stage.name}: {at.epoch} of {epochs} epochs{within} taken from {place}')
+    elif later:
+        raise InputError(
+            f'{folder}: expected checkpoints of the {stage.name}, after which {later[0]} was trained, found '
+            f'none. Restore them from a copy, or delete {" and ".join(map(str, later))} and train both anew.'
+        )
     left, layout, places = at.epoch < epochs, config.layout, experiment.places
     every_log = [*itertools.chain(*logs)]
     if left and not words:
@@ -167,6 +173,14 @@ def train_stage(
             trace=pathlib.Path(layout.profile).expanduser() / stage.name if layout.profile else None,
             ahead=ahead,
         )
+
+
+def _saved(experiment: Experiment, stage: Stage) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """Folders with checkpoints: of a stage, and of those after it, which learned from what it had learned."""
+    stages = experiment.method.stages
+    folders = [experiment.folder(one) for one in stages[stages.index(stage) :]]
+    every = [[one for one in (of, loop.within_of(of)) if checkpoint.whole(one)] for of in folders]
+    return every[0], list(itertools.chain(*every[1:]))
 
 
 def _position(experiment: Experiment, stage: Stage, frozen: Any) -> dispatches.Position:

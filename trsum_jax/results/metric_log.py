@@ -32,7 +32,7 @@ def keep(path: pathlib.Path, stage: str, epochs: int) -> None:
 
 
 def refuse_a_gap(
-    path: pathlib.Path, stage: str, epochs: int, folder: pathlib.Path, patience: int = 0
+    path: pathlib.Path, stage: str, epochs: int, folders: Sequence[pathlib.Path], patience: int = 0
 ) -> None:
     """Stops where a log lacks epochs that a checkpoint has behind it: it was deleted or cut.
 
@@ -40,7 +40,7 @@ def refuse_a_gap(
         path: the log.
         stage: whose lines.
         epochs: that the checkpoint has behind it.
-        folder: of the stage's checkpoints.
+        folders: with checkpoints of the stage, and of those after it.
         patience: of the stage: where all runs have reached it, no more was logged.
 
     Raises:
@@ -58,9 +58,9 @@ def refuse_a_gap(
     whole = [epoch for epoch in whole if epoch <= epochs]
     if missing := epochs - len(whole):
         raise InputError(
-            f'{path}: expected the metrics of the {epochs} epochs that {folder} has behind it, {missing} are '
-            f'missing: the log was deleted, cut or damaged. Delete {folder} and start the same command '
-            'again, which trains the stage anew.'
+            f'{path}: expected the metrics of the {epochs} epochs that {folders[0]} has behind it, {missing} '
+            f'are missing: the log was deleted, cut or damaged. Delete {" and ".join(map(str, folders))} and '
+            'start the same command again, which trains anew what they hold.'
         )
 
 

@@ -174,7 +174,7 @@ def restore(
     if found and needed:
         raise InputError(
             'none of the checkpoints can be read:\n  ' + '\n  '.join(faults) + f'\nDelete {folder} to train '
-            'this stage again, or restore it from a copy.'
+            'this stage again, with what later stages have beside it, or restore it from a copy.'
         )
     return None
 
