@@ -15,7 +15,7 @@ from trsum_jax.data.made.synthetic import Recipe, generate
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import inputs, preparation, run, scorer
 from trsum_jax.experiment.run import run_experiment
-from trsum_jax.files import read_json
+from trsum_jax.files import read_json, write_json
 from trsum_jax.training import corpus
 
 pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
@@ -93,6 +93,27 @@ def test_splits_that_leave_videos_out_must_say_so(tmp_path):
     given = inputs.load_inputs(config, tmp_path)
     assert 'no fold uses 3 of 6 videos: video_3, video_5, video_6' in given.dataset.notes
     assert given.folds[0].train == ('video_1', 'video_4')
+
+
+def test_a_tilde_is_the_home_folder_in_every_path_of_the_config(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    videos = generate(Recipe(**RECIPE))
+    datasets.write_dataset(tmp_path / 'main.h5', videos)
+    keys = [video.key for video in videos]
+    write_json(tmp_path / 'splits.json', [{'train_keys': keys[1:], 'test_keys': keys[:1]}])
+    write_json(tmp_path / 'scores.json', {video.key: [0.5] * video.n_steps for video in videos})
+    config = tiny_config(**{'data.file': '~/main.h5', 'data.generate': False, 'data.splits': '~/splits.json'})
+    config.evaluation.rows = ('mine=~/scores.json',)
+    given = inputs.load_inputs(config, tmp_path)
+    assert [fold.test for fold in given.folds] == [('video_1',)]
+    np.testing.assert_array_equal(given.rows['mine']['video_1'], [0.5] * videos[0].n_steps)
+    config.data.user_scores = '~/anno.tsv'
+    with pytest.raises(InputError, match=f'^{tmp_path}/anno.tsv: '):
+        inputs.load_inputs(config, tmp_path)
+    # Of nobody there is no home; a file may be called so.
+    config.data.update({'user_scores': '', 'file': '~nobody-of-this-name/main.h5'})
+    with pytest.raises(InputError, match=r'^~nobody-of-this-name/main\.h5: no such file'):
+        inputs.load_inputs(config, tmp_path)
 
 
 def test_features_alone_are_enough_for_scores_and_shots(tmp_path):

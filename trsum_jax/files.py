@@ -37,6 +37,14 @@ def shown(name: str | bytes | os.PathLike) -> str:
     return printable(os.fsdecode(name)).replace('\n', '\\n')
 
 
+def at_home(path: str | os.PathLike) -> pathlib.Path:
+    """A path as a shell reads it: `~` or `~NAME` at its beginning is a home folder, where there is one."""
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:
+        return pathlib.Path(path)
+
+
 def tell(path: str | os.PathLike, note: str) -> None:
     """Says on stderr what a person should know of a file."""
     print(f'note: {shown(path)}: {note}', file=sys.stderr)

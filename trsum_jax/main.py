@@ -15,14 +15,13 @@ if __name__ == '__main__':
 
     stopping.heed(continues=True)
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
 from trsum_jax.command import command_line
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import at_home, shown
 
 # Flags that are fields of `layout` by a shorter name.
 FOLLOWED = ('tensorboard', 'wandb', 'profile')
@@ -73,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     check.check(config)
     config.evaluation.rows = (*config.evaluation.rows, *given.rows)
     config.layout.update({name: getattr(given, name) for name in FOLLOWED if getattr(given, name)})
-    workdir = pathlib.Path(given.workdir or f'runs/{config.name}-{config.preset}').expanduser()
+    workdir = at_home(given.workdir or f'runs/{config.name}-{config.preset}')
     run = run_variants if config.variants or config.study.files else run_experiment
     with processes.together():
         processes.say(run(config, workdir))

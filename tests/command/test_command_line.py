@@ -75,6 +75,11 @@ MISTYPED = {
     'main --config=CONFIGS/without.py': ['function get_config, found none'],
     'main --config=CONFIGS/other.py': ['expected the fields of configs/default.py', 'more'],
     'main --config=CONFIGS/text.py': ["config.model.width: expected a whole number, found 'wide'"],
+    'evaluate --dataset=~/no_such.h5': [f'error: {pathlib.Path.home()}/no_such.h5: '],
+    'score --checkpoint=w --dataset=~/no_such.h5': [f'error: {pathlib.Path.home()}/no_such.h5: '],
+    'main --config=~/no_such.py': [f'--config={pathlib.Path.home()}/no_such.py: expected a config file'],
+    # A workdir remembers what stands in a config as it was written.
+    'main --config.model.width=~/x': ["--config.model.width: expected a whole number, found '~/x'"],
     'score': ['expected --checkpoint=… and --dataset=…, found none'],
     'score runs/a data.h5 more': ["unexpected argument 'more'", '--checkpoint and --dataset'],
     'score runs/a --checkpoint=runs/b --dataset=x': ["unexpected argument 'runs/a'"],

@@ -13,7 +13,7 @@ from trsum_jax import errors
 from trsum_jax.command import config_files, help_text
 from trsum_jax.command.help_text import CONFIG
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import at_home, shown
 
 # Which flags the arguments stand for: of the arguments, and the names of the flags that are given.
 Arguments = Callable[[Sequence[str], set[str]], Sequence[tuple[str, str]]]
@@ -24,6 +24,8 @@ _OPTION = re.compile(r'summarizer\.estimator_options\.\w+')
 _TERM = re.compile(rf'(?<=^--{CONFIG}\.summarizer\.reward_terms)\.([\w./]+:\w+)')
 # What stands for an element: a number, or a name, which has no dots.
 _ELEMENTS = re.compile(r"""(\[(-?\d+|"[^".\[\]]+"|'[^'.\[\]]+')\])*""")
+# Not of a config's fields, which a workdir remembers as they are written.
+_FROM_HOME = re.compile(r'(--?\w+=)(~.*)', re.DOTALL)
 _HELP = re.compile('--?(help|helpshort|h|[?])')
 _WHOLE_HELP = re.compile('--?(help[-_]all|helpfull)')
 
@@ -164,6 +166,12 @@ def _words(args: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
         yield arg, value
 
 
+def _at_home(arg: str) -> str:
+    """A flag whose value begins with `~`, which bash leaves as it is."""
+    found = _FROM_HOME.fullmatch(arg)
+    return f'{found[1]}{at_home(found[2])}' if found else arg
+
+
 def _is_flag(arg: str) -> bool:
     return arg.startswith('-') and arg != '-'
 
@@ -214,7 +222,7 @@ def _read(
     arguments: Arguments | None,
 ) -> list[str]:
     """Declares the flags and reads them."""
-    sys.argv = list(argv)
+    sys.argv = [_at_home(arg) for arg in argv]
     try:
         if define_flags is not None:
             define_flags()

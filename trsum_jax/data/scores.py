@@ -10,7 +10,7 @@ import numpy as np
 from trsum_jax.data.records import Video
 from trsum_jax.data.stored import bounds, hdf5, text_files
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import at_home, shown
 
 SCORE_KEYS = ('scores', 'frame_scores')
 _LARGEST = bounds.LARGEST_NUMBER
@@ -82,19 +82,18 @@ def read_rows(
 
 
 def file_of(path: str | os.PathLike) -> pathlib.Path:
-    """The file of `FILE.h5:GROUP`; what is a file by its whole name is one.
+    """The file of `FILE.h5:GROUP`, `~` being the home folder; what is a file by its whole name is one.
 
     Args:
         path: as for `read_scores`.
     """
-    whole = pathlib.Path(path)
-    before = os.fspath(path).rpartition(':')[0]
-    return pathlib.Path(before) if before and not whole.exists() and pathlib.Path(before).is_file() else whole
+    whole, before = at_home(path), os.fspath(path).rpartition(':')[0]
+    return at_home(before) if before and not whole.exists() and at_home(before).is_file() else whole
 
 
 def _group_of(path: str | os.PathLike) -> str:
     file = file_of(path)
-    return '' if file == pathlib.Path(path) else os.fspath(path).rpartition(':')[2]
+    return '' if file == at_home(path) else os.fspath(path).rpartition(':')[2]
 
 
 def _read_h5(

@@ -10,6 +10,7 @@ from trsum_jax.data.made import planted, synthetic
 from trsum_jax.data.records import Dataset
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import methods
+from trsum_jax.files import at_home
 from trsum_jax.results import filenames, report
 from trsum_jax.runtime import processes
 
@@ -85,7 +86,7 @@ def _folds(
         stem, _, own = key.partition('/')
         extras[stem].add(own)
     folds = splits.read_splits(
-        settings.splits, keys, dataset=path, partial=settings.partial_splits, extras=extras
+        at_home(settings.splits), keys, dataset=path, partial=settings.partial_splits, extras=extras
     )
     return folds, any(set(fold.train) & set(extra_keys) for fold in folds)
 
@@ -126,7 +127,9 @@ def _read(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Dataset:
         )
     if settings.file:
         return datasets.read_dataset(
-            _existing(settings.file), user_scores=settings.user_scores or None, **_how(settings)
+            _existing(settings.file),
+            user_scores=at_home(settings.user_scores) if settings.user_scores else None,
+            **_how(settings),
         )
     if not settings.generate:
         raise InputError('config.data.file: no feature file is named.' + OBTAIN)
@@ -150,7 +153,7 @@ def _how(settings: ml_collections.ConfigDict) -> dict:
 
 
 def _existing(path: str) -> pathlib.Path:
-    file = pathlib.Path(path).expanduser()
+    file = at_home(path)
     if not file.exists():
         raise InputError(f'{path}: no such file (looked for at {file.absolute()}).' + OBTAIN)
     return file

@@ -12,6 +12,7 @@ from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, workdirs
 from trsum_jax.experiment.bench import trials
 from trsum_jax.experiment.preparation import NOTHING, Ahead, Experiment, compiling_ahead, prepare
+from trsum_jax.files import at_home
 from trsum_jax.method.models import count_parameters
 from trsum_jax.results import filenames, metric_log, mirrors, outcome
 from trsum_jax.runtime import checkpoint, compilation, locking, processes
@@ -170,7 +171,7 @@ def train_stage(
             on_metrics=functools.partial(metric_log.append_parts, logs, mirror, stage.name, places),
             folder=folder,
             words=words,
-            trace=pathlib.Path(layout.profile).expanduser() / stage.name if layout.profile else None,
+            trace=at_home(layout.profile) / stage.name if layout.profile else None,
             ahead=ahead,
         )
 

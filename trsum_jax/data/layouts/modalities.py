@@ -19,7 +19,7 @@ from trsum_jax.data.stored import bounds, joining
 from trsum_jax.data.stored.arrays import Arrays
 from trsum_jax.data.stored.features import Stored
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import at_home, shown
 
 _SUFFIXES = ('.h5', '.hdf5', '.npz')
 
@@ -174,11 +174,11 @@ def _find(dataset: Dataset, paths: Sequence[str]) -> tuple[list[_Modality], list
 
 def _divided(path: str) -> tuple[pathlib.Path, str | None]:
     """`PATH:NAME` in two; what is there by its whole name has none."""
-    whole = pathlib.Path(path).expanduser()
+    whole = at_home(path)
     before, _, name = path.rpartition(':')
-    if whole.exists() or not before or not pathlib.Path(before).expanduser().exists():
+    if whole.exists() or not before or not at_home(before).exists():
         return whole, None
-    return pathlib.Path(before).expanduser(), name
+    return at_home(before), name
 
 
 def _rows(one: _Modality, video: Video, *, exact: bool) -> tuple[np.ndarray | None, str, bool]:

@@ -24,7 +24,7 @@ from trsum_jax.data.made import planted, synthetic
 from trsum_jax.data.records import Dataset, Video
 from trsum_jax.data.standard import standards
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown, write_json, write_text
+from trsum_jax.files import at_home, shown, write_json, write_text
 from trsum_jax.protocol import baselines, evaluation, tables
 
 NAME = 'statistics'
@@ -220,7 +220,7 @@ def read_named(named: str) -> tuple[str, Dataset]:
         InputError: neither is there, the config reads a file, or the file is faulty or has no features.
     """
     name, _, data = named.rpartition('=')
-    path = pathlib.Path(data).expanduser()
+    path = at_home(data)
     if path.suffix in ('.h5', '.hdf5') or (path.is_file() and path.suffix != '.py'):
         return name or path.stem, datasets.read_dataset(path)
     # As the main job takes them: `demo`, or `configs/demo.py`.
