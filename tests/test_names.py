@@ -119,12 +119,16 @@ def test_only_one_place_opens_videos():
     assert opened == ['opening.py']
 
 
+# Cuts, and what a summary is called where its name was taken while it was made.
+SINCE = ('-2', '-cut2', '-cut2-3')
+
+
 @pytest.fixture
 def mixed(tmp_path, film):
     place = tmp_path / 'mixed'
     place.mkdir()
     names = ['clip10.mp4', 'clip2.mp4', 'clip3.3GP', 'clip1.mp4', 'clip01.mp4', 'no ending', 'x.vob', 'b.dat']
-    for name in (*names, 'clip2-summary.mp4'):
+    for name in (*names, 'clip2-summary.mp4', *(f'clip2-summary{more}.mp4' for more in SINCE)):
         (place / name).write_bytes(film.read_bytes())
     (place / 'z-summary.mp4').write_bytes(film.read_bytes())
     (place / 'broken.mxf').write_text('no film')
@@ -143,7 +147,8 @@ def test_a_folder_is_told_by_names_and_content_and_nothing_is_passed_over_in_sil
     ]  # fmt: skip
     assert note == (
         'passed over no videos by name: 2 .jpg, 1 .srt, 1 .m3u8; no videos by content: odd.xyz; summaries '
-        'that were made before: clip2-summary.mp4; no files: pipe.mp4; hidden: 1; folders below: 1'
+        'that were made before: clip2-summary-2.mp4, clip2-summary-cut2-3.mp4, clip2-summary-cut2.mp4, '
+        'clip2-summary.mp4; no files: pipe.mp4; hidden: 1; folders below: 1'
     )
 
 

@@ -100,11 +100,11 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, RuntimeError) and 'RESOURCE_EXHAUSTED' in str(error):
         # JAX's, of which nothing is imported here: what a compiler or a device says of too little memory.
         return 1, printable(
-            f'error: expected enough memory on each device, found too little ({_shortened(str(error))}). A '
-            'training needs less with --config.layout.microbatch=1 (segments at a time), '
-            '--config.layout.runs=map (runs one after another), --config.layout.remat=True, or more devices '
-            '(--config.layout.mesh); the same command with these continues. More features than a device '
-            'holds are read in chunks: --config.data.stream_mb, in a --workdir of its own.'
+            f'error: expected enough memory on each device, found too little ({_shortened(str(error))}). '
+            'trsum train needs less with --config.layout.microbatch=1 (segments at a time), '
+            '--config.layout.runs=map (runs one after another) or more devices (--config.layout.mesh), and '
+            'continues with these. More features than a device holds are read in chunks: '
+            '--config.data.stream_mb, in a --workdir of its own.'
         )
     if isinstance(error, OSError):
         # Folders that cannot be written, full disks: the system's own words name the file.

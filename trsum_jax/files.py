@@ -71,11 +71,12 @@ def check_outputs(
     """
     theirs = {pathlib.Path(path).absolute(): what for path, what in (taken or {}).items()}
     places = theirs | {_resolved(path): what for path, what in theirs.items()}
+    known = {found: what for path, what in theirs.items() if (found := _identity(path))}
     for flag, path in outputs:
         path, named = pathlib.Path(path), f'{flag}={shown(path)}'
         try:
             _check_output(path, named, makes_folders)
-            if (what := places.get(_resolved(path)) or _same_file(path, theirs)) is not None:
+            if (what := places.get(_resolved(path)) or known.get(_identity(path))) is not None:
                 raise InputError(f'{named}: expected a file of its own, found {what}')
             if path.exists() and not overwrite:
                 raise InputError(f'{named}: exists already; give another name, or --overwrite to replace it')
@@ -108,11 +109,13 @@ def _check_output(path: pathlib.Path, named: str, makes_folders: bool) -> None:
     trial.unlink()
 
 
-def _same_file(path: pathlib.Path, places: Mapping[pathlib.Path, str]) -> str | None:
-    """What a file is that has several names, as on disks where letters have no case."""
-    if not path.exists():
+def _identity(path: pathlib.Path) -> tuple[int, int] | None:
+    """What a file has under all of its names, as on disks where letters have no case; None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
         return None
-    return next((what for place, what in places.items() if place.exists() and place.samefile(path)), None)
+    return found.st_dev, found.st_ino
 
 
 def _resolved(path: str | os.PathLike) -> pathlib.Path:

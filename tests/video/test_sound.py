@@ -180,6 +180,29 @@ def test_channels_that_cannot_be_mixed_cost_their_sound_alone(tmp_path, bad):
         assert (loudest < 0.01) == (number in bad)
 
 
+def test_what_is_left_out_in_the_middle_is_said_too(tmp_path, source, monkeypatch):
+    class Resampler:
+        def __init__(self, *how):
+            self._real = plain(*how)
+
+        def resample(self, frame):
+            if 0.4 <= frame.time < 0.6:
+                raise av.error.ArgumentError(22, 'Invalid argument')
+            return self._real.resample(frame)
+
+    plain = av.AudioResampler
+    monkeypatch.setattr(av, 'AudioResampler', Resampler)
+    # The film ends before the source does.
+    notes = write_video(summary_of(source, [(0, 24)]), tmp_path / 'b.mp4', sound='main')
+    assert [note.partition(' of sound')[1:] for note in notes] == [
+        (' of sound', ' left out: their channels cannot be mixed to stereo')
+    ]
+    with av.open(str(tmp_path / 'b.mp4')) as film:
+        blocks = [(frame.time, np.abs(frame.to_ndarray()).max()) for frame in film.decode(audio=0)]
+    assert max(loud for time, loud in blocks if 0.45 < time < 0.55) < 0.01
+    assert min(loud for time, loud in blocks if 0.1 < time < 0.35 or 0.7 < time < 0.9) > 0.1
+
+
 def test_the_main_track_is_one_that_decodes(tmp_path, source):
     # The default one is in a codec that there is no decoder for.
     first, second, *rest = source.read_bytes().split(b'A_AAC')

@@ -166,7 +166,7 @@ def _words(args: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
         yield arg, value
 
 
-def _at_home(arg: str) -> str:
+def _expanded(arg: str) -> str:
     """A flag whose value begins with `~`, which bash leaves as it is."""
     found = _FROM_HOME.fullmatch(arg)
     return f'{found[1]}{at_home(found[2])}' if found else arg
@@ -222,7 +222,7 @@ def _read(
     arguments: Arguments | None,
 ) -> list[str]:
     """Declares the flags and reads them."""
-    sys.argv = [_at_home(arg) for arg in argv]
+    sys.argv = [_expanded(arg) for arg in argv]
     try:
         if define_flags is not None:
             define_flags()

@@ -42,7 +42,7 @@ LEARNED = {
 LOGGED = {
     'generator': (*trsum.LOSSES, *held_aside.ASIDE, 'epochs_since_best'),
     'summarizer': (
-        *('reward', 'reward_std', 'advantage_rms', 'p_mean', 'p_std', 'penalty', 'gradient_norm'),
+        *(*trsum.TOLD, trsum.NORM),
         *gradient_noise.METRICS,
         *several_updates.METRICS,
         *valued.METRICS,

@@ -51,11 +51,20 @@ def interval(cells: Cells, *, seed: int = 0, resamples: int = 9999) -> dict[str,
         `mean`, `low`, `high`, and the numbers of `seeds` and `videos`. The interval is NaN where it would
         rest on one cell; so is the mean where there is none.
     """
-    return _intervals([cells], seed, resamples)[0]
+    return intervals([cells], seed, resamples)[0]
 
 
-def _intervals(every: Sequence[Cells], seed: int = 0, resamples: int = 9999) -> list[dict[str, float]]:
-    """The `interval` of each; those of as many seeds and videos share what is drawn."""
+def intervals(every: Sequence[Cells], seed: int = 0, resamples: int = 9999) -> list[dict[str, float]]:
+    """The `interval` of each of several cells; those of as many seeds and videos share what is drawn.
+
+    Args:
+        every: the cells of each.
+        seed: as for `interval`.
+        resamples: as for `interval`.
+
+    Returns:
+        As `interval`, for each.
+    """
     results: list[dict[str, float]] = []
     arrays: list[tuple[np.ndarray, np.ndarray]] = []
     alike: dict[tuple[int, ...], list[int]] = {}
@@ -103,10 +112,11 @@ def difference(one: Cells, other: Cells, **options: int) -> dict[str, float]:
     Returns:
         As `interval`.
     """
-    return interval(_paired(one, other), **options)
+    return interval(paired(one, other), **options)
 
 
-def _paired(one: Cells, other: Cells) -> Cells:
+def paired(one: Cells, other: Cells) -> Cells:
+    """`one - other` over the cells that both have, which count as in `one`."""
     return {
         place: (value - other[place][0], weight) for place, (value, weight) in one.items() if place in other
     }
@@ -125,7 +135,7 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> 
     metrics = evaluation.measured(row for of in rows.values() for row in of)
     cells = {name: {metric: from_folds(of, metric) for metric in metrics} for name, of in rows.items()}
     others = [name for name in cells if name != first]
-    found = iter(_intervals([_paired(cells[first][m], cells[name][m]) for name in others for m in metrics]))
+    found = iter(intervals([paired(cells[first][m], cells[name][m]) for name in others for m in metrics]))
     return {name: {metric: next(found) for metric in metrics} for name in others}
 
 

@@ -112,24 +112,22 @@ def compare(
         `variants.NAME.METRIC.{mean, low, high, seeds, videos}`, and where a variant is compared with another
         one also `differences.NAME.METRIC` with the same fields.
     """
-    differences = {}
+    # All at once: they share what is drawn.
+    cells = {
+        ('variants', name, metric): found for name, of in measured.items() for metric, found in of.items()
+    }
     for name, of in measured.items():
         other = references[name]
         shared = list(of)
         if other == name != first:
             other, shared = first, [metric for metric in of if ' on ' in metric]
-        if other != name:
-            differences[name] = {
-                metric: comparison.difference(of[metric], measured[other][metric])
-                for metric in shared
-                if metric in measured[other]
-            }
-    differences = {name: of for name, of in differences.items() if of}
-    variants = {
-        name: {metric: comparison.interval(cells) for metric, cells in of.items()}
-        for name, of in measured.items()
-    }
-    return {'variants': variants, 'differences': differences}
+        for metric in shared if other != name else ():
+            if metric in measured[other]:
+                cells['differences', name, metric] = comparison.paired(of[metric], measured[other][metric])
+    found = {'variants': {name: {} for name in measured}, 'differences': {}}
+    for (kind, name, metric), one in zip(cells, comparison.intervals([*cells.values()]), strict=True):
+        found[kind].setdefault(name, {})[metric] = one
+    return found
 
 
 def render(found: Mapping[str, Any]) -> str:

@@ -75,15 +75,17 @@ def rows(workdir: pathlib.Path, names: Sequence[str]) -> dict[str, dict[str, Any
     """
     found = _rows(workdir)
     there = {row['row'] for row in found}
-    return {
-        row: {
-            f'{prefix}{metric}': comparison.interval(comparison.from_folds(_chosen(found, row, part), metric))
-            for part, prefix in _SETS.items()
-            for metric in evaluation.METRICS
-        }
+    cells = {
+        (row, f'{prefix}{metric}'): comparison.from_folds(_chosen(found, row, part), metric)
         for row in names
         if row in there
+        for part, prefix in _SETS.items()
+        for metric in evaluation.METRICS
     }
+    told: dict[str, dict[str, Any]] = {}
+    for (row, metric), one in zip(cells, comparison.intervals([*cells.values()]), strict=True):
+        told.setdefault(row, {})[metric] = one
+    return told
 
 
 def videos(workdir: pathlib.Path) -> dict[str, Any]:

@@ -37,7 +37,8 @@ _OTHERS = frozenset((
 # In which summaries are written.
 _FILMS = frozenset(('mp4', 'mov', 'webm'))
 _NAMED = 20
-_CUT = re.compile(r'-cut\d+$')
+# What `recut` adds to the name of a summary, and `targets` where something came to be there meanwhile.
+_CUT, _MADE_AGAIN = re.compile(r'-cut\d+(-\d+)?$'), re.compile(r'(-cut\d+)?(-\d+)?$')
 
 
 def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
@@ -71,7 +72,7 @@ def find_videos(folder: str | pathlib.Path) -> tuple[list[pathlib.Path], list[st
     by_content = [path for path in seen if _ending(path) not in _VIDEOS | _OTHERS and not _holds_film(path)]
     videos = [path for path in seen if path not in {*by_name, *by_content}]
     made = {summary_name(name) for path in videos for name in (path.stem, path.name)}
-    own = [path for path in videos if _CUT.sub('', path.stem) in made and _ending(path) in _FILMS]
+    own = [path for path in videos if _MADE_AGAIN.sub('', path.stem) in made and _ending(path) in _FILMS]
     endings = collections.Counter(f'.{shown(_ending(path))}' for path in by_name)
     folders = sum(path.is_dir() and not path.name.startswith('.') for path in entries)
     hidden = sum(path.name.startswith('.') for path in entries)

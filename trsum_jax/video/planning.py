@@ -63,7 +63,7 @@ def plan(
             f'--keep and --drop: expected one video, whose shots they are, found {len(videos)}; summarize '
             'them, and use trsum recut on the JSON of each'
         )
-    check_places(targets, [*videos, *also], given.overwrite, makes_folders=not given.video, whole=whole)
+    check_places(targets, [*videos, *also], makes_folders=not given.video, whole=whole)
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
     return videos, also, targets, whole
@@ -95,7 +95,7 @@ def plan_recut(given: flags.FlagValues, video: pathlib.Path) -> Targets:
     elif not given.overwrite:
         output = next(place for place in folder.cut_names(output) if not _taken(place))
     targets = wishes.targets(video, output)
-    check_places([targets], [video], given.overwrite)
+    check_places([targets], [video])
     return targets
 
 

@@ -256,7 +256,7 @@ class VideoReader:
             for frame in decoded:
                 self._corrupt += frame.is_corrupt and not (frame.opaque and frame.opaque[2])
                 self._interlaced += frame.interlaced_frame
-                self._colours.see(frame)
+                self._colours.settle(frame)
             yield from decoded
 
 

@@ -104,7 +104,7 @@ class KeyFrameReader(StampedReader):
             self._errors += decoded is None
             for frame in decoded or ():
                 frame.time_base = self._stream.time_base
-                self._colours.see(frame)
+                self._colours.settle(frame)
                 yield frame
 
     def _side_by_side(self, wanted: Iterator[av.Packet]) -> Iterator[list[av.VideoFrame] | None]:

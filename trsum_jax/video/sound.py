@@ -32,7 +32,6 @@ class SoundReader:
         bit_rate: bits per second of the track in the file; None where it does not say.
         tags: the track's `language` and `title`, as far as it has them.
         disposition: whether it is the default one, a comment, …
-        notes: what a person should know (damage).
     """
 
     def __init__(
@@ -56,7 +55,8 @@ class SoundReader:
         self.bit_rate = None if guessed else stream.codec_context.bit_rate or None
         self.tags = track_tags(stream)
         self.disposition = stream.disposition
-        self.notes: list[str] = []
+        self._breaks: list[str] = []
+        self._damaged = self._unmixed = 0
         self._wanted = 0
         self._block = (0, np.zeros((self.n_channels, 0), np.float32))
         self._blocks = self._decoded()
@@ -66,6 +66,17 @@ class SoundReader:
 
     def __exit__(self, *_) -> None:
         self._container.close()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of what was read so far: damage, what cannot be mixed."""
+        notes = [*self._breaks]
+        if self._damaged:
+            notes.append(f'{self._damaged} damaged packets of sound left out')
+        if self._unmixed:
+            what = 'their channels cannot be mixed to'
+            notes.append(f'{self._unmixed} frames of sound left out: {what} {self.layout}')
+        return notes
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Samples `first` up to `last`; every call begins where the one before ended, or later.
@@ -95,7 +106,7 @@ class SoundReader:
         tick = self._stream.time_base
         following = Following(self._clock)
         shift, until = Fraction(0), math.inf
-        for packet in packets(self._container, self._stream, self.notes):
+        for packet in packets(self._container, self._stream, self._breaks):
             if packet.pts is not None:
                 lasts = (packet.duration or 0) * tick
                 found = following.shift(packet.pts * tick, lasts, packet.pos)
@@ -109,13 +120,13 @@ class SoundReader:
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks [n_channels, n] with the place of their first sample; ascending, without overlap."""
-        end, damaged, unmixed = None, 0, 0
+        end = None
         form, resampler, last_shift = None, None, None
         for packet, shift, until in self._packets():
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                damaged += 1
+                self._damaged += 1
                 continue
             for frame in frames:
                 exactly = shift != last_shift
@@ -127,7 +138,8 @@ class SoundReader:
                     blocks = resampler.resample(frame)
                 except av.error.FFmpegError:
                     # It may not be used again.
-                    form, unmixed = None, unmixed + 1
+                    form = None
+                    self._unmixed += 1
                     continue
                 for block in blocks:
                     samples = block.to_ndarray()
@@ -145,12 +157,6 @@ class SoundReader:
                     if first < last:
                         end = place + last
                         yield place + first, samples[:, first:last]
-        if damaged:
-            self.notes.append(f'{damaged} damaged packets of sound left out')
-        if unmixed:
-            self.notes.append(
-                f'{unmixed} frames of sound left out: their channels cannot be mixed to {self.layout}'
-            )
 
 
 def open_sound(

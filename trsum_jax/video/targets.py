@@ -96,16 +96,14 @@ def _free(asked: T, names: Mapping[str, pathlib.Path]) -> T:
 def check_places(
     targets: Sequence[Targets],
     sources: Sequence[pathlib.Path],
-    overwrite: bool,
     makes_folders: bool = False,
     whole: Whole | None = None,
 ) -> None:
     """Refuses, before any work, what could not be written after it.
 
     Args:
-        targets: of all summaries.
+        targets: of all summaries, which say alike whether files that exist may be replaced.
         sources: the videos; none of them is written to.
-        overwrite: whether files that exist may be replaced.
         makes_folders: whether folders that are missing will be made.
         whole: what they have together.
 
@@ -113,6 +111,7 @@ def check_places(
         InputError: as `files.check_outputs`; an ending that tells no format; a timeline without the package
             that writes it.
     """
+    overwrite = all(one.overwrite for one in targets)
     flagged = [
         (f'--{"output" if name == "video" else name}', name, path)
         for one in targets

@@ -36,7 +36,7 @@ class Colours:
         """Begins before the first frame."""
         self._transfer, self._unknown = 0, 0
 
-    def see(self, frame: av.VideoFrame) -> None:
+    def settle(self, frame: av.VideoFrame) -> None:
         """Takes note of a frame. A matrix that the scaler does not know becomes an unspecified one in it."""
         if frame.color_trc in NAMES:
             self._transfer = frame.color_trc

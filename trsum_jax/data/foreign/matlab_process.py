@@ -3,7 +3,7 @@
 scipy reads them with code that trusts what the file says of sizes; here it may run out of memory, hang or
 crash. Paths come in by stdin (hex, one a line). For each, a line of JSON goes out, what is wrong or null and
 the bytes that follow: the parts that we use, as an `.npz` without objects. It ends by itself where a file
-stops it for too long, or where stdin ends.
+keeps it busy for too long, or where stdin ends.
 """
 
 import io

@@ -2,7 +2,7 @@
 
 The HDF5 library can crash, hang or take all memory on a file that is damaged or made to do so. Here it may:
 paths come in by stdin (hex, one a line), for each a line of JSON goes out: null, or what is wrong. It ends
-by itself where a file stops it for too long, where its memory runs out, or where stdin ends.
+by itself where a file keeps it busy for too long, where its memory runs out, or where stdin ends.
 
 What cannot be read is not reported: who reads it, hears it from h5py. It knows nothing of the rest of the
 package, so that it starts quickly.

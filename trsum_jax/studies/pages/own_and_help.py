@@ -5,7 +5,6 @@ written there. With several, `--workdir=A --workdir=B`, one table has a row for 
 """
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import tabulate
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import write_text
+from trsum_jax.files import at_home, write_text
 from trsum_jax.protocol import tables
 from trsum_jax.studies import own_and_help
 
@@ -65,7 +64,7 @@ def main(argv: list[str]) -> None:
     """Measures the generators of workdirs and prints one table of all."""
     parser = argparse.ArgumentParser(prog='python -m trsum_jax.studies.pages.own_and_help')
     text = 'of a training; may be given several times'
-    parser.add_argument('--workdir', required=True, type=pathlib.Path, action='append', help=text)
+    parser.add_argument('--workdir', required=True, type=at_home, action='append', help=text)
     parser.add_argument('--draws', default=own_and_help.DRAWS, type=int, help='selections of each segment')
     given = parser.parse_args(argv)
     found = {}

@@ -20,6 +20,7 @@ from trsum_jax.configs.studies import rewards as study
 from trsum_jax.data.made import planted
 from trsum_jax.data.made.synthetic import recipe_of
 from trsum_jax.errors import InputError
+from trsum_jax.files import at_home
 from trsum_jax.method import episodes, reward_terms
 from trsum_jax.protocol import tables
 from trsum_jax.results import pictures, planted_failures
@@ -195,9 +196,9 @@ def spreads(config: ml_collections.ConfigDict, n_episodes: int = 64) -> dict[str
 def main(argv: list[str]) -> None:
     """Prints the tables and draws the picture, or prints the spread of the terms."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--workdir', type=pathlib.Path)
+    parser.add_argument('--workdir', type=at_home)
     parser.add_argument('--spread', action='store_true')
-    parser.add_argument('--picture', type=pathlib.Path)
+    parser.add_argument('--picture', type=at_home)
     arguments = parser.parse_args(argv)
     if arguments.spread:
         for plant in OWN:

@@ -5,11 +5,10 @@ DIR is the workdir of a suite such as `configs/studies/stability.py`, all of who
 """
 
 import argparse
-import pathlib
 import sys
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import read_json
+from trsum_jax.files import at_home, read_json
 from trsum_jax.results import filenames
 from trsum_jax.studies import stability
 
@@ -17,7 +16,7 @@ from trsum_jax.studies import stability
 def main(argv: list[str]) -> None:
     """Measures all variants of a workdir and prints their table."""
     parser = argparse.ArgumentParser(prog='python -m trsum_jax.studies.pages.stability')
-    parser.add_argument('--workdir', required=True, type=pathlib.Path, help='of a finished suite')
+    parser.add_argument('--workdir', required=True, type=at_home, help='of a finished suite')
     workdir = parser.parse_args(argv).workdir
     if not (workdir / filenames.RESULTS).exists():
         raise InputError(

@@ -9,7 +9,6 @@ spread of features, how people agree, and the rows that need no training. `stati
 
 import argparse
 import importlib
-import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -253,7 +252,7 @@ def main(argv: list[str]) -> None:
         'data', nargs='+', metavar='[NAME=]DATA', help='a feature file, or a config such as demo'
     )
     parser.add_argument('--draws', default=20, type=int, help='of random scores')
-    parser.add_argument('--output', type=pathlib.Path, help='a folder for the table and the JSON')
+    parser.add_argument('--output', type=at_home, help='a folder for the table and the JSON')
     given = parser.parse_args(argv)
     if given.draws < 1:
         raise InputError(f'--draws: expected 1 or more, found {given.draws}')

@@ -136,7 +136,7 @@ def _own(
 
 
 def _before_pictures(path: pathlib.Path, clock: Clock) -> float:
-    """Seconds of sound before the first picture: players count a file of subtitles from the first of either.
+    """Seconds before the first picture, mostly of sound: players count a file of subtitles from their begin.
 
     0 where the clock starts anew on the way, which players do not follow alike.
     """
