@@ -145,7 +145,7 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[pa
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_left(path)
             yield temporary
-            place = path if overwrite else _free(path)
+            place = path if overwrite else next(one for one in numbered(path) if not one.exists())
             temporary.replace(place)
             if place != path:
                 told = f'came to be while this ran, and is kept; what was made is {shown(place)}'
@@ -157,10 +157,11 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[pa
                 temporary.unlink(missing_ok=True)
 
 
-def _free(path: pathlib.Path) -> pathlib.Path:
-    """The file, or what it is called by the first number that nothing is there under."""
-    names = (path.with_name(f'{path.stem}-{number}{path.suffix}') for number in itertools.count(2))
-    return next(place for place in itertools.chain([path], names) if not place.exists())
+def numbered(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Names for a file: its own, and then `NAME-2`, `NAME-3` and so on before its ending, without end."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f'{path.stem}-{number}{path.suffix}')
 
 
 @contextlib.contextmanager

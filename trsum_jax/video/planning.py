@@ -1,14 +1,13 @@
 """What `summarize` is to do: its videos, and the files of each summary, all checked before the work."""
 
 import collections
-import itertools
 import pathlib
 import sys
 
 from absl import flags
 
 from trsum_jax.errors import InputError
-from trsum_jax.files import shown
+from trsum_jax.files import numbered, shown
 from trsum_jax.video import blending, folder, reading
 from trsum_jax.video.targets import BESIDE, ENDINGS, FOLDERS, WISHES, Targets, Whole, check_places
 from trsum_jax.video.written import subtitles
@@ -103,8 +102,8 @@ def _whole(given: flags.FlagValues, folder: pathlib.Path) -> Whole:
     """What all summaries have together, in the folder of their own files."""
     index = given.index
     if index is None and given.page is None:
-        names = itertools.chain(['index.html'], (f'index-{number}.html' for number in itertools.count(2)))
-        index = next(folder / name for name in names if given.overwrite or not (folder / name).exists())
+        names = numbered(folder / 'index.html')
+        index = next(path for path in names if given.overwrite or not path.exists())
     index, film = (pathlib.Path(name) if name else None for name in (index, given.together))
     return Whole(index, film, overwrite=given.overwrite)
 

@@ -1,7 +1,6 @@
 """Where the files of summaries go: their names, and whether they may be written."""
 
 import dataclasses
-import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -86,11 +85,11 @@ class Whole:
 
 
 def _free(asked: T, names: Mapping[str, pathlib.Path]) -> T:
-    there = names
-    for number in itertools.count(2):
-        if asked.overwrite or not any(path.exists() for path in there.values()):
-            return dataclasses.replace(asked, **there)
-        there = {name: path.with_name(f'{path.stem}-{number}{path.suffix}') for name, path in names.items()}
+    if asked.overwrite or not names:
+        return asked
+    sets = zip(*map(files.numbered, names.values()), strict=True)
+    there = next(paths for paths in sets if not any(path.exists() for path in paths))
+    return dataclasses.replace(asked, **dict(zip(names, there, strict=True)))
 
 
 def check_places(
