@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from trsum_jax.protocol import evaluation, tables
 from trsum_jax.protocol.tables import Fold
 
+K = TypeVar('K')
 # (seed, video) to a value and what it counts in the mean.
 Cells = Mapping[tuple[int, str], tuple[float, float]]
 
@@ -51,41 +52,40 @@ def interval(cells: Cells, *, seed: int = 0, resamples: int = 9999) -> dict[str,
         `mean`, `low`, `high`, and the numbers of `seeds` and `videos`. The interval is NaN where it would
         rest on one cell; so is the mean where there is none.
     """
-    return intervals([cells], seed, resamples)[0]
+    return intervals({None: cells}, seed, resamples)[None]
 
 
-def intervals(every: Sequence[Cells], seed: int = 0, resamples: int = 9999) -> list[dict[str, float]]:
+def intervals(every: Mapping[K, Cells], seed: int = 0, resamples: int = 9999) -> dict[K, dict[str, float]]:
     """The `interval` of each of several cells; those of as many seeds and videos share what is drawn.
 
     Args:
-        every: the cells of each.
+        every: the cells of each, by any name.
         seed: as for `interval`.
         resamples: as for `interval`.
 
     Returns:
-        As `interval`, for each.
+        As `interval`, by the same names.
     """
-    results: list[dict[str, float]] = []
-    arrays: list[tuple[np.ndarray, np.ndarray]] = []
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for number, cells in enumerate(every):
-        weighted, weight = _arrays(cells)
+    results: dict[K, dict[str, float]] = {}
+    arrays: dict[K, tuple[np.ndarray, np.ndarray]] = {}
+    alike: dict[tuple[int, ...], list[K]] = {}
+    for name, cells in every.items():
+        weighted, weight = arrays[name] = _arrays(cells)
         mean = float(weighted.sum() / weight.sum()) if cells else float('nan')
         result = {'mean': mean, 'low': float('nan'), 'high': float('nan')}
-        results.append(result | dict(zip(('seeds', 'videos'), weight.shape, strict=True)))
-        arrays.append((weighted, weight))
+        results[name] = result | dict(zip(('seeds', 'videos'), weight.shape, strict=True))
         if len(cells) > 1:
-            alike.setdefault(weight.shape, []).append(number)
-    for shape, numbers in alike.items():
-        means: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
+            alike.setdefault(weight.shape, []).append(name)
+    for shape, names in alike.items():
+        means: dict[K, list[np.ndarray]] = {name: [] for name in names}
         for rows, columns in _draws(seed, resamples, shape):
-            for number in numbers:
-                above, below = (np.einsum('bv,bv->b', rows @ table, columns) for table in arrays[number])
+            for name in names:
+                above, below = (np.einsum('bv,bv->b', rows @ table, columns) for table in arrays[name])
                 # Where few cells are filled a sample may hold none of them.
-                means[number].append(above[below > 0] / below[below > 0])
-        for number, of in means.items():
+                means[name].append(above[below > 0] / below[below > 0])
+        for name, of in means.items():
             low, high = np.quantile(np.concatenate(of), [0.025, 0.975])
-            results[number] |= {'low': float(low), 'high': float(high)}
+            results[name] |= {'low': float(low), 'high': float(high)}
     return results
 
 
@@ -135,8 +135,10 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> 
     metrics = evaluation.measured(row for of in rows.values() for row in of)
     cells = {name: {metric: from_folds(of, metric) for metric in metrics} for name, of in rows.items()}
     others = [name for name in cells if name != first]
-    found = iter(intervals([paired(cells[first][m], cells[name][m]) for name in others for m in metrics]))
-    return {name: {metric: next(found) for metric in metrics} for name in others}
+    found = intervals(
+        {(name, m): paired(cells[first][m], cells[name][m]) for name in others for m in metrics}
+    )
+    return {name: {metric: found[name, metric] for metric in metrics} for name in others}
 
 
 def over_random(per_fold: Mapping[str, Sequence[Fold]]) -> dict[str, dict[str, float]]:

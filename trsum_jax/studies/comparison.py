@@ -125,7 +125,7 @@ def compare(
             if metric in measured[other]:
                 cells['differences', name, metric] = comparison.paired(of[metric], measured[other][metric])
     found = {'variants': {name: {} for name in measured}, 'differences': {}}
-    for (kind, name, metric), one in zip(cells, comparison.intervals([*cells.values()]), strict=True):
+    for (kind, name, metric), one in comparison.intervals(cells).items():
         found[kind].setdefault(name, {})[metric] = one
     return found
 

@@ -83,7 +83,7 @@ def rows(workdir: pathlib.Path, names: Sequence[str]) -> dict[str, dict[str, Any
         for metric in evaluation.METRICS
     }
     told: dict[str, dict[str, Any]] = {}
-    for (row, metric), one in zip(cells, comparison.intervals([*cells.values()]), strict=True):
+    for (row, metric), one in comparison.intervals(cells).items():
         told.setdefault(row, {})[metric] = one
     return told
 
