@@ -42,7 +42,8 @@ LEARNED = {
 LOGGED = {
     'generator': (*trsum.LOSSES, *held_aside.ASIDE, 'epochs_since_best'),
     'summarizer': (
-        *(*trsum.TOLD, trsum.NORM),
+        *trsum.TOLD,
+        trsum.NORM,
         *gradient_noise.METRICS,
         *several_updates.METRICS,
         *valued.METRICS,

@@ -315,6 +315,5 @@ def save(figure: 'Figure', path: pathlib.Path) -> None:
     # Between two of them matplotlib else reads a formula, and raises where there is none.
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format='png')

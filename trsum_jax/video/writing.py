@@ -150,7 +150,7 @@ def write_parts(
     """
     counts = (summary.parts[:, 1] - summary.parts[:, 0] + 1).tolist()
     course, kind = summary.clock or clock_of(summary.path), FORMS[outputs[0].suffix.lower()]
-    written = 0
+    written, total = 0, sum(counts)
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(_reader(summary))
         heard = None
@@ -167,9 +167,9 @@ def write_parts(
                     film.add(index, frame)
                     written += 1
                     if progress is not None:
-                        progress(written / sum(counts))
+                        progress(written / total)
                 if film is None or index < part[1]:
-                    raise _changed(summary, sum(counts), written)
+                    raise _changed(summary, total, written)
                 film.close()
 
 

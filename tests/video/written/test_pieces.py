@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_sought_in_is_read_once_for_all(tmp_path, monkeypa
     write = pieces.write_clips if kind == 'clips' else pieces.write_stills
     write(summary, tmp_path / 'film.mp4', tmp_path / kind)
     assert len(list((tmp_path / kind).iterdir())) == 7
-    # Once until it is seen that seeking leads nowhere, and once through; of each part apart 560 and more.
+    # Once until it is seen that seeking leads nowhere, and once through; of each part apart more than 500.
     assert len(decoded) <= 300
 
 
