@@ -6,16 +6,17 @@ import re
 import shutil
 import sys
 
+import h5py
 import pytest
 import stopping
 from disks import on_small_disk
 from tiny import tiny_config, write_data
 
 from trsum_jax.errors import InputError, Preempted
-from trsum_jax.experiment import check, scorer, workdirs
+from trsum_jax.experiment import check, scorer
 from trsum_jax.experiment.run import run_experiment
 from trsum_jax.files import read_json
-from trsum_jax.results import filenames, metric_log
+from trsum_jax.results import filenames, metric_log, outcome
 from trsum_jax.studies import measures
 
 pytestmark = pytest.mark.usefixtures('programs_shared', 'pictures_not_drawn')
@@ -136,10 +137,10 @@ def test_a_workdir_whose_choice_is_gone_is_refused(again):
 @pytest.mark.parametrize('name', MENDED[2:])
 def test_one_result_lost_is_seen(name, how, again, capsys):
     _, workdir, text, _ = again
-    assert workdirs.finished(workdir, complete=True, rows={}) == text
+    assert outcome.finished(workdir, True, {}, {}) == text
     damage(workdir / name, how)
     guards_others = name.startswith(filenames.CHECKPOINTS)
-    assert workdirs.finished(workdir, complete=True, rows={}) == (text if guards_others else '')
+    assert outcome.finished(workdir, True, {}, {}) == (text if guards_others else '')
     # Without results the experiment is as good as not finished; nothing is to be said.
     silent = guards_others or (name, how) == (filenames.RESULTS, 'gone')
     assert (name in capsys.readouterr().out) == (not silent)
@@ -293,8 +294,7 @@ def test_results_without_checkpoints_stay_and_are_not_trained_again(again, capsy
 
 def test_what_people_add_to_the_table_stays(again):
     config, workdir, text, _ = again
-    edited = text.replace('\n', '\nMy own words.\n', 1)
-    (workdir / filenames.TABLE).write_text(edited)
+    (workdir / filenames.TABLE).write_text(edited := text.replace('\n', '\nMy own words.\n', 1))
     assert run_experiment(config, workdir) == edited
 
 
@@ -305,8 +305,7 @@ def test_lines_that_two_processes_have_written_twice_count_once(again):
     log.write_text(''.join(2 * line for line in log.read_text().splitlines(keepends=True)))
     for name, values in metric_log.read(log, 'summarizer').items():
         assert values.tolist() == once[name].tolist()
-    lines = log.read_text().splitlines(keepends=True)
-    log.write_text(''.join(lines[:-2]))
+    log.write_text(''.join(log.read_text().splitlines(keepends=True)[:-2]))
     with pytest.raises(InputError, match=r'metrics\.jsonl: summarizer: .* missing or damaged'):
         metric_log.read(log, 'summarizer')
 
@@ -318,3 +317,15 @@ def test_a_study_names_what_it_cannot_read(how, again):
     damage(workdir / 'videos.csv', how)
     with pytest.raises(InputError, match=r'videos\.csv: expected the metrics of every video'):
         measures.rows(workdir, ['trsum'])
+
+
+def test_data_may_move_but_not_change(again, tmp_path):
+    config, workdir, text, _ = again
+    moved = config.copy_and_resolve_references()
+    moved.data.file = str(shutil.copy(config.data.file, tmp_path / 'moved.h5'))
+    assert run_experiment(moved, workdir) == text
+    with h5py.File(shutil.copy(moved.data.file, tmp_path / 'other.h5'), 'a') as file:
+        next(iter(file.values()))['features'][0, 0] += 1
+    moved.data.file = str(tmp_path / 'other.h5')
+    with pytest.raises(InputError, match=rf'not those .*data\.file: {tmp_path}/moved\.h5 there, .*other\.h5'):
+        run_experiment(moved, workdir)

@@ -4,6 +4,7 @@ import functools
 import shutil
 import types
 
+import h5py
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import stopping
 import three_frames
-from tiny import tiny_config
+from tiny import tiny_config, write_data
 
 from trsum_jax.errors import InputError, Preempted
 from trsum_jax.experiment import config as door
@@ -148,6 +149,29 @@ def test_stopped_in_the_second_stage_and_continued_it_ends_in_the_same_bits(fini
     for name in VARIANTS:
         for file in (filenames.METRICS, 'scores.h5'):
             assert (finished / name / file).read_bytes() == (tmp_path / name / file).read_bytes(), name
+
+
+def test_data_that_were_moved_are_the_same_and_others_are_refused(finished, tmp_path, monkeypatch):
+    config, workdir = config_of(), tmp_path / 'study'
+    config.data.update({'file': str(write_data(tmp_path)), 'generate': False})
+    with monkeypatch.context() as patch:
+        stopping.stop_after(patch, epochs=1)
+        with pytest.raises(Preempted):
+            run_variants(config, workdir)
+    config.data.file = str(shutil.move(config.data.file, tmp_path / 'moved.h5'))
+    run_variants(config, workdir)
+    assert sorted(path.name.split('-')[0] for path in (workdir / joint.FOLDER).iterdir()) == list(
+        joint.STAGES
+    )
+    for name in VARIANTS:
+        assert (finished / name / 'scores.h5').read_bytes() == (workdir / name / 'scores.h5').read_bytes()
+    told = (workdir / filenames.CONFIG).read_bytes()
+    with h5py.File(shutil.copy(config.data.file, tmp_path / 'other.h5'), 'a') as file:
+        next(iter(file.values()))['features'][0, 0] += 1
+    config.data.file = str(tmp_path / 'other.h5')
+    with pytest.raises(InputError, match=r'not those .*moved\.h5 there, .*other\.h5 now'):
+        run_variants(config, workdir)
+    assert (workdir / filenames.CONFIG).read_bytes() == told
 
 
 def test_a_variant_whose_folder_was_deleted_is_explained(finished, tmp_path):

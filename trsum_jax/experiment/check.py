@@ -63,11 +63,13 @@ GONE = {
     'data.stream_seed': 0,
     'acsumgan.discount': 0.99,
 }
+# Where the data are: what they are is in the workdir's record.
+PLACES = tuple(
+    f'data.{name}' for name in ('file', 'user_scores', 'side', 'extra_files', 'features', 'splits')
+)
 # What may differ between two sessions of one experiment: a part, or a field.
 FREE = (
-    'layout',
-    'study',
-    'evaluation.rows',
+    *('layout', 'study', 'evaluation', *PLACES),
     *(f'{stage}.epochs' for stages in methods.STAGES.values() for stage in stages),
 )
 
@@ -315,8 +317,8 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """How a config differs from that of an earlier session, a line for every field that may not.
 
-    `layout`, the numbers of epochs and a table's further rows may differ (`FREE`), and what belongs to a
-    method that is not trained.
+    `layout`, the numbers of epochs, the evaluation and the places of the data may differ (`FREE`), and what
+    belongs to a method that is not trained.
 
     Args:
         config: of now.
@@ -325,13 +327,22 @@ def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
     Returns:
         Lines such as `model.width: 64 there, 128 now`.
     """
-    there, now = flatten(other), flatten(config)
-    idle = set(methods.RIVALS) - {there.get('method'), now.get('method')}
+    idle = set(methods.RIVALS) - {other.get('method'), config.get('method')}
     return [
-        f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
-        for name in dict.fromkeys([*there, *now])
-        if not is_free(name) and name.split('.')[0] not in idle and there.get(name) != now.get(name)
+        line
+        for name, line in changes(config, other).items()
+        if not is_free(name) and name.split('.')[0] not in idle
     ]
+
+
+def changes(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
+    """By name of a field that differs at all, a line as of `differences`."""
+    there, now = flatten(other), flatten(config)
+    return {
+        name: f'{name}: {there.get(name, "absent")} there, {now.get(name, "absent")} now'
+        for name in dict.fromkeys([*there, *now])
+        if there.get(name) != now.get(name)
+    }
 
 
 def is_free(name: str) -> bool:

@@ -60,11 +60,8 @@ def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     workdirs.refuse_another(config, workdir)
     compilation.remember()
     experiment = prepare(config, workdir)
-    complete = all(
-        config[stage.name].epochs in checkpoint.whole(experiment.folder(stage))
-        for stage in experiment.method.stages
-    )
-    if text := workdirs.finished(workdir, complete, experiment.given.digests_of_rows()):
+    complete, rows = workdirs.is_complete(config, workdir), experiment.given.digests_of_rows()
+    if text := outcome.finished(workdir, complete, rows, outcome.evaluation_of(config)):
         processes.say(f'{workdir} holds the finished results of this very config; nothing was run again.')
         return text if processes.first() else ''
     with compiling_ahead(experiment, labelled := experiment.given.labelled) as ahead:
@@ -73,7 +70,7 @@ def run_locked(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
         return ''
     stages = [stage.name for stage in experiment.method.stages]
     text = outcome.write_results(experiment, scores, stages, workdirs.epochs_told(workdir))
-    workdirs.seal(workdir)
+    outcome.seal(workdir)
     return text
 
 

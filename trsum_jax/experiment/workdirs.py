@@ -14,9 +14,9 @@ from trsum_jax.data import datasets
 from trsum_jax.errors import InputError
 from trsum_jax.experiment import check, methods
 from trsum_jax.experiment.bench import functions
-from trsum_jax.files import encodable, read_json, sha256, shown, write_json
+from trsum_jax.files import encodable, read_json, shown, write_json
 from trsum_jax.results import filenames
-from trsum_jax.runtime import processes
+from trsum_jax.runtime import checkpoint, processes
 
 
 def _is_text(value: object) -> bool:
@@ -180,7 +180,8 @@ def refuse_another(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
 def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: dict, data: str) -> None:
     """Writes down what the workdir is for, or makes sure that it still is.
 
-    Where the epochs to run have changed since, results of fewer epochs are renamed and stay.
+    Where the epochs to run have changed since, results of fewer epochs are renamed and stay. Those of another
+    evaluation are for `outcome` to find.
 
     Args:
         config: of now, found to be the workdir's.
@@ -194,15 +195,16 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     """
     now = [config[stage].epochs for stage in methods.STAGES[config.method]]
     there = record_of(workdir) or {}
-    told = there.get('epochs', [])
+    told, changed = there.get('epochs', []), check.changes(config, config_of(workdir) or config)
     # Else a slow process would find what the first one has just written.
     processes.wait('the workdir is read')
     if there:
         _refuse_other_code(workdir, record.get('code', {}), there.get('code', {}))
         if {name: value for name, value in there.items() if name != 'epochs'} != record:
+            places = '; '.join(changed[name] for name in check.PLACES if name in changed)
             raise InputError(
                 f'{workdir}: the data or the folds are not those that this experiment began with '
-                f'({data} has changed). Restore them, or choose another --workdir.'
+                f'({places or f"{data} has changed"}). Restore them, or choose another --workdir.'
             )
         if told[-1][0] != now[0] and (workdir / filenames.CHECKPOINTS / 'summarizer').exists():
             raise InputError(
@@ -214,6 +216,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
             _set_aside(workdir, told[-1])
         if not told or told[-1] != now:
             told.append(now)
+        if any(name.startswith('evaluation.') for name in changed):
+            _tell_evaluation(workdir)
         told_now = {filenames.CONFIG: config.to_dict(), filenames.RECORD: record | {'epochs': told}}
         for name, content in told_now.items():
             if there and _read(workdir / name, name, ())[1]:
@@ -221,6 +225,21 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
             write_json(workdir / name, content)
         write_json(workdir / filenames.CHECKPOINTS / filenames.ABOUT, told_now)
     processes.wait('the workdir is ready')
+
+
+def _tell_evaluation(workdir: pathlib.Path) -> None:
+    """Results of before they told it: what they are evaluated by, as long as `config.json` knows."""
+    results, fault = _read(workdir / filenames.RESULTS, filenames.RESULTS, ())
+    there = config_of(workdir)
+    if not fault and there and 'evaluation' not in results:
+        write_json(workdir / filenames.RESULTS, results | {'evaluation': there['evaluation']})
+
+
+def is_complete(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> bool:
+    """Whether the last checkpoints of all stages are there."""
+    folder = workdir / filenames.CHECKPOINTS
+    stages = methods.STAGES[config.method]
+    return all(config[stage].epochs in checkpoint.whole(folder / stage) for stage in stages)
 
 
 def _refuse_other_code(workdir: pathlib.Path, now: Mapping[str, str], there: Mapping[str, str]) -> None:
@@ -236,90 +255,6 @@ def _refuse_other_code(workdir: pathlib.Path, now: Mapping[str, str], there: Map
 def epochs_told(workdir: pathlib.Path) -> list[list[int]]:
     """Epochs of every stage that each session was told to train for, where they changed."""
     return (record_of(workdir) or {}).get('epochs', [])
-
-
-def seal(workdir: pathlib.Path) -> None:
-    """Notes the files that were made from the checkpoints, for `finished` to see what is lost.
-
-    Args:
-        workdir: of an experiment whose results are all there.
-    """
-    names = [filenames.RESULTS, *filenames.DIGESTED, 'human_alignment.json', 'failures.json']
-    made = [workdir / name for name in names if (workdir / name).is_file()]
-    made += [path for path in sorted((workdir / filenames.PICTURES).rglob('*')) if path.is_file()]
-    digests = {path.relative_to(workdir).as_posix(): sha256(path) for path in made}
-    write_json(workdir / filenames.CHECKPOINTS / filenames.MADE, digests)
-
-
-def finished(workdir: pathlib.Path, complete: bool, rows: Mapping[str, str]) -> str:
-    """The table of a finished experiment.
-
-    Args:
-        workdir: of an experiment.
-        complete: whether the last checkpoints of all stages are there.
-        rows: digests of anybody's scores that are to stand in it.
-
-    Returns:
-        The text; '' where the results have to be made, or to be made again, which is said.
-
-    Raises:
-        InputError: the table is lost, and the checkpoints that it is made from are gone.
-    """
-    if not (workdir / filenames.RESULTS).exists():
-        return ''
-    lost, text = _lost(workdir), _table(workdir)
-    lost += [] if text else [filenames.TABLE]
-    if filenames.RESULTS not in lost and read_json(workdir / filenames.RESULTS).get('rows', {}) != rows:
-        if complete:
-            processes.say(
-                f'note: {shown(workdir)} has a table of other rows; made again from the checkpoints'
-            )
-            return ''
-        raise InputError(
-            f'{shown(workdir)}: expected the same further rows as in its table, since the checkpoints that a '
-            'table is made from are gone, found others; leave --rows as it was. '
-            f'trsum evaluate --rows=NAME=FILE compares with its {filenames.SCORES}'
-        )
-    if not lost:
-        return text
-    told = f'{shown(workdir)}: {", ".join(lost)}: lost or changed since written'
-    if complete or filenames.RESULTS in lost:
-        processes.say(f'note: {told}; made again from the checkpoints')
-        return ''
-    if not text:
-        raise InputError(
-            f'{told}, and the checkpoints that it is made from are gone. All its figures are in '
-            f'{filenames.RESULTS}; without that file the same command trains again.'
-        )
-    processes.say(f'note: {told}; without checkpoints it cannot be made again')
-    return text
-
-
-def _lost(workdir: pathlib.Path) -> list[str]:
-    """Names of the results that are not what they were; the table apart, which people may edit."""
-    try:
-        read_json(workdir / filenames.RESULTS)
-    except InputError:
-        return [filenames.RESULTS]
-    try:
-        digests = read_json(workdir / filenames.CHECKPOINTS / filenames.MADE)
-    except InputError:
-        digests = {}
-    names = dict.fromkeys([*filenames.DIGESTED, *digests])
-    return [
-        name
-        for name in names
-        if not (path := workdir / name).is_file() or digests.get(name) not in (None, sha256(path))
-    ]
-
-
-def _table(workdir: pathlib.Path) -> str:
-    """The text of the table; '' where it is not whole."""
-    try:
-        text = (workdir / filenames.TABLE).read_text(encoding='utf-8')
-    except (OSError, ValueError):
-        return ''
-    return text if text.startswith('# ') and f'{filenames.SCORES}.' in text else ''
 
 
 def _set_aside(workdir: pathlib.Path, epochs: list[int]) -> None:

@@ -130,7 +130,7 @@ def _train_group(
         }
         for one in configs
     ]
-    told = json.dumps([members, fixed], sort_keys=True)
+    told = json.dumps([members, fixed, given.fingerprint()], sort_keys=True)
     folder = workdir / FOLDER / f'{stage}-{hashlib.sha256(told.encode()).hexdigest()[:12]}'
     joint = preparation.assemble(common, folder, given, places, dials)
     frozen: Any = ()
@@ -178,8 +178,7 @@ def _folder(workdir: pathlib.Path, name: str, stage: str) -> pathlib.Path:
 
 def _read(config: ml_collections.ConfigDict, stage: str) -> dict[str, Any]:
     """The fields that a stage reads, flat."""
-    # Grids of earlier versions are found under names that their constants are part of.
-    flat = check.GONE | check.flatten(config)
+    flat = check.flatten(config)
     return {name: value for name, value in flat.items() if {name, name.split('.')[0]} & set(READS[stage])}
 
 

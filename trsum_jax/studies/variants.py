@@ -113,8 +113,10 @@ def _run_locked(
     config: ml_collections.ConfigDict, variants: dict[str, ml_collections.ConfigDict], workdir: pathlib.Path
 ) -> str:
     refuse_another(config, variants, workdir)
+    kept = workdirs.config_of(workdir) is not None
     processes.wait('the workdir is read')
-    if processes.first():
+    # What the tables are of, until they are made again.
+    if processes.first() and not kept:
         write_json(workdir / filenames.CONFIG, config.to_dict())
     joint.train_variants(variants, workdir)
     results: dict[str, Any] = {}
@@ -132,6 +134,7 @@ def _run_locked(
         text = comparison.write(config, variants, workdir)
         picture = workdir / comparison.PICTURE
     text += f'\nPicture: {picture}. Each variant has its own folder in {workdir}/.\n'
+    write_json(workdir / filenames.CONFIG, config.to_dict())
     write_text(workdir / filenames.TABLE, text)
     write_json(workdir / filenames.RESULTS, {'name': config.name, 'variants': results})
     return text
