@@ -42,10 +42,10 @@ ROUNDS = 5
 MOVED = 0.1
 
 
-def config_of(fields: dict[str, Any]) -> Any:
-    """The demo at the paper's segment length, with a variant's fields."""
+def config_of(fields: dict[str, Any], length: int = LENGTH) -> Any:
+    """The demo at the paper's segment length, or another, with a variant's fields."""
     config = demo.get_config('reconstruction')
-    config.decomposition.length = LENGTH
+    config.decomposition.length = length
     config.summarizer.update({'episodes': EPISODES, 'epochs': EPOCHS} | fields)
     return config
 
@@ -69,7 +69,8 @@ def chosen(names: list[str]) -> dict[str, dict[str, Any]]:
         )
     variants = {name: VARIANTS.get(name, {'estimator': name}) for name in names}
     for fields in variants.values():
-        trials.try_functions(config_of(fields))
+        for length in (LENGTH, SMALL):
+            trials.try_functions(config_of(fields, length))
     return variants
 
 

@@ -30,18 +30,18 @@ several = estimators.reinforce
 LEVEL = 3.0
 
 def pair(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
-    return jnp.sum(logits), rewards_of(jnp.zeros((1, 4), bool)).rewards
+    return jnp.sum(logits), rewards_of(jnp.zeros((1, 8), bool)).rewards
 
 def padded(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
-    rewards = rewards_of(jnp.zeros((1, 4), bool)).rewards
+    rewards = rewards_of(jnp.zeros((1, 8), bool)).rewards
     return estimators.Estimate(jnp.sum(logits), rewards, rewards)
 
 def odd(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
-    rewards = rewards_of(jnp.zeros((1, 4), bool)).rewards
+    rewards = rewards_of(jnp.zeros((1, 8), bool)).rewards
     return estimators.Estimate(jnp.sum(logits), rewards[0], rewards)
 
 def telling(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
-    rewards = rewards_of(jnp.zeros((1, 4), bool)).rewards
+    rewards = rewards_of(jnp.zeros((1, 8), bool)).rewards
     return estimators.Estimate(jnp.sum(logits[:3]), rewards, rewards, told={'gain': logits})
 
 def named(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
@@ -74,6 +74,15 @@ def none_selected(of):
 def all_frames(of):
     return jnp.mean(of.frames)
 
+def near_two(of):
+    return jnp.sum(jnp.where(of.action & of.valid, jnp.sqrt(2 - of.change), 0.0))
+
+def exponential(of):
+    return jnp.mean(jnp.where(of.valid, jnp.exp(of.change), 0.0))
+
+def largest(of):
+    return jnp.max(of.change)
+
 def leaves(of):
     raise SystemExit(0)
 
@@ -81,10 +90,10 @@ def imaginary(of):
     return jnp.complex64(1j)
 
 def halves(of):
-    return jnp.mean(of.action.reshape(2, 2))
+    return jnp.mean(of.action.reshape(2, 4))
 
-def four(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
-    return several(key, logits.reshape(4), valid, rewards_of, baseline, n_episodes=n_episodes)
+def eight(key, logits, valid, rewards_of, baseline, *, n_episodes, reduction):
+    return several(key, logits.reshape(8), valid, rewards_of, baseline, n_episodes=n_episodes)
 """,
     'broken': 'import jax\n\nx = jax.no_such_thing\n',
     'lacking': 'import no_such_library\n',
@@ -116,7 +125,7 @@ REFUSED = {
     'arguments': ({'baseline': 'sound:early'}, r'called as early\(rewards, actions, baseline, rewards_of\)'),
     'no-estimate': ({'estimator': 'sound:pair'}, r'expected an Estimate\(.*\) of .*, found a tuple'),
     'shape': ({'estimator': 'sound:odd'}, r'expected rewards of shape \[K\], found shape \[\]'),
-    'metric': ({'estimator': 'sound:telling'}, r'expected the metric gain of shape \[\], found shape \[4\]'),
+    'metric': ({'estimator': 'sound:telling'}, r'expected the metric gain of shape \[\], found shape \[8\]'),
     'name-of-metric': ({'estimator': 'sound:named'}, r"none of stage, epoch, seed, fold, .*, found 'epoch'"),
     **{
         f'metric-{name}': (
@@ -232,12 +241,37 @@ def test_a_file_that_a_library_hides_is_named(tmp_path, monkeypatch):
         functions.function('json:dumps')
 
 
+def test_the_trial_has_as_many_frames_as_a_segment():
+    config = config_of({'estimator': 'sound:eight', 'reward_terms': {'sound:halves': 1.0}})
+    trials.try_functions(config)
+    config.decomposition.length = 9
+    with pytest.raises(InputError, match='run on a made segment of 9 frames, found that it raises') as error:
+        trials.try_functions(config)
+    assert [word in str(error.value) for word in ('estimator=sound:eight', 'terms.sound:halves')] == [
+        True
+    ] * 2
+
+
+@pytest.mark.parametrize('length', [2, 3, 8, 128, 129])
+def test_the_change_of_made_frames_is_as_of_real_ones_at_any_length(length):
+    """It goes from 0 to 2 (`data.shots`); padding has more."""
+    config = config_of(
+        {'reward_terms': {'sound:near_two': 1.0, 'sound:exponential': 1.0, 'sound:early': 1.0}}
+    )
+    config.decomposition.length = length
+    trials.try_functions(config)
+    config = config_of({'reward_terms': {'sound:largest': 1.0}})
+    config.decomposition.length = length
+    with pytest.raises(InputError, match='does not depend on frames of padding, found'):
+        trials.try_functions(config)
+
+
 def test_what_fails_on_a_whole_segment_alone_is_told_in_words():
-    """The trial has four frames."""
+    """As of a module that was changed while it was used."""
     told = r': expected it to run on all segments, found that it raises .* \(.*sound\.py, line \d+\)'
-    valid, fields = jnp.ones(6, bool), config_of({'estimator': 'sound:four'}).summarizer
+    valid, fields = jnp.ones(6, bool), config_of({'estimator': 'sound:eight'}).summarizer
     estimate = estimating.estimator(fields)
-    with pytest.raises(InputError, match='sound:four' + told):
+    with pytest.raises(InputError, match='sound:eight' + told):
         estimate(jax.random.key(0), jnp.zeros(6), SimpleNamespace(valid=valid), None, None, 0.0, fields)
     with pytest.raises(InputError, match='sound:halves' + told):
         functions.call('sound:halves', SimpleNamespace(action=jnp.ones(7, bool)))

@@ -72,7 +72,7 @@ def call(path: str, *args: Any, **options: Any) -> Any:
         What it gives.
 
     Raises:
-        InputError: as `function`, or it raises: four frames, on which it was tried, are not a whole segment.
+        InputError: as `function`, or it raises: the segment on which it was tried is a made one.
     """
     found = function(path)
     try:

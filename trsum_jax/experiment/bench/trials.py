@@ -1,8 +1,8 @@
-"""Functions from outside, tried on four made frames before a training begins: what is wrong, in words."""
+"""Functions from outside, tried on a made segment before a training begins: what is wrong, in words."""
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,6 @@ from trsum_jax.runtime.fields import is_path
 from trsum_jax.training import trsum
 from trsum_jax.training.stages import gradient_noise, valued
 
-# Three frames, and one of padding with a logit that would choose it.
-_LOGITS = np.array([0.3, -1.2, 0.8, 5.0], np.float32)
-_VALID = np.array([True, True, True, False])
-_FRAMES = np.array([[1.0, 0.2, 0.0], [0.1, 1.0, 0.3], [0.5, 0.4, 1.0], [0.0, 0.0, 0.0]], np.float32)
-_ACTIONS = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0]], bool)
 _ESTIMATE = 'an Estimate(surrogate, rewards, advantages) of trsum_jax.method.estimators'
 
 # What a line of the log has anyway.
@@ -32,6 +27,25 @@ _TAKEN = (*BESIDE, *trsum.TOLD, trsum.NORM, *gradient_noise.METRICS, *valued.MET
 
 class _Fault(Exception):
     """What was expected of a function and not found."""
+
+
+class _Segment(NamedTuple):
+    """Made frames, as many as a segment of the training has; the last quarter of them is padding."""
+
+    valid: np.ndarray  # [L] bool
+    logits: np.ndarray  # [L] float32; those of padding would choose it
+    frames: np.ndarray  # [L, 3] float32
+    actions: np.ndarray  # [4, L] bool: none, the first frame, every second one, all
+
+
+def _segment(config: ml_collections.ConfigDict) -> _Segment:
+    n = config.decomposition.length
+    rng, at = np.random.default_rng(0), np.arange(n)
+    valid = at < n - max(1, n // 4)
+    logits = np.where(valid, rng.normal(size=n), 5.0).astype(np.float32)
+    frames = np.where(valid[:, None], rng.uniform(size=(n, 3)), 0.0).astype(np.float32)
+    actions = np.stack([at < 0, at < 1, at % 2 == 0, at < n]) & valid
+    return _Segment(valid, logits, frames, actions)
 
 
 def try_functions(config: ml_collections.ConfigDict) -> None:
@@ -62,7 +76,7 @@ def try_functions(config: ml_collections.ConfigDict) -> None:
 
 
 def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable[..., Any]) -> None:
-    fields = config.summarizer
+    fields, made = config.summarizer, _segment(config)
     # The config has the numbers under the same names.
     options = estimating.options_of(fields, 0.0, fields)
     if is_path(fields.baseline):
@@ -75,11 +89,13 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
     def surrogate(logits: jax.Array, parts: jax.Array) -> tuple[jax.Array, Any]:
         def rewards_of(actions: jax.Array) -> Outcome:
             soft.append(actions.dtype != bool)
-            rewards = jax.nn.sigmoid(jnp.sin(actions.astype(jnp.float32) @ jnp.array([1.0, 2.0, 3.0, 50.0])))
+            rewards = jax.nn.sigmoid(
+                jnp.sin(actions.astype(jnp.float32) @ (1.0 + jnp.arange(len(made.valid))))
+            )
             return Outcome(rewards, jnp.broadcast_to(parts[None], actions.shape))
 
         key, seen = jax.random.key(0), Baseline(jnp.array(0.4), jnp.array(True))
-        estimate = found(key, logits, jnp.asarray(_VALID), rewards_of, seen, **options)
+        estimate = found(key, logits, jnp.asarray(made.valid), rewards_of, seen, **options)
         if not isinstance(estimate, Estimate):
             raise _Fault(f'expected {_ESTIMATE}, found {_kind(estimate)}')
         _expect(estimate.surrogate, 'a surrogate', '[]', lambda shape: shape == ())
@@ -94,11 +110,11 @@ def _try_estimator(config: ml_collections.ConfigDict, path: str, found: Callable
     _bind(path, found, ('key', 'logits', 'valid', 'rewards_of', 'baseline'), options)
     # Parts that are no numbers show in the gradient of what reads them.
     traced = jax.jit(jax.grad(surrogate, has_aux=True))
-    gradient, estimate = _run(traced, _LOGITS, np.zeros(4, np.float32))
+    gradient, estimate = _run(len(made.valid), traced, made.logits, np.zeros_like(made.logits))
     _finite('an Estimate, and a gradient of its surrogate', gradient, *estimate[:3])
-    if gradient[3] != 0:
-        raise _Fault(f'expected no gradient at a frame of padding, found {float(gradient[3]):.3g}')
-    blind, _ = _run(traced, _LOGITS, np.full(4, np.nan, np.float32))
+    if np.any(off := gradient[~made.valid]):
+        raise _Fault(f'expected no gradient at a frame of padding, found {float(off[off != 0][0]):.3g}')
+    blind, _ = _run(len(made.valid), traced, made.logits, np.full_like(made.logits, np.nan))
     needs = {'differentiates the reward': any(soft), 'reads its parts': not np.isfinite(blind).all()}
     if others := estimating.other_terms(fields):
         for what in [what for what, is_so in needs.items() if is_so]:
@@ -124,33 +140,39 @@ def _try_baseline(config: ml_collections.ConfigDict, path: str, found: Callable[
         _expect(value, 'a level', f'[] or [{n}]', lambda shape: shape in ((), (n,)))
         return value
 
-    _finite('a level', _run(jax.jit(level), np.resize(_ACTIONS, (n, 4))))
+    some = _segment(config).actions
+    length = some.shape[1]
+    _finite('a level', _run(length, jax.jit(level), np.resize(some, (n, length))))
 
 
 def _try_term(config: ml_collections.ConfigDict, path: str, found: Callable[..., Any]) -> None:
     _bind(path, found, ('of',), {})
+    made = _segment(config)
+    valid, at = jnp.asarray(made.valid), np.arange(len(made.valid))
 
     def values(frames: jax.Array, padding: jax.Array) -> Any:
         def value(action: jax.Array) -> Any:
-            side = jnp.where(_VALID, padding * 0 + jnp.arange(4.0), padding)[:, None]
-            change = jnp.where(_VALID, jnp.arange(4.0), padding)
+            # As of real frames, whose change is from 0 to 2.
+            change = jnp.where(valid, 2 * at / len(at), padding)
             of = Episode(
-                frames=jnp.where(_VALID[:, None], frames, padding[:, None]),
-                valid=jnp.asarray(_VALID),
+                frames=jnp.where(valid[:, None], frames, padding[:, None]),
+                valid=valid,
                 action=action,
-                shot=jnp.array([0, 0, 1, 0], jnp.int32),
+                shot=jnp.where(valid, at // 2, 0).astype(jnp.int32),
                 change=change,
-                side=side if config.data.side else side[:, :0],
+                side=change[:, None][:, : 1 if config.data.side else 0],
                 reconstructed=jnp.array(0.4),
             )
             term = found(of)
             _expect(term, 'a reward', '[]', lambda shape: shape == ())
             return term
 
-        return jax.lax.map(value, jnp.asarray(_ACTIONS))
+        return jax.lax.map(value, jnp.asarray(made.actions))
 
     traced = jax.jit(values)
-    plain, other = (_run(traced, _FRAMES, np.full(4, fill, np.float32)) for fill in (0, 7))
+    plain, other = (
+        _run(len(made.valid), traced, made.frames, np.full_like(made.logits, fill)) for fill in (0, 7)
+    )
     _finite('rewards of all selections, of an empty one too', plain)
     if not np.allclose(plain, other, rtol=1e-5, atol=1e-6):
         raise _Fault('expected a reward that does not depend on frames of padding, found one that does')
@@ -169,14 +191,16 @@ def _bind(path: str, found: Callable[..., Any], names: tuple[str, ...], options:
         return
 
 
-def _run(traced: Callable[..., Any], *given: np.ndarray) -> Any:
+def _run(frames: int, traced: Callable[..., Any], *given: np.ndarray) -> Any:
     """What a compiled function of arrays gives; its errors as faults."""
     try:
         return jax.tree.map(np.asarray, traced(*given))
     except _Fault:
         raise
     except (Exception, SystemExit) as error:
-        raise _Fault(f'expected it to run on 4 frames, found that {raised(error)}') from error
+        raise _Fault(
+            f'expected it to run on a made segment of {frames} frames, found that {raised(error)}'
+        ) from error
 
 
 def _expect(value: Any, what: str, shapes: str, fits: Callable[[tuple[int, ...]], bool]) -> None:
