@@ -17,8 +17,9 @@ ONNX = ['onnxruntime>=1.24']
 STREAM = ['grain>=0.2.14']
 TENSORBOARD = ['tensorboardX>=2.6']
 TIMELINE = ['opentimelineio>=0.18', 'otio-cmx3600-adapter>=1.0', 'otio-fcp-adapter>=1.0']
-# For Python 3.14 OpenTimelineIO has no wheels: tests of it skip there, and who wants it needs a compiler.
-TESTED_TIMELINE = [f'{name}; python_version < "3.14"' for name in TIMELINE]
+# With another reader of .fcpxml. For Python 3.14 OpenTimelineIO has no wheels: tests of it skip there, and
+# who wants it needs a compiler.
+TESTED_TIMELINE = [f'{name}; python_version < "3.14"' for name in (*TIMELINE, 'otio-fcpx-xml-adapter>=1.0')]
 
 setup(
     name='trsum_jax',

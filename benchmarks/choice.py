@@ -1,10 +1,11 @@
-"""What summaries show of mixtures whose scenes are known: the protocol's knapsack, and the choice for people.
+"""What summaries show of mixtures whose scenes are known: by the protocol's shots and knapsack, and ours.
 
 python -m benchmarks.choice --json=FILE [--seed=1] [--kinds KIND ...] [--encoder=NAME] [--material=DIR ...]
     [--trained]
 
 `benchmarks.mixtures` says what the material is. Scores are drawn, by several draws, and those of two rows of
-the project's tables: change, and distance to the mean; with `--trained`, those of `summarize` too.
+the project's tables: change, and distance to the mean; with `--trained`, those of `summarize` too. `protocol`
+chooses among the shots of KTS, the others among those whose ends lie on cuts.
 """
 
 import argparse
@@ -84,11 +85,11 @@ def summaries(
 ) -> list[dict]:
     """Of one mixture: a row of measures for each scores, budget and choice."""
     rows = []
+    ways = {'protocol': {}} | {name: {'changes': changes, 'choice': name} for name in coverage.CHOICES}
     for name, some in scores.items():
         for budget in BUDGETS:
-            for choice in coverage.CHOICES:
-                how = {'budget': budget, 'changes': changes, 'choice': choice}
-                summary, _ = choosing.make_summary(mixture.path, video, some, **how)
+            for choice, how in ways.items():
+                summary, _ = choosing.make_summary(mixture.path, video, some, budget=budget, **how)
                 found = measure(summary, mixture, budget * summary.duration)
                 rows.append({'scores': name, 'budget': budget, 'choice': choice} | found)
     return rows

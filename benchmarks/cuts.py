@@ -19,7 +19,7 @@ import numpy as np
 import tabulate
 from tqdm import tqdm
 
-from trsum_jax.video import choosing, cuts, describing, skimming
+from trsum_jax.video import choosing, coverage, cuts, describing, skimming
 from trsum_jax.video.encoders import loading
 
 HEIGHT, WIDTH = 64, 96
@@ -207,10 +207,11 @@ def measure(truth: Truth) -> tuple[dict, dict]:
         'find_cuts, find_fades': scenes.starts,
     } | scenedetect_cuts(truth.path, video.frame_times)
     boundaries = {name: of_boundaries(one, truth, video.frame_times) for name, one in found.items()}
-    parts = {'before': collections.Counter(), 'after': collections.Counter()}
+    ways = {'protocol': {}} | {name: {'changes': changes, 'choice': name} for name in coverage.CHOICES}
+    parts: dict[str, collections.Counter] = {name: collections.Counter() for name in ways}
     for draw in range(DRAWS):
         scores = np.random.default_rng(draw).random(video.n_steps)
-        for name, how in (('before', {}), ('after', {'changes': changes})):
+        for name, how in ways.items():
             summary, _ = choosing.make_summary(truth.path, video, scores, budget=0.3, **how)
             parts[name] += collections.Counter(
                 of_parts(summary.parts, truth, video.frame_times, summary.duration)

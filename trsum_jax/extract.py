@@ -205,7 +205,7 @@ def define_flags() -> None:
     flags.DEFINE_string('output', None, 'feature file to write (.h5)', required=True)
     flags.DEFINE_float('rate', 2.0, 'samples per second')
     flags.DEFINE_enum('shots', 'kts', ['kts', 'uniform'], 'how shots are found')
-    flags.DEFINE_bool('fast', False, 'samples are key frames alone, which decode ten times faster')
+    flags.DEFINE_bool('fast', False, 'samples are key frames alone, which decode several times faster')
     loading.define_flags()
     flags.DEFINE_bool('overwrite', False, 'replace the output if it exists')
     flags.DEFINE_bool('strict', False, 'write nothing where a video cannot be used; else it is left out')

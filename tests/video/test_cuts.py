@@ -13,13 +13,14 @@ import av
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import grey, scene, write_video
+from scipy import ndimage
 
 from trsum_jax.data.records import Video
-from trsum_jax.video import choosing, cuts, describing
+from trsum_jax.video import choosing, coverage, cuts, describing
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.reading import VideoReader
 
-RATES = [Fraction(24_000, 1001), 25, Fraction(30_000, 1001), 30, 50, None]
+RATES = [Fraction(24_000, 1001), 24, 25, Fraction(30_000, 1001), 30, 50, 60, None]
 # Seconds of scenes of which none begins at a sampled frame.
 LENGTHS = 2.3, 1.9, 2.7, 2.1
 
@@ -56,9 +57,9 @@ def test_no_frame_of_another_scene_in_any_part(tmp_path, rate):
     changes = watcher.changes()
     np.testing.assert_array_equal(cuts.find_cuts(changes), starts[1:])
     seen = set()
-    for seed in range(8):
-        scores = np.random.default_rng(seed).random(video.n_steps)
-        summary, _ = choosing.make_summary(path, video, scores, budget=0.4, changes=changes)
+    for seed, choice in itertools.product(range(8), coverage.CHOICES):
+        scores, how = np.random.default_rng(seed).random(video.n_steps), {'choice': choice}
+        summary, _ = choosing.make_summary(path, video, scores, budget=0.4, changes=changes, **how)
         assert 0 < summary.length <= 0.4 * summary.duration + 1e-6
         for (first, last), (begin, end) in zip(summary.parts, summary.seconds(summary.parts), strict=True):
             here = np.searchsorted(starts, [first, last], side='right')
@@ -165,6 +166,19 @@ def test_ends_that_nobody_wants(cut, blurred, least, expected):
     found = cuts.find_cuts(changes)
     assert found.tolist() == cut
     assert cuts.trim((10, 89), np.arange(101) / 10, changes, found, least) == expected
+
+
+def test_a_part_neither_begins_nor_ends_in_blur():
+    """A lens finds its focus, and loses it; second derivatives tell how sharp a picture is."""
+    radii = [*np.full(15, 6), *np.linspace(6, 0, 10), *np.zeros(60), *np.full(15, 8)]
+    pictures = [ndimage.gaussian_filter(scene(2), (radius, radius, 0)) for radius in radii]
+    first, last = cuts.trim((0, 99), np.arange(101) / 25, watched(pictures), np.array([], int), 1.0)
+    sharpness = [ndimage.laplace(picture.mean(axis=2)).var() for picture in pictures]
+    assert max(sharpness[0], sharpness[-1]) < 0.1 * sharpness[50]
+    assert min(sharpness[first], sharpness[last]) > 0.5 * sharpness[50]
+    # A fifth of a second of what is sharp may go, too.
+    assert first <= 24 + 5
+    assert last >= 84 - 5
 
 
 def test_boundaries_go_to_the_cuts_beside_them():

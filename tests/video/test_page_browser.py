@@ -165,9 +165,8 @@ def test_a_browser_that_refuses_long_data_uris_plays_from_memory(shown):
     )
 
 
-@pytest.mark.parametrize(
-    ('scheme', 'width'), [('light', 360), ('dark', 390), ('light', 1280), ('dark', 1280)]
-)
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [360, 390, 1280])
 def test_any_screen(shown, scheme, width):
     feature = {'name': 'prefers-color-scheme', 'value': scheme}
     shown.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [feature]})

@@ -1,4 +1,4 @@
-"""A video by its key frames alone, which decode without the frames between them: some ten times faster."""
+"""A video by its key frames alone, which decode without the frames between them, several times faster."""
 
 import collections
 import concurrent.futures

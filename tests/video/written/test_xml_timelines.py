@@ -1,4 +1,4 @@
-"""Read back twice: by OpenTimelineIO's adapter, and as XML by the standard library alone."""
+"""Read back twice: by OpenTimelineIO's adapters, and as XML by the standard library alone."""
 
 import urllib.parse
 from fractions import Fraction
@@ -150,6 +150,26 @@ def test_fcpxml_is_exact(tmp_path, fps, stamp, begin, rate):
         assert sources == [('1, 2', '1'), ('3', '0')]
         at += seconds(clip.get('duration'))
     assert seconds(sequence.get('duration')) == at
+
+
+@pytest.mark.parametrize(('fps', 'stamp', 'begin', 'rate'), CASES)
+def test_fcpxml_is_read_by_another_reader(tmp_path, fps, stamp, begin, rate):
+    otio = pytest.importorskip('opentimelineio')
+    pytest.importorskip('otio_fcpx_xml_adapter')
+    source = filmed(tmp_path / 'a.mov', fps, stamp)
+    timeline.write_otio(summary_of(source, PARTS), tmp_path / 'cut.fcpxml')
+    found = otio.adapters.read_from_file(str(tmp_path / 'cut.fcpxml'), adapter_name='fcpx_xml')
+    clips = found.find_clips()
+    assert [clip.name for clip in clips] == ['a.mov'] * len(PARTS)
+    for clip, (first, last) in zip(clips, PARTS, strict=True):
+        span, whole = clip.source_range, int(rate)
+        times = begin / rate + first / fps, (last + 1 - first) / fps
+        told = [Fraction(int(one.value), whole) for one in (span.start_time, span.duration)]
+        assert [one.rate for one in (span.start_time, span.duration)] == [whole] * 2
+        if rate == whole:
+            assert told == list(times)
+        # It knows whole frames a second alone, and takes 23 for 23.976.
+        assert all(abs(one - time) < Fraction(1, whole) for one, time in zip(told, times, strict=True))
 
 
 def test_without_sound_and_upright(tmp_path):
