@@ -189,7 +189,8 @@ def test_further_rows_are_of_the_table_alone_and_made_from_the_checkpoints(finis
     shutil.copy(workdir / 'scores.h5', tmp_path / 'ours.h5')
     config.evaluation.rows = (f'ours={tmp_path}/ours.h5',)
     text = run_experiment(config, workdir)
-    assert 'has a table of another evaluation (other rows); made again from the checkpoints' in capsys.readouterr().out
+    told = 'has a table of another evaluation (other rows); made again from the checkpoints'
+    assert told in capsys.readouterr().out
     assert (workdir / 'metrics.jsonl').read_bytes() == trained
     results, before = read_json(workdir / 'results.json'), read_json(first / 'results.json')
     assert results['mean'] == before['mean']
