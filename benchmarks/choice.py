@@ -20,9 +20,10 @@ import tabulate
 from tqdm import tqdm
 
 from benchmarks import mixtures
+from benchmarks.cuts import ways_to_choose
 from trsum_jax.data.records import Video
 from trsum_jax.protocol import baselines
-from trsum_jax.video import choosing, coverage, cuts, describing
+from trsum_jax.video import choosing, cuts, describing
 from trsum_jax.video.encoders import loading
 from trsum_jax.video.summary import Summary
 
@@ -85,10 +86,9 @@ def summaries(
 ) -> list[dict]:
     """Of one mixture: a row of measures for each scores, budget and choice."""
     rows = []
-    ways = {'protocol': {}} | {name: {'changes': changes, 'choice': name} for name in coverage.CHOICES}
     for name, some in scores.items():
         for budget in BUDGETS:
-            for choice, how in ways.items():
+            for choice, how in ways_to_choose(changes).items():
                 summary, _ = choosing.make_summary(mixture.path, video, some, budget=budget, **how)
                 found = measure(summary, mixture, budget * summary.duration)
                 rows.append({'scores': name, 'budget': budget, 'choice': choice} | found)

@@ -193,6 +193,11 @@ def key_frames(path: pathlib.Path) -> np.ndarray:
     return cuts.refine(video.change_points, video.picks, video.frame_times, changes, scenes)[1:, 0]
 
 
+def ways_to_choose(changes: cuts.Changes) -> dict[str, dict]:
+    """By name, what `make_summary` is given: for the protocol's shots and choice, and for each of ours."""
+    return {'protocol': {}} | {name: {'changes': changes, 'choice': name} for name in coverage.CHOICES}
+
+
 def measure(truth: Truth) -> tuple[dict, dict]:
     """Boundaries by who found them, and parts before and after."""
     watcher = cuts.Watcher()
@@ -207,7 +212,7 @@ def measure(truth: Truth) -> tuple[dict, dict]:
         'find_cuts, find_fades': scenes.starts,
     } | scenedetect_cuts(truth.path, video.frame_times)
     boundaries = {name: of_boundaries(one, truth, video.frame_times) for name, one in found.items()}
-    ways = {'protocol': {}} | {name: {'changes': changes, 'choice': name} for name in coverage.CHOICES}
+    ways = ways_to_choose(changes)
     parts: dict[str, collections.Counter] = {name: collections.Counter() for name in ways}
     for draw in range(DRAWS):
         scores = np.random.default_rng(draw).random(video.n_steps)

@@ -195,7 +195,8 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     """
     now = [config[stage].epochs for stage in methods.STAGES[config.method]]
     there = record_of(workdir) or {}
-    told, changed = there.get('epochs', []), check.changes(config, config_of(workdir) or config)
+    told, before = there.get('epochs', []), config_of(workdir) or config
+    changed = check.changes(config, before)
     # Else a slow process would find what the first one has just written.
     processes.wait('the workdir is read')
     if there:
@@ -217,7 +218,7 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
         if not told or told[-1] != now:
             told.append(now)
         if any(name.startswith('evaluation.') for name in changed):
-            _tell_evaluation(workdir)
+            _tell_evaluation(workdir, before)
         told_now = {filenames.CONFIG: config.to_dict(), filenames.RECORD: record | {'epochs': told}}
         for name, content in told_now.items():
             if there and _read(workdir / name, name, ())[1]:
@@ -227,12 +228,11 @@ def remember(config: ml_collections.ConfigDict, workdir: pathlib.Path, record: d
     processes.wait('the workdir is ready')
 
 
-def _tell_evaluation(workdir: pathlib.Path) -> None:
+def _tell_evaluation(workdir: pathlib.Path, before: Mapping[str, Any]) -> None:
     """Results of before they told it: what they are evaluated by, as long as `config.json` knows."""
     results, fault = _read(workdir / filenames.RESULTS, filenames.RESULTS, ())
-    there = config_of(workdir)
-    if not fault and there and 'evaluation' not in results:
-        write_json(workdir / filenames.RESULTS, results | {'evaluation': there['evaluation']})
+    if not fault and 'evaluation' not in results:
+        write_json(workdir / filenames.RESULTS, results | {'evaluation': before['evaluation']})
 
 
 def is_complete(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> bool:

@@ -47,7 +47,8 @@ def write_results(
         The results as Markdown, with where the pictures are.
     """
     config, given, workdir = of.config, of.given, of.workdir
-    _keep_others(workdir, evaluation_of(config))
+    evaluation = evaluation_of(config)
+    _keep_others(workdir, evaluation)
     of_model = report.mean_scores(given, scores[report.MODEL], of.places)
     empty = [
         key
@@ -63,7 +64,7 @@ def write_results(
         'preset': config.preset,
         'method': config.method,
         'dataset': given.dataset.path,
-        'evaluation': evaluation_of(config),
+        'evaluation': evaluation,
         'empty_summaries': empty,
         'epochs': epochs,
     }
@@ -134,6 +135,7 @@ def evaluation_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def _keep_others(workdir: pathlib.Path, evaluation: Mapping[str, Any]) -> None:
+    """Moves results of another evaluation into a folder of their own."""
     try:
         there = read_json(workdir / filenames.RESULTS)
     except InputError:

@@ -247,9 +247,7 @@ def test_the_trial_has_as_many_frames_as_a_segment():
     config.decomposition.length = 9
     with pytest.raises(InputError, match='run on a made segment of 9 frames, found that it raises') as error:
         trials.try_functions(config)
-    assert [word in str(error.value) for word in ('estimator=sound:eight', 'terms.sound:halves')] == [
-        True
-    ] * 2
+    assert all(word in str(error.value) for word in ('estimator=sound:eight', 'terms.sound:halves'))
 
 
 @pytest.mark.parametrize('length', [2, 3, 8, 128, 129])

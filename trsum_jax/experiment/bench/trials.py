@@ -140,9 +140,9 @@ def _try_baseline(config: ml_collections.ConfigDict, path: str, found: Callable[
         _expect(value, 'a level', f'[] or [{n}]', lambda shape: shape in ((), (n,)))
         return value
 
-    some = _segment(config).actions
-    length = some.shape[1]
-    _finite('a level', _run(length, jax.jit(level), np.resize(some, (n, length))))
+    made = _segment(config)
+    frames = len(made.valid)
+    _finite('a level', _run(frames, jax.jit(level), np.resize(made.actions, (n, frames))))
 
 
 def _try_term(config: ml_collections.ConfigDict, path: str, found: Callable[..., Any]) -> None:
